@@ -1,0 +1,85 @@
+"""Every bound of artstore, with the relations between them asserted at import [I9].
+
+Formats depend on the values marked *format*: changing one needs a new format number.
+"""
+
+from __future__ import annotations
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+# --- chunking (format: chunker_id 1)
+CHUNK_BYTES_MIN = 16 * KIB
+CHUNK_BYTES_TARGET = 64 * KIB
+CHUNK_BYTES_MAX = 256 * KIB
+HINT_BYTES_MAX = 16 * MIB  # of headers read from one file to find format-aware starts
+HINT_STARTS_MAX = 1 << 20  # format-aware starts of one file
+
+# --- packs and frames (format)
+FRAME_RAW_BYTES_MAX = (1 << 24) - 1  # u24
+FRAME_STORED_BYTES_MAX = (1 << 24) - 1  # u24
+PACK_BYTES_TARGET = 64 * MIB  # a data pack is sealed once it holds this much
+PACK_BYTES_MAX = 96 * MIB
+PACK_ENTRIES_MAX = 1 << 16
+METAPACK_BYTES_TARGET = 8 * MIB
+TRAILER_BYTES = 64
+TABLE_ENTRY_BYTES = 40
+FRAME_HEADER_BYTES = 44
+
+# --- pages (format)
+PAGE_ENTRIES_MIN = 128
+PAGE_ENTRIES_MEAN = 512
+PAGE_ENTRIES_MAX = 2048
+PAGE_BYTES_MAX = 256 * KIB
+PAGE_LEVELS_MAX = 12  # 128**12 entries; a deeper page is not ours
+
+# --- documents (format)
+DOCUMENT_BYTES_MAX = 4 * MIB
+MESSAGE_BYTES_MAX = 64 * KIB
+PARENTS_MAX = 16
+METADATA_KEYS_MAX = 10_000
+INPUTS_MAX = 10_000
+
+# --- names and trees
+NAME_BYTES_MAX = 255  # of one file name, as in Linux
+SYMLINK_BYTES_MAX = 4096
+REF_BYTES_MAX = 400
+PATH_DEPTH_MAX = 1024  # directories below each other
+ID_PREFIX_HEX_MIN = 8
+
+# --- commit pipeline
+BATCH_BYTES = 8 * MIB  # one buffer of file data; must hold a whole chunk besides the rest
+BATCH_FILES_MAX = 4096
+BATCHES_MAX = 8  # buffers in all, over all threads
+WORKERS_MAX = 16
+CHANGED_RETRIES = 3
+SCAN_NAMES_MAX = 200_000  # names of one directory sorted in memory; more are sorted on disk
+RACY_NS = 2_000_000_000  # stat rows as young as this are not trusted
+PROBE_EVERY = 32  # one chunk of so many tells whether data is worth compressing
+PROBE_SAVED_MIN = 0.03  # part of its size that a probe chunk must save
+
+# --- reading
+CACHE_BYTES = 64 * MIB  # decoded chunks kept by one Store
+PAGE_CACHE_ENTRIES = 256  # decoded pages kept by one Store
+READ_RANGE_BYTES_MAX = 16 * MIB
+READ_HOLE_BYTES_MAX = 256 * KIB
+
+# --- index
+INDEX_MAP_BYTES = 1 << 40  # sparse; never grown
+INDEX_READERS_MAX = 1024
+INDEX_BATCH = 4096
+
+# --- refs and collection
+ALIAS_MOVES_KEPT = 32  # moves of an alias whose targets are roots of collection
+UNDO_NS = 7 * 24 * 3600 * 1_000_000_000
+REPACK_LIVE_MIN = 0.6  # packs with a smaller live part are rewritten
+REFS_LOG_RECORD_BYTES_MAX = DOCUMENT_BYTES_MAX + 4096
+
+assert CHUNK_BYTES_MIN < CHUNK_BYTES_TARGET < CHUNK_BYTES_MAX <= FRAME_RAW_BYTES_MAX
+assert 2 * CHUNK_BYTES_MAX <= BATCH_BYTES
+assert PACK_BYTES_TARGET + 2 * BATCH_BYTES <= PACK_BYTES_MAX
+assert PAGE_ENTRIES_MIN < PAGE_ENTRIES_MEAN < PAGE_ENTRIES_MAX
+assert PAGE_BYTES_MAX <= METAPACK_BYTES_TARGET
+assert DOCUMENT_BYTES_MAX <= FRAME_RAW_BYTES_MAX
+assert NAME_BYTES_MAX < SYMLINK_BYTES_MAX < PAGE_BYTES_MAX

@@ -1,0 +1,213 @@
+"""The values artstore speaks in: frozen, comparable, without behaviour that touches the world.
+
+Structs marked *stored* are written with msgspec's MessagePack as arrays; the order of their fields is their format
+(docs/format.md). Everything else is a view for callers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NewType
+
+import msgspec
+
+Digest = NewType("Digest", bytes)
+"""32 bytes: BLAKE3-256 of content, plain for chunks, with a derive-key context for pages and documents."""
+
+PackId = NewType("PackId", bytes)
+"""16 bytes: 12 random ones of the session, then a big-endian sequence number. Never used twice [I6]."""
+
+Scalar = str | int | float | bool | None
+
+
+class ObjectKind(IntEnum):
+    """What a frame holds; the low four bits of its flags. It decides under which context its id is computed."""
+
+    CHUNK = 0
+    TREE_PAGE = 1
+    RECIPE_PAGE = 2
+    VERSION = 3
+
+
+class PackKind(IntEnum):
+    """What a pack holds."""
+
+    DATA = 0  # chunks
+    META = 1  # pages and documents
+
+
+class PackState(IntEnum):
+    """Where a pack of this machine stands in collection."""
+
+    LIVE = 0
+    CONDEMNED = 1  # nothing needs it; a commit that reuses it revives it
+    DELETING = 2  # invisible to look-ups; unlinked when no older session runs
+
+
+class Kind(IntEnum):
+    """What a tree entry is."""
+
+    FILE = 0
+    EXEC = 1
+    SYMLINK = 2
+    DIR = 3
+
+
+class Form(IntEnum):
+    """How an entry's content is given."""
+
+    EMPTY = 0  # value b""
+    CHUNK = 1  # value: chunk id
+    RECIPE = 2  # value: id of the recipe's root page
+    SYMLINK = 3  # value: target
+    TREE = 4  # value: id of the directory's root page
+
+
+class Content(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Stored. Where an entry's bytes are found."""
+
+    form: int
+    value: bytes
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Stored. One name in a directory. `size`: a file's bytes, a symlink's target length, all bytes below a directory."""
+
+    name: bytes
+    kind: int
+    size: int
+    content: Content
+
+
+class TreeBranch(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Stored. One child of an inner tree page; the counts are of all entries below it.
+
+    `files`: files and symlinks below, those in sub-directories included; `bytes`: theirs.
+    """
+
+    first: bytes
+    child: bytes
+    entries: int
+    bytes: int
+    files: int
+
+
+class ChunkRef(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Stored. One chunk of a file."""
+
+    id: bytes
+    raw: int
+
+
+class RecipeBranch(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Stored. One child of an inner recipe page."""
+
+    child: bytes
+    bytes: int
+    chunks: int
+
+
+class Metadata(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Stored. What people and tools say of a version. Values are JSON scalars; metrics are finite numbers.
+
+    `inputs`: name → version id in hex.
+    """
+
+    params: dict[str, Scalar] = {}
+    metrics: dict[str, int | float] = {}
+    inputs: dict[str, str] = {}
+    source: dict[str, Scalar] = {}
+    environment: dict[str, Scalar] = {}
+    labels: dict[str, Scalar] = {}
+
+
+class Version(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Stored. An immutable commit. `created`: ns since 1970 UTC; `files`, `bytes`: of the whole tree."""
+
+    tree: bytes
+    parents: list[bytes]
+    created: int
+    author: str
+    message: str
+    metadata: Metadata
+    files: int
+    bytes: int
+
+
+class Move(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Stored. One entry of an alias's history; its id is the hash of its bytes, `previous` chains it.
+
+    `source` is the version the alias named before (b"" at first), `target` the one after (b"" when the alias was
+    removed). `rollback` tells a step back from a forward move.
+    """
+
+    alias: str
+    seq: int
+    source: bytes
+    target: bytes
+    time: int
+    who: str
+    host: str
+    reason: str
+    rollback: bool
+    previous: bytes
+
+
+class Tag(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Stored. An immutable name of a version. `created` orders the tags of an artifact (ns)."""
+
+    name: str
+    version: bytes
+    created: int
+
+
+class Alias(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Stored. A movable name: where it stands now, and the id of its last move."""
+
+    name: str
+    version: bytes
+    seq: int
+    move: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where one copy of an object lies on this machine. `offset` is that of the frame's header in its pack."""
+
+    pack: int  # local pack number
+    offset: int
+    stored: int
+    raw: int
+    codec: int
+    flags: int
+
+    @property
+    def kind(self) -> ObjectKind:
+        return ObjectKind(self.flags & 0x0F)
+
+
+@dataclass(frozen=True, slots=True)
+class PackRow:
+    """What the index knows of a pack."""
+
+    number: int
+    id: PackId
+    kind: PackKind
+    state: PackState
+    bytes: int  # of the file
+    count: int  # frames
+    created: int  # ns
+    since: int = 0  # ns: when it was condemned or marked as deleting
+
+
+@dataclass(frozen=True, slots=True)
+class TableEntry:
+    """One row of a pack's table; `offset` is the prefix sum, of the frame's header."""
+
+    id: Digest
+    offset: int
+    stored: int
+    raw: int
+    codec: int
+    flags: int

@@ -1,0 +1,235 @@
+"""What the store asks of the world, as Protocols. Adapters implement them; tests run one contract suite over each.
+
+Nothing here does I/O. Errors: adapters translate foreign exceptions into `artstore.errors` once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Protocol, Self
+
+from artstore.model import Alias, Digest, Location, Move, PackId, PackKind, PackRow, PackState, TableEntry, Tag
+
+Buffer = bytes | bytearray | memoryview
+
+
+class Clock(Protocol):
+    """Wall-clock time, UTC."""
+
+    def now_ns(self) -> int: ...
+
+
+class PackSink(Protocol):
+    """A pack being written, in STORE/tmp. Not thread-safe. Left open or aborted it leaves only a temporary file."""
+
+    @property
+    def id(self) -> PackId: ...
+    @property
+    def size(self) -> int:
+        """Bytes appended so far."""
+        ...
+
+    def append(self, buffers: Sequence[Buffer]) -> int:
+        """Append the buffers one after the other (writev); return the offset of the first. ENOSPC → NoSpace."""
+        ...
+
+    def flush(self) -> None:
+        """Start writing dirty bytes out (fdatasync); may be called from another thread, so that sealing is quick."""
+        ...
+
+    def seal(self) -> None:
+        """Make the pack durable under its final name: fsync, rename, fsync of the folder [I1]."""
+        ...
+
+    def abort(self) -> None:
+        """Remove the temporary file."""
+        ...
+
+
+class PackFiles(Protocol):
+    """STORE/packs. Thread-safe."""
+
+    def create(self, pack: PackId) -> PackSink: ...
+    def read(self, pack: PackId, offset: int, size: int) -> bytes:
+        """Exactly `size` bytes; a missing file or a short read is Corrupt naming the pack."""
+        ...
+
+    def read_into(self, pack: PackId, offset: int, target: memoryview) -> None:
+        """Fill `target` exactly; errors as `read`."""
+        ...
+
+    def size(self, pack: PackId) -> int | None:
+        """Bytes of the pack's file, or None when there is none."""
+        ...
+
+    def list(self) -> Iterator[tuple[PackId, int]]:
+        """All sealed packs with their sizes, in no order; foreign file names are skipped."""
+        ...
+
+    def delete(self, pack: PackId) -> None:
+        """Unlink; absent is fine (idempotent)."""
+        ...
+
+
+class IndexReader(Protocol):
+    """One consistent snapshot of the index (an LMDB read transaction); keep it short."""
+
+    def find(self, id: bytes) -> Location | None:
+        """A copy in a pack that is not DELETING (LIVE preferred over CONDEMNED)."""
+        ...
+
+    def find_many(self, ids: Sequence[bytes]) -> list[Location | None]:
+        """`find` for each id, in the order given; the fast way."""
+        ...
+
+    def copies(self, id: bytes) -> list[Location]:
+        """Every copy, those in DELETING packs included."""
+        ...
+
+    def ids_with_prefix(self, prefix: bytes, odd_nibble: int | None, limit: int) -> list[tuple[Digest, Location]]:
+        """Up to `limit` distinct ids which begin with `prefix`, and, if given, with that high nibble next."""
+        ...
+
+    def pack(self, number: int) -> PackRow | None: ...
+    def pack_by_id(self, pack: PackId) -> PackRow | None: ...
+    def packs(self) -> Iterator[PackRow]: ...
+    def pack_contents(self, number: int) -> Iterator[tuple[Digest, Location]]:
+        """Everything indexed in one pack (a scan of the index: for repair and repack, not for reads)."""
+        ...
+
+    def version_set(self, version: bytes) -> Sequence[int] | None:
+        """Sorted pack numbers that the version's content lies in, documents included."""
+        ...
+
+    def versions(self) -> Iterator[Digest]:
+        """Ids of all versions that have a set."""
+        ...
+
+    def page_packs(self, page: bytes) -> Sequence[int] | None:
+        """Sorted numbers of all packs that a tree root or recipe root needs, itself included; None if not known or
+        if any of these packs is missing or DELETING."""
+        ...
+
+    def tag(self, name: str) -> Tag | None: ...
+    def alias(self, name: str) -> Alias | None: ...
+    def tags(self, prefix: str = "") -> Iterator[Tag]:
+        """In name order, those whose name begins with `prefix`."""
+        ...
+
+    def aliases(self, prefix: str = "") -> Iterator[Alias]: ...
+    def move(self, id: bytes) -> Move | None: ...
+    def moves(self, alias: str) -> Iterator[tuple[Digest, Move]]:
+        """Newest first, by the chain of `previous`, also of an alias that was removed."""
+        ...
+
+    def stat_blocks(self, directory: bytes) -> Iterator[bytes]:
+        """The stat cache's blocks of one directory (a 16-byte key), in order."""
+        ...
+
+    def journal(self, key: str) -> bytes | None: ...
+    def journal_keys(self, prefix: str = "") -> Iterator[str]: ...
+    def erased(self, id: bytes) -> bool:
+        """Was this chunk purged?"""
+        ...
+
+    @property
+    def sequence(self) -> int:
+        """Sequence number of the last record of refs.log that this snapshot knows."""
+        ...
+
+
+class IndexWriter(IndexReader, Protocol):
+    """The one write transaction; sees its own changes. Durable when its context ends without an exception."""
+
+    def add_pack(
+        self, pack: PackId, kind: PackKind, *, bytes: int, created: int, table: Sequence[TableEntry]
+    ) -> int:
+        """Name a durable pack and all its entries [I1]; return its local number. Idempotent by pack id."""
+        ...
+
+    def set_pack_state(self, number: int, state: PackState, since: int) -> None: ...
+    def remove_pack(self, number: int) -> None:
+        """Forget the pack and exactly its own entries (needs no file)."""
+        ...
+
+    def remove_object(self, id: bytes, number: int) -> None:
+        """Forget one copy (quarantine)."""
+        ...
+
+    def put_set(self, version: bytes, packs: Iterable[int]) -> None: ...
+    def remove_set(self, version: bytes) -> None: ...
+    def put_page_packs(self, page: bytes, packs: Iterable[int]) -> None: ...
+    def drop_page_packs(self) -> None:
+        """Forget all rows: they are only a shortcut."""
+        ...
+
+    def put_tag(self, tag: Tag) -> None:
+        """Record in refs.log (fsynced), then here [I3]. Existing name → Conflict unless equal."""
+        ...
+
+    def remove_tag(self, name: str, *, time: int, who: str) -> None:
+        """A tombstone in refs.log; unknown name → NotFound."""
+        ...
+
+    def put_move(self, move: Move) -> Alias:
+        """Record in refs.log, then here; `move.seq` and `.previous` must continue the chain, else Conflict. A move
+        with an empty target removes the alias."""
+        ...
+
+    def put_erased(self, ids: Sequence[bytes], *, time: int, who: str, reason: str) -> None:
+        """Record an erasure in refs.log, then here."""
+        ...
+
+    def put_stat_blocks(self, directory: bytes, blocks: Sequence[bytes]) -> None:
+        """Replace all blocks of one directory."""
+        ...
+
+    def drop_stat_blocks(self) -> None: ...
+    def put_journal(self, key: str, value: bytes | None) -> None:
+        """None removes."""
+        ...
+
+
+class Index(Protocol):
+    """The LMDB index of one store. Thread-safe, reopened after fork; one environment per process and path."""
+
+    def read(self) -> AbstractContextManager[IndexReader]: ...
+    def write(self, *, sync: bool = True) -> AbstractContextManager[IndexWriter]:
+        """Waits for other writers. `sync=False` is only for what may be lost (the stat cache)."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Session(Protocol):
+    """A running writer, known to other processes by a locked file in STORE/sessions while it lives."""
+
+    @property
+    def id(self) -> bytes:
+        """12 random bytes: the first part of the pack ids it makes."""
+        ...
+
+    def next_pack_id(self) -> PackId: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Sessions(Protocol):
+    """STORE/sessions."""
+
+    def begin(self) -> Session:
+        """Create and lock the session's file; its inode is checked after flock, since a clean-up may have raced."""
+        ...
+
+    def running(self) -> list[tuple[bytes, int]]:
+        """(session id, start time ns) of sessions whose lock is held, this process's own included."""
+        ...
+
+    def clean(self) -> int:
+        """Remove files of dead sessions and the temporary packs that belong to them; return how many files went."""
+        ...
