@@ -72,7 +72,10 @@ class Content(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Stored. One name in a directory. `size`: a file's bytes, a symlink's target length, all bytes below a directory."""
+    """Stored. One name in a directory.
+
+    `size`: a file's bytes, a symlink's target length, all bytes below a directory.
+    """
 
     name: bytes
     kind: int
@@ -83,13 +86,13 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
 class TreeBranch(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Stored. One child of an inner tree page; the counts are of all entries below it.
 
-    `files`: files and symlinks below, those in sub-directories included; `bytes`: theirs.
+    `files`: files and symlinks below, those in sub-directories included; `size`: their bytes.
     """
 
     first: bytes
     child: bytes
     entries: int
-    bytes: int
+    size: int
     files: int
 
 
@@ -104,7 +107,7 @@ class RecipeBranch(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_
     """Stored. One child of an inner recipe page."""
 
     child: bytes
-    bytes: int
+    size: int
     chunks: int
 
 
@@ -123,7 +126,7 @@ class Metadata(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
 
 
 class Version(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Stored. An immutable commit. `created`: ns since 1970 UTC; `files`, `bytes`: of the whole tree."""
+    """Stored. An immutable commit. `created`: ns since 1970 UTC; `files`, `size` in bytes: of the whole tree."""
 
     tree: bytes
     parents: list[bytes]
@@ -132,7 +135,7 @@ class Version(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     message: str
     metadata: Metadata
     files: int
-    bytes: int
+    size: int
 
 
 class Move(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -195,7 +198,7 @@ class PackRow:
     id: PackId
     kind: PackKind
     state: PackState
-    bytes: int  # of the file
+    size: int  # bytes of the file
     count: int  # frames
     created: int  # ns
     since: int = 0  # ns: when it was condemned or marked as deleting

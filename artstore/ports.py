@@ -109,7 +109,8 @@ class IndexReader(Protocol):
 
     def page_packs(self, page: bytes) -> Sequence[int] | None:
         """Sorted numbers of all packs that a tree root or recipe root needs, itself included; None if not known or
-        if any of these packs is missing or DELETING."""
+        if any of these packs is missing or DELETING.
+        """
         ...
 
     def tag(self, name: str) -> Tag | None: ...
@@ -144,7 +145,7 @@ class IndexWriter(IndexReader, Protocol):
     """The one write transaction; sees its own changes. Durable when its context ends without an exception."""
 
     def add_pack(
-        self, pack: PackId, kind: PackKind, *, bytes: int, created: int, table: Sequence[TableEntry]
+        self, pack: PackId, kind: PackKind, *, size: int, created: int, table: Sequence[TableEntry]
     ) -> int:
         """Name a durable pack and all its entries [I1]; return its local number. Idempotent by pack id."""
         ...
@@ -175,7 +176,8 @@ class IndexWriter(IndexReader, Protocol):
 
     def put_move(self, move: Move) -> Alias:
         """Record in refs.log, then here; `move.seq` and `.previous` must continue the chain, else Conflict. A move
-        with an empty target removes the alias."""
+        with an empty target removes the alias.
+        """
         ...
 
     def put_erased(self, ids: Sequence[bytes], *, time: int, who: str, reason: str) -> None:

@@ -1,0 +1,1 @@
+"""Bytes to values and back: frames, packs, pages, documents. No I/O."""

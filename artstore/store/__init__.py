@@ -1,0 +1,1 @@
+"""The service over the ports: write, read, refs, collect, check."""

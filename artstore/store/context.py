@@ -1,0 +1,40 @@
+"""What every service of the store works with: the ports of one opened store, and the counters it reports by.
+
+It knows no adapter; `artstore.wiring` makes one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from artstore.ports import Clock, Index, PackFiles, Sessions
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One opened store. `level` is zstd's; `shared` tells that a group may write; `path` is for messages and temporary files."""
+
+    path: str
+    index: Index
+    packs: PackFiles
+    sessions: Sessions
+    clock: Clock
+    level: int = 3
+    shared: bool = False
+    readonly: bool = False
+
+
+@dataclass(slots=True)
+class Counters:
+    """How far a long operation is: written by its threads without a lock, polled by whoever shows progress."""
+
+    files_done: int = 0
+    files_total: int | None = None
+    bytes_done: int = 0
+    bytes_total: int | None = None
+    bytes_new: int = 0  # raw bytes of chunks that were not known
+    bytes_stored: int = 0  # bytes they took
+    current: bytes = b""
+    notes: list[str] = field(default_factory=list)
