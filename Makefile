@@ -1,0 +1,79 @@
+# `make demo` and `make test` do everything on a fresh Debian or Ubuntu with Python >= 3.11, make and a network.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := artstore fuse daemon bench tests packaging
+KERNEL := $(wildcard artstore/chunking/*.[ch])
+UV := uv==0.13.9
+
+export PYTHON
+
+.PHONY: help
+help:  ## say what can be made
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r a b; do printf '%-18s %s\n' "$$a" "$$b"; done
+
+# Re-created when the lock changes; made anew when its interpreter is gone.
+$(VENV)/.lock: requirements.lock packaging/bootstrap.sh $(BIN)/python
+	@packaging/bootstrap.sh dev $(VENV)
+
+$(BIN)/python: ;
+
+# The checkout itself, with its kernel compiled.
+$(VENV)/.built: $(VENV)/.lock pyproject.toml $(KERNEL)
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: demo
+demo: $(VENV)/.built  ## show the main job on real data in a temporary store: make demo [DIR=~/my/model]
+	@$(BIN)/python packaging/demo.py $(if $(DIR),"$(DIR)")
+
+.PHONY: format
+format: $(VENV)/.built  ## format the sources
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: lint
+lint: $(VENV)/.built  ## check format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+.PHONY: test
+test: lint  ## check format, lint and types, then run the tests
+	$(BIN)/python -m pytest -n auto
+
+.PHONY: test-long
+test-long: $(VENV)/.built  ## run the tests that take minutes
+	$(BIN)/python -m pytest -n auto -m long --timeout 3600
+
+.PHONY: bench
+bench: $(VENV)/.built  ## measure against the peers found on this machine
+	$(BIN)/artstore bench
+
+.PHONY: install
+install:  ## put `artstore` on PATH: make install [EXTRAS=bench]
+	@packaging/install.sh "$(EXTRAS)"
+
+.PHONY: mount-extra
+mount-extra: $(VENV)/.lock  ## try again to build what the mount needs
+	@packaging/bootstrap.sh mount $(VENV)
+
+.PHONY: wheel
+wheel: $(VENV)/.lock  ## build the wheel and try it in an environment of its own
+	@packaging/smoke.sh $(BIN)/python
+
+.PHONY: lock
+lock:  ## resolve the dependencies anew: make lock [UPGRADE=1]
+	@test -x .cache/uv/bin/uv || { python3 -m venv .cache/uv && .cache/uv/bin/pip install --quiet $(UV); }
+	.cache/uv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate \
+		--all-extras --group dev --python-version 3.11 --custom-compile-command 'make lock' \
+		$(if $(UPGRADE),--upgrade) pyproject.toml --output-file requirements.lock
+
+.PHONY: clean
+clean:  ## remove what was made, the environment too
+	rm -rf $(VENV) .cache build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find $(SOURCES) -name __pycache__ -prune -exec rm -rf {} +
+	rm -f artstore/chunking/*.so
