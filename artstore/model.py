@@ -74,13 +74,15 @@ class Content(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
 class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Stored. One name in a directory.
 
-    `size`: a file's bytes, a symlink's target length, all bytes below a directory.
+    `size`: a file's bytes, a symlink's target length, all bytes below a directory. `files`: 1, or for a directory the
+    files and symlinks below it: with it a page can be rewritten, and summed, without descending.
     """
 
     name: bytes
     kind: int
     size: int
     content: Content
+    files: int
 
 
 class TreeBranch(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

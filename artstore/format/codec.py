@@ -1,0 +1,92 @@
+"""How an object's bytes are stored: raw, or one zstd frame. Knows nothing of ids; bounded by the raw size declared.
+
+| codec | meaning |
+|---|---|
+| 0 | raw |
+| 1 | one zstd frame, any level, without dictionary; content size and checksum are left out |
+| 2..5 | reserved: byte planes of 2, 4, 8-byte elements; delta |
+"""
+
+from __future__ import annotations
+
+import zstandard
+
+from artstore import limits
+from artstore.errors import Corrupt, NewerFormat
+from artstore.format.ids import Buffer
+
+RAW = 0
+ZSTD = 1
+CODEC_RESERVED_MAX = 5  # what a later release may write
+
+
+class Encoder:
+    """Compresses objects. Not thread-safe: one per thread."""
+
+    def __init__(self, level: int = 3) -> None:
+        self._zstd = zstandard.ZstdCompressor(level=level, write_content_size=False, write_checksum=False)
+        self._room(limits.CHUNK_BYTES_MAX)
+
+    def zstd(self, data: Buffer) -> bytes:
+        """One zstd frame, also where that saves nothing. Releases the GIL."""
+        size = len(data)
+        if size > self._size_max:
+            self._room(size)
+        # `compress` would allocate room for the worst case at each call, and hand it back to the kernel.
+        source = self._zstd.stream_reader(data, size=size, closefd=False)
+        stored: int = source.readinto(self._buffer)  # pyright: ignore[reportUnknownMemberType]  # its stub has no type
+        return self._view[:stored].tobytes()
+
+    def encode(self, data: Buffer) -> tuple[int, bytes]:
+        """Codec and stored bytes, whichever is the shorter."""
+        stored = self.zstd(data)
+        return (ZSTD, stored) if len(stored) < len(data) else (RAW, bytes(data))
+
+    def _room(self, size: int) -> None:
+        self._size_max = size
+        # ZSTD_compressBound and a little more, so that one call always ends the frame.
+        self._buffer = bytearray(size + (size >> 8) + 1024)
+        self._view = memoryview(self._buffer)
+
+
+class Decoder:
+    """Decompresses objects. Not thread-safe: one per thread."""
+
+    def __init__(self) -> None:
+        self._zstd = zstandard.ZstdDecompressor()
+
+    def decode(self, codec: int, stored: Buffer, raw_size: int) -> bytes:
+        """Exactly `raw_size` bytes. Never allocates more than that; anything else is Corrupt. Releases the GIL."""
+        if not 0 < raw_size <= limits.FRAME_RAW_BYTES_MAX:
+            raise Corrupt(f"an object claims {raw_size} bytes")
+        if codec == ZSTD:
+            data = self._unpack(stored, raw_size)
+        elif codec == RAW:
+            data = bytes(stored)
+        else:
+            raise _unknown(codec)
+        if len(data) != raw_size:
+            raise Corrupt(f"an object has {len(data)} bytes instead of {raw_size}")
+        return data
+
+    def _unpack(self, stored: Buffer, raw_size: int) -> bytes:
+        try:
+            # A size in the frame's own header would decide the allocation, whatever we ask for.
+            declared = zstandard.frame_content_size(stored)
+            if declared not in (-1, raw_size):
+                raise Corrupt(f"an object of {raw_size} bytes declares {declared}")
+            return self._zstd.decompress(stored, max_output_size=raw_size, allow_extra_data=False)
+        except zstandard.ZstdError as error:
+            raise Corrupt(f"an object of {raw_size} bytes can't be decompressed ({error})") from error
+
+
+def check_codec(codec: int) -> None:
+    """NewerFormat for a codec that is reserved, Corrupt for one that can't be."""
+    if codec not in (RAW, ZSTD):
+        raise _unknown(codec)
+
+
+def _unknown(codec: int) -> Corrupt | NewerFormat:
+    if codec <= CODEC_RESERVED_MAX:
+        return NewerFormat(f"an object was encoded (codec {codec}) by a newer release of artstore", hint="upgrade it")
+    return Corrupt(f"an object claims the unknown codec {codec}")
