@@ -22,7 +22,7 @@ $(BIN)/python: ;
 
 # The checkout itself, with its kernel compiled.
 $(VENV)/.built: $(VENV)/.lock pyproject.toml $(KERNEL)
-	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .PHONY: demo
@@ -67,7 +67,7 @@ wheel: $(VENV)/.lock  ## build the wheel and try it in an environment of its own
 
 .PHONY: lock
 lock:  ## resolve the dependencies anew: make lock [UPGRADE=1]
-	@test -x .cache/uv/bin/uv || { python3 -m venv .cache/uv && .cache/uv/bin/pip install --quiet $(UV); }
+	@test -x .cache/uv/bin/uv || { python3 -m venv .cache/uv && .cache/uv/bin/pip install -qq $(UV); }
 	.cache/uv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate \
 		--all-extras --group dev --python-version 3.11 --custom-compile-command 'make lock' \
 		$(if $(UPGRADE),--upgrade) pyproject.toml --output-file requirements.lock

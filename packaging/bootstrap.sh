@@ -85,7 +85,7 @@ install_mount_extra() {
     fi
     if ! mount_is_buildable; then
         say "Without the mount extra, which needs libfuse3. To add it: $mend"
-    elif ! locked yes | "$venv/bin/python" -m pip install --quiet --require-hashes --no-deps -r /dev/stdin >"$log" 2>&1; then
+    elif ! locked yes | "$venv/bin/python" -m pip install -qq --require-hashes --no-deps -r /dev/stdin >"$log" 2>&1; then
         say "Without the mount extra: pyfuse3 could not be built, see $log. To try again: $mend"
     fi
 }
@@ -101,7 +101,7 @@ make_dev() {
     install_system_packages "$python"
     say "Installing what requirements.lock names into $venv ($("$python" --version))"
     "$python" -m venv --clear "$venv"
-    locked no | "$venv/bin/python" -m pip install --quiet --require-hashes --no-deps -r /dev/stdin
+    locked no | "$venv/bin/python" -m pip install -qq --require-hashes --no-deps -r /dev/stdin
     install_mount_extra "$venv"
     echo "$sum" >"$venv/.lock"
 }
@@ -112,10 +112,10 @@ make_install() {
     install_system_packages "$python"
     "$python" -m venv --clear "$venv"
     pins >"$venv/pins.txt"
-    "$venv/bin/python" -m pip install --quiet -c "$venv/pins.txt" setuptools
-    "$venv/bin/python" -m pip install --quiet --no-build-isolation -c "$venv/pins.txt" "$here"
+    "$venv/bin/python" -m pip install -qq -c "$venv/pins.txt" setuptools
+    "$venv/bin/python" -m pip install -qq --no-build-isolation -c "$venv/pins.txt" "$here"
     [ -z "$extras" ] ||
-        "$venv/bin/python" -m pip install --quiet --no-build-isolation -c "$venv/pins.txt" "$here[$extras]" ||
+        "$venv/bin/python" -m pip install -qq --no-build-isolation -c "$venv/pins.txt" "$here[$extras]" ||
         say "artstore is installed, but without the extras $extras: their installation failed, as said above."
 }
 
