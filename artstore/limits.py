@@ -14,7 +14,8 @@ CHUNK_BYTES_MIN = 16 * KIB
 CHUNK_BYTES_TARGET = 64 * KIB
 CHUNK_BYTES_MAX = 256 * KIB
 HINT_BYTES_MAX = 16 * MIB  # of headers read from one file to find format-aware starts
-HINT_STARTS_MAX = 1 << 20  # format-aware starts of one file
+HINT_STARTS_MAX = 1 << 17  # format-aware starts of one file; the kernel walks them at each call
+HINT_STEPS_MAX = 1 << 21  # values looked at in these headers: about a second
 
 # --- packs and frames (format)
 FRAME_RAW_BYTES_MAX = (1 << 24) - 1  # u24
@@ -45,7 +46,7 @@ INPUTS_MAX = 10_000
 NAME_BYTES_MAX = 255  # of one file name, as in Linux
 SYMLINK_BYTES_MAX = 4096
 REF_BYTES_MAX = 400
-PATH_DEPTH_MAX = 1024  # directories below each other
+PATH_DEPTH_MAX = 256  # directories below each other; each holds a descriptor while its content is read
 ID_PREFIX_HEX_MIN = 8
 
 # --- commit pipeline
@@ -53,8 +54,11 @@ BATCH_BYTES = 8 * MIB  # one buffer of file data; must hold a whole chunk beside
 BATCH_FILES_MAX = 4096
 BATCHES_MAX = 8  # buffers in all, over all threads
 WORKERS_MAX = 16
+HOLE_RUN_MAX = 100_000  # equal chunks of a hole passed on at once
 CHANGED_RETRIES = 3
 SCAN_NAMES_MAX = 200_000  # names of one directory sorted in memory; more are sorted on disk
+TROUBLE_PATHS_MAX = 1000  # paths listed for one reason; more are counted
+ARTIGNORE_BYTES_MAX = MIB
 RACY_NS = 2_000_000_000  # stat rows as young as this are not trusted
 PROBE_EVERY = 32  # one chunk of so many tells whether data is worth compressing
 PROBE_SAVED_MIN = 0.03  # part of its size that a probe chunk must save
@@ -75,6 +79,15 @@ ALIAS_MOVES_KEPT = 32  # moves of an alias whose targets are roots of collection
 UNDO_NS = 7 * 24 * 3600 * 1_000_000_000
 REPACK_LIVE_MIN = 0.6  # packs with a smaller live part are rewritten
 REFS_LOG_RECORD_BYTES_MAX = DOCUMENT_BYTES_MAX + 4096
+
+# --- memory of the command line's process (artstore/adapters/allocator.py)
+HEAP_BLOCK_BYTES_MAX = 32 * MIB  # greater blocks are mapped from the kernel; glibc's own ceiling
+HEAP_KEPT_BYTES_MAX = 64 * MIB  # freed memory kept at the heap's top
+
+# --- command line
+PROGRESS_HZ = 10  # how often counters are polled on a terminal
+PROGRESS_PLAIN_S = 5.0  # between two plain lines when there is no terminal
+SUGGESTIONS_MAX = 5  # close matches named in an error
 
 assert CHUNK_BYTES_MIN < CHUNK_BYTES_TARGET < CHUNK_BYTES_MAX <= FRAME_RAW_BYTES_MAX
 assert 2 * CHUNK_BYTES_MAX <= BATCH_BYTES

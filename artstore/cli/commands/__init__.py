@@ -1,0 +1,1 @@
+"""One file per command group. The table of commands is `artstore.cli.app.COMMANDS`."""

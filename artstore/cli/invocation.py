@@ -1,0 +1,75 @@
+"""One call of the command: what was asked for on its line, and what it opened."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from artstore.cli.output import Output, is_terminal
+from artstore.errors import UsageError
+
+if TYPE_CHECKING:
+    from artstore._api import Store
+    from artstore.store.context import Counters
+
+
+@dataclass(slots=True)
+class Invocation:
+    """The global options, as they were found anywhere on the line, and the store once a command asks for it."""
+
+    store: str | None = None
+    json: bool = False
+    quiet: bool = False
+    verbose: int = 0
+    color: bool | None = None
+    _opened: Store | None = None
+
+    @property
+    def output(self) -> Output:
+        """Where this command's words go."""
+        return Output(json=self.json, quiet=self.quiet, color=self.color)
+
+    @property
+    def store_named(self) -> str | None:
+        """The store that the user named, by option or environment; None: the default one."""
+        return self.store or os.environ.get("ARTSTORE_HOME") or None
+
+    def open_store(self, *, create: bool = False) -> Store:
+        """The store; with `create` the default one is made on first use. Closed when the command ends."""
+        from artstore._api import Store
+
+        if self._opened is None:
+            self._opened = Store.open(self.store_named, create=create)
+        return self._opened
+
+    @contextmanager
+    def work(self, verb: str) -> Iterator[Counters]:
+        """Something that may take long: memory is set up for it, and its counters are shown as it goes."""
+        from artstore.adapters.allocator import keep_freed_memory
+        from artstore.cli.progress import Progress
+        from artstore.store.context import Counters
+
+        keep_freed_memory()
+        counters = Counters()
+        with Progress(verb, counters, self.output):
+            yield counters
+
+    def confirm(self, question: str, *, yes: bool, what: str) -> bool:
+        """Ask on the terminal; without one, refuse and name the option that answers."""
+        if yes:
+            return True
+        if not is_terminal(sys.stdin):
+            raise UsageError(f"{what} asks first, and nobody is there to answer", hint="add --yes")
+        import click
+
+        return click.confirm(question, err=True)
+
+    def close(self) -> None:
+        """Let go of the store."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
