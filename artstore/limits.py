@@ -44,6 +44,7 @@ INPUTS_MAX = 10_000
 
 # --- names and trees
 NAME_BYTES_MAX = 255  # of one file name, as in Linux
+SIZE_MAX = (1 << 63) - 1  # bytes of a file or directory; files below a directory
 SYMLINK_BYTES_MAX = 4096
 REF_BYTES_MAX = 400
 PATH_DEPTH_MAX = 256  # directories below each other; each holds a descriptor while its content is read
@@ -68,6 +69,17 @@ CACHE_BYTES = 64 * MIB  # decoded chunks kept by one Store
 PAGE_CACHE_ENTRIES = 256  # decoded pages kept by one Store
 READ_RANGE_BYTES_MAX = 16 * MIB
 READ_HOLE_BYTES_MAX = 256 * KIB
+READ_LOCAL_HOLE_BYTES_MAX = 32 * KIB  # read over in a pack of this machine rather than asked for in two reads
+READ_AHEAD_BYTES = 2 * MIB  # raw bytes fetched at once for a reader
+READ_WINDOW_CHUNKS = 512  # chunks of an open file looked up in its recipe at once
+READ_WINDOWS_MAX = 32  # such runs of chunks remembered by an open file
+
+# --- checkout
+RESTORE_BATCH_BYTES = 2 * MIB  # raw bytes that a worker fetches, checks and writes at once
+RESTORE_BATCH_FILES_MAX = 256
+RESTORE_TASKS_PER_WORKER = 4  # batches waiting
+RESTORE_FOLDERS_OPEN = 128  # descriptors of destination folders kept
+CONFLICTS_NAMED_MAX = 10  # files named by a refusal to overwrite
 
 # --- index
 INDEX_MAP_BYTES = 1 << 40  # sparse; never grown

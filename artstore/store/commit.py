@@ -1,0 +1,279 @@
+"""Makes a version of a folder, a file or a stream: read, store, and publish under a name.
+
+Nothing is visible before the last transaction; what was read by a commit that failed is found again by the next.
+"""
+
+from __future__ import annotations
+
+import os
+import stat as stat_module
+import tempfile
+import time
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Literal
+
+from artstore import limits
+from artstore.errors import BadInput, Corrupt, NotFound, UsageError
+from artstore.format.version import encode_version
+from artstore.model import Digest, PackState, Version
+from artstore.planning.ignore import IgnoreStack
+from artstore.revision import artifact_of
+from artstore.store import refs
+from artstore.store.context import Context, Counters
+from artstore.store.write.pipeline import Pipeline
+from artstore.store.write.walk import Walker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from artstore.model import Metadata
+    from artstore.ports import IndexWriter
+    from artstore.store.objects import Objects
+    from artstore.store.write.assemble import TreeResult
+
+COPY_BYTES = limits.MIB
+
+
+@dataclass(frozen=True, slots=True)
+class CommitOptions:
+    """What to read, and what to do about what can't be.
+
+    `links`: what becomes of symlinks which lead out of the folder: "fail", "follow" (commit what they name) or "keep".
+    `stat_cache=False` reads every file again.
+    """
+
+    excludes: tuple[str, ...] = ()
+    default_ignores: bool = True
+    links: Literal["fail", "follow", "keep"] = "fail"
+    skip_unreadable: bool = False
+    allow_changing: bool = False
+    dry_run: bool = False
+    stat_cache: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """Under which name a version is published: an exact tag, or the next vN of an artifact."""
+
+    tag: str | None = None
+    artifact: str | None = None
+
+    @property
+    def family(self) -> str:
+        """The artifact, given or implied."""
+        return artifact_of(self.tag) if self.tag is not None else (self.artifact or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a person says of a version."""
+
+    message: str
+    author: str
+    metadata: Metadata
+
+
+@dataclass(frozen=True, slots=True)
+class CommitResult:
+    """What was made. `version` is None in a dry run. `unchanged`: nothing was made, `version` is the one that exists."""
+
+    version: Digest | None
+    tag: str | None
+    parent: Digest | None
+    tree: Digest
+    files: int
+    size: int
+    new_bytes: int
+    stored_bytes: int
+    ignored: int
+    unchanged: bool
+    skipped: tuple[bytes, ...]
+    seconds: float
+
+
+def commit(
+    context: Context,
+    objects: Objects,
+    source: str | bytes | IO[bytes],
+    *,
+    naming: Naming,
+    said: Said,
+    file_name: bytes = b"stdin",
+    options: CommitOptions | None = None,
+    counters: Counters | None = None,
+) -> CommitResult:
+    """A version of a folder, of one file, or of a stream (as a file called `file_name`).
+
+    Raises BadInput with the paths that can't be committed, NoSpace, Conflict if the tag names another version.
+    """
+    options = options or CommitOptions()
+
+    def gather(walker: Walker) -> None:
+        if isinstance(source, str | bytes):
+            _walk_path(walker, os.fsencode(source), options)
+        else:
+            _walk_stream(walker, source, file_name, context.path)
+
+    return _Commit(context, objects, naming, said, options, counters or Counters()).run(gather)
+
+
+def _walk_path(walker: Walker, path: bytes, options: CommitOptions) -> None:
+    try:
+        stat = os.stat(path)
+    except OSError as error:
+        raise NotFound(f"{os.fsdecode(path)} can't be read ({error.strerror})", hint="check the path") from error
+    if stat_module.S_ISDIR(stat.st_mode):
+        walker.walk(path, ignore_rules(options))
+        return
+    if not stat_module.S_ISREG(stat.st_mode):
+        raise BadInput(f"{os.fsdecode(path)} is neither file nor folder", [path], hint="name a file, a folder or -")
+    folder, name = os.path.split(os.path.abspath(path))
+    parent = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        walker.walk_file(name, parent, stat)
+    finally:
+        os.close(parent)
+
+
+def _walk_stream(walker: Walker, stream: IO[bytes], name: bytes, folder: str) -> None:
+    # Spooled first: zip and Parquet keep their directory at the end, and a changing size can't be read twice.
+    with tempfile.TemporaryDirectory(dir=os.path.join(folder, "tmp"), prefix="stdin-") as spool:
+        path = os.path.join(os.fsencode(spool), name)
+        with open(path, "wb") as file:
+            while block := stream.read(COPY_BYTES):
+                file.write(block)
+        _walk_path(walker, path, CommitOptions())
+
+
+def ignore_rules(options: CommitOptions) -> IgnoreStack:
+    """The rules a walk begins with."""
+    return IgnoreStack.create(options.excludes, defaults=options.default_ignores)
+
+
+class _Commit:
+    """One commit, from its session to its result."""
+
+    def __init__(
+        self,
+        context: Context,
+        objects: Objects,
+        naming: Naming,
+        said: Said,
+        options: CommitOptions,
+        counters: Counters,
+    ) -> None:
+        if naming.tag is None and not naming.artifact:
+            raise UsageError("a version needs a name", hint="give --tag NAME or --artifact NAME")
+        self._context = context
+        self._objects = objects
+        self._naming = naming
+        self._said = said
+        self._options = options
+        self._counters = counters
+        self._begun = time.monotonic()
+        self._tag = naming.tag
+        with context.index.read() as reader:
+            self._parent = refs.newest_tag(reader, naming.family)
+
+    def run(self, gather: Callable[[Walker], None]) -> CommitResult:
+        context, options = self._context, self._options
+        with (
+            context.sessions.begin() as session,
+            Pipeline(context, session, self._counters, store=not options.dry_run) as pipeline,
+        ):
+            walker = Walker(context.index, context.clock, pipeline.gatherer, options, self._counters)
+            gather(walker)
+            walker.fail_on_trouble()
+            tree = pipeline.finish_tree()
+            if options.dry_run:
+                return self._result(walker, tree, None, unchanged=False)
+            same = self._same_version(tree.root)
+            if same is not None and (self._naming.tag is None or self._is_taken(same)):
+                pipeline.keep_rows()
+                return self._result(walker, tree, same, unchanged=True)
+            return self._publish(walker, pipeline, tree, same)
+
+    def _publish(self, walker: Walker, pipeline: Pipeline, tree: TreeResult, same: Digest | None) -> CommitResult:
+        if same is not None:  # new name, nothing else
+            pipeline.publish(frozenset(), None, lambda writer, _: self._name(writer, same))
+            return self._result(walker, tree, same, unchanged=False)
+        said = self._said
+        parents = [] if self._parent is None else [bytes(self._parent.version)]
+        version = Version(
+            tree.root,
+            parents,
+            self._context.clock.now_ns(),
+            said.author,
+            said.message,
+            said.metadata,
+            tree.files,
+            tree.size,
+        )
+        digest, document = encode_version(version)
+
+        def publish(writer: IndexWriter, packs: set[int]) -> None:
+            revive(writer, packs)
+            writer.put_set(digest, packs)
+            self._name(writer, digest)
+
+        pipeline.publish(tree.packs, (digest, document), publish)
+        return self._result(walker, tree, digest, unchanged=False)
+
+    def _name(self, writer: IndexWriter, version: Digest) -> None:
+        name = self._naming.tag or refs.next_tag_name(writer, self._naming.family)
+        refs.set_tag(writer, name, version, now=self._context.clock.now_ns())
+        self._tag = name
+
+    def _is_taken(self, version: Digest) -> bool:
+        assert self._naming.tag is not None
+        with self._context.index.read() as reader:
+            tag = reader.tag(self._naming.tag)
+        return tag is not None and tag.version == version
+
+    def _same_version(self, root: bytes) -> Digest | None:
+        """The artifact's newest version, if this one would say nothing new."""
+        if self._parent is None:
+            return None
+        try:
+            newest = self._objects.version(self._parent.version)
+        except Corrupt:
+            return None  # the new version doesn't depend on it
+        said, old = self._said, newest.metadata
+        told = (said.metadata.params, said.metadata.metrics, said.metadata.inputs, said.metadata.labels)
+        known = (old.params, old.metrics, old.inputs, old.labels)
+        says_nothing_new = told in (({}, {}, {}, {}), known) and said.message in ("", newest.message)
+        if newest.tree != root or not says_nothing_new:
+            return None
+        if self._naming.tag is None:
+            self._tag = self._parent.name
+        return Digest(self._parent.version)
+
+    def _result(self, walker: Walker, tree: TreeResult, version: Digest | None, *, unchanged: bool) -> CommitResult:
+        counters = self._counters
+        return CommitResult(
+            version=version,
+            tag=self._tag if version is not None else None,
+            parent=None if self._parent is None else Digest(self._parent.version),
+            tree=Digest(tree.root),
+            files=tree.files,
+            size=tree.size,
+            new_bytes=counters.bytes_new,
+            stored_bytes=counters.bytes_stored,
+            ignored=walker.ignored,
+            unchanged=unchanged,
+            skipped=tuple(walker.skipped),
+            seconds=time.monotonic() - self._begun,
+        )
+
+
+def revive(writer: IndexWriter, packs: Iterable[int]) -> None:
+    """Before a set is published: every pack it names exists, and collection lets go of it.
+
+    A pack that is DELETING still has its file, since our session began before its removal could.
+    """
+    for number in packs:
+        row = writer.pack(number)
+        if row is None:
+            raise Corrupt(f"pack {number} vanished while it was needed", hint="commit again")
+        if row.state is not PackState.LIVE:
+            writer.set_pack_state(number, PackState.LIVE, 0)

@@ -1,0 +1,389 @@
+"""Walks a folder in the order of names and tells what is there, reading only what the stat cache doesn't know.
+
+What can't be committed is gathered in `Trouble`; after the first such path nothing more is read, only listed.
+"""
+
+from __future__ import annotations
+
+import os
+import stat as stat_module
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from artstore import limits
+from artstore.errors import BadInput
+from artstore.model import Content, Entry, Form, Kind
+from artstore.store.write import source
+from artstore.store.write.batch import Data, Drop, Enter, FileMeta, Known, Leave
+from artstore.store.write.reading import Stream, read_small
+from artstore.store.write.statcache import UNTRUSTED, directory_key, fingerprint, head_of, is_racy, row_of, rows_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from artstore.planning.ignore import IgnoreStack
+    from artstore.ports import Clock, Index, IndexReader
+    from artstore.store.commit import CommitOptions
+    from artstore.store.context import Counters
+    from artstore.store.write.reading import Gatherer
+
+READER_USES = 512  # directories looked up in one snapshot of the index
+OldRows = dict[bytes, tuple[bytes, int, int, Content]]
+
+
+@dataclass(slots=True)
+class Trouble:
+    """Paths which can't be committed as they are, by reason; bounded, the rest is counted."""
+
+    paths: dict[str, list[bytes]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, reason: str, path: bytes) -> None:
+        """Note a path."""
+        self.counts[reason] = self.counts.get(reason, 0) + 1
+        listed = self.paths.setdefault(reason, [])
+        if len(listed) < limits.TROUBLE_PATHS_MAX:
+            listed.append(path)
+
+
+UNREADABLE = "can't be read"
+ODD = "is neither file, folder nor symlink"
+CHANGING = "changed while it was read"
+LEADS_OUT = "is a symlink that leads out of the folder"
+LOOP = "is a symlink to a folder it lies in"
+
+
+@dataclass(slots=True)
+class _Frame:
+    """A directory that is being walked."""
+
+    descriptor: int
+    path: bytes
+    ignore: IgnoreStack
+    lists: Iterator[list[source.Named]]
+    since: int
+    identity: tuple[int, int]
+    entries: Iterator[source.Named] = field(default_factory=lambda: iter(()))
+    old: Iterator[tuple[bytes, tuple[bytes, int, int, Content]]] | None = None
+    ahead: tuple[bytes, tuple[bytes, int, int, Content]] | None = None
+
+
+class Walker:
+    """One walk over one folder. `skipped` lists what the options allowed to leave out."""
+
+    def __init__(
+        self, index: Index, clock: Clock, gatherer: Gatherer, options: CommitOptions, counters: Counters
+    ) -> None:
+        self._index = index
+        self._clock = clock
+        self._gatherer = gatherer
+        self._options = options
+        self._counters = counters
+        self._flavour = b"1 %s" % options.links.encode()
+        self._reader_context = index.read()
+        self._reader: IndexReader | None = None
+        self._reader_uses = 0
+        self._stack: list[_Frame] = []
+        self.trouble = Trouble()
+        self.skipped: list[bytes] = []
+        self.ignored = 0
+
+    def walk(self, root: bytes, ignore: IgnoreStack) -> None:
+        """The whole folder `root`, as Enter … Leave, or as one Known if nothing in it has changed."""
+        descriptor = source.open_directory(root, None, follow=True)
+        try:
+            self._enter(
+                b"", os.path.realpath(root), descriptor, os.fstat(descriptor), ignore.enter(b"", _artignore(descriptor))
+            )
+            while self._stack:
+                self._step(self._stack[-1])
+        finally:
+            for frame in self._stack:
+                os.close(frame.descriptor)
+            self._stack.clear()
+            self._end_reading()
+
+    def walk_file(self, name: bytes, parent: int, stat: os.stat_result) -> None:
+        """One file as the only entry of a tree."""
+        self._gatherer.add(Enter(b"", b"", UNTRUSTED))
+        self._file(name, name, parent, stat, UNTRUSTED, follow=True)
+        self._gatherer.add(Leave())
+
+    def fail_on_trouble(self) -> None:
+        """BadInput with the paths that the options do not allow."""
+        for reason, allowed, hint in (
+            (UNREADABLE, self._options.skip_unreadable, "make them readable, or leave them out with --skip-unreadable"),
+            (
+                ODD,
+                self._options.skip_unreadable,
+                "remove them, --exclude them, or leave them out with --skip-unreadable",
+            ),
+            (LEADS_OUT, False, "use --links follow to commit what they name, or --links keep to commit the links"),
+            (LOOP, False, "use --links keep, or --exclude them"),
+            (CHANGING, self._options.allow_changing, "commit when they are quiet, or use --allow-changing"),
+        ):
+            paths = self.trouble.paths.get(reason, [])
+            if not paths:
+                continue
+            if allowed:
+                self.skipped.extend(paths)
+                continue
+            count = self.trouble.counts[reason]
+            names = ", ".join(os.fsdecode(path) for path in paths[:5]) + (", …" if count > 5 else "")
+            what = f"{names} {reason}" if count == 1 else f"{count} paths, each {reason}: {names}"
+            raise BadInput(f"nothing was committed: {what}", paths, hint=hint)
+
+    # -- directories
+
+    def _enter(self, name: bytes, path: bytes, descriptor: int, stat: os.stat_result, ignore: IgnoreStack) -> None:
+        since = self._clock.now_ns()
+        lists = source.listing(descriptor)
+        first = next(lists, [])
+        frame = _Frame(descriptor, path, ignore, lists, since, (stat.st_dev, stat.st_ino))
+        kept = self._kept(frame, first)
+        key = directory_key(stat, path, self._flavour)
+        mark = UNTRUSTED
+        if len(first) < limits.BATCH_FILES_MAX and all(stat_module.S_ISREG(each.st_mode) for _, each in kept):
+            mark = fingerprint([each for each, _ in kept], [row_of(each) for _, each in kept])
+        if self._options.stat_cache and self._is_as_it_was(name, key, mark, frame):
+            os.close(descriptor)
+            return
+        if any(is_racy(each, since) for _, each in kept):
+            mark = UNTRUSTED
+        frame.entries = iter(kept)
+        self._gatherer.add(Enter(name, key, mark))
+        self._stack.append(frame)
+
+    def _kept(self, frame: _Frame, entries: list[source.Named]) -> list[source.Named]:
+        decide = frame.ignore.decide
+        kept = [each for each in entries if not decide(each[0], stat_module.S_ISDIR(each[1].st_mode)).ignored]
+        self.ignored += len(entries) - len(kept)
+        return kept
+
+    def _is_as_it_was(self, name: bytes, key: bytes, mark: bytes, frame: _Frame) -> bool:
+        """One look-up for a whole directory; if it has changed, its rows are there for its files."""
+        reader = self._reading()
+        head = head_of(reader, key)
+        if head is None:
+            return False
+        if mark and head.fingerprint == mark:
+            packs = reader.page_packs(head.tree)
+            if packs is not None:
+                content = Content(Form.TREE, head.tree)
+                self._gatherer.add(
+                    Known(Entry(name, Kind.DIR, head.size, content, head.files), tuple(packs), UNTRUSTED)
+                )
+                self._counters.files_done += head.files
+                self._counters.bytes_done += head.size
+                return True
+        frame.old = rows_of(reader, key, head.blocks)
+        return False
+
+    def _step(self, frame: _Frame) -> None:
+        """The next entries of the innermost directory, until it ends or another one begins."""
+        depth = len(self._stack)
+        for name, stat in frame.entries:
+            self._entry(frame, name, stat)
+            if len(self._stack) != depth:
+                return
+        following = next(frame.lists, None)
+        if following is not None:
+            frame.entries = iter(self._kept(frame, following))
+            return
+        self._stack.pop()
+        os.close(frame.descriptor)
+        self._gatherer.add(Leave())
+
+    def _entry(self, frame: _Frame, name: bytes, stat: os.stat_result) -> None:
+        match stat_module.S_IFMT(stat.st_mode):
+            case stat_module.S_IFREG:
+                row = UNTRUSTED if is_racy(stat, frame.since) else row_of(stat)
+                if not (frame.old is not None and row and self._unchanged(frame, name, row)):
+                    self._file(name, frame.path + b"/" + name, frame.descriptor, stat, row)
+            case stat_module.S_IFDIR:
+                self._directory(frame, name)
+            case stat_module.S_IFLNK:
+                self._symlink(frame, name)
+            case _:
+                self.trouble.add(ODD, frame.path + b"/" + name)
+
+    def _directory(self, frame: _Frame, name: bytes, *, follow: bool = False) -> None:
+        path = frame.path + b"/" + name
+        if len(self._stack) >= limits.PATH_DEPTH_MAX:
+            raise BadInput(f"{os.fsdecode(path)} lies more than {limits.PATH_DEPTH_MAX} folders deep", [path])
+        try:
+            descriptor = source.open_directory(name, frame.descriptor, follow=follow)
+        except FileNotFoundError:
+            self.trouble.add(CHANGING, path)
+            return
+        except OSError:
+            self.trouble.add(UNREADABLE, path)
+            return
+        stat = os.fstat(descriptor)
+        if any(each.identity == (stat.st_dev, stat.st_ino) for each in self._stack):
+            os.close(descriptor)
+            self.trouble.add(LOOP, path)
+            return
+        depth = len(self._stack)
+        try:
+            self._enter(name, path, descriptor, stat, frame.ignore.enter(name, _artignore(descriptor)))
+        except OSError:
+            if len(self._stack) == depth:
+                os.close(descriptor)
+            raise
+
+    # -- files and links
+
+    def _unchanged(self, frame: _Frame, name: bytes, row: bytes) -> bool:
+        """Emit the file from the cache if its row is the same and its content still here."""
+        assert frame.old is not None
+        ahead = frame.ahead
+        while ahead is None or ahead[0] < name:
+            ahead = next(frame.old, None)
+            if ahead is None:
+                frame.old = None
+                return False
+        frame.ahead = ahead
+        old_row, kind, size, content = ahead[1]
+        if ahead[0] != name or old_row != row:
+            return False
+        packs = self._packs_of(content)
+        if packs is None:
+            return False
+        self._gatherer.add(Known(Entry(name, kind, size, content, 1), packs, row))
+        self._counters.files_done += 1
+        self._counters.bytes_done += size
+        return True
+
+    def _packs_of(self, content: Content) -> tuple[int, ...] | None:
+        reader = self._reading()
+        if content.form == Form.CHUNK:
+            location = reader.find(content.value)
+            return None if location is None else (location.pack,)
+        if content.form == Form.RECIPE:
+            packs = reader.page_packs(content.value)
+            return None if packs is None else tuple(packs)
+        return ()
+
+    def _symlink(self, frame: _Frame, name: bytes) -> None:
+        path = frame.path + b"/" + name
+        try:
+            target = os.readlink(name, dir_fd=frame.descriptor)
+        except OSError:
+            self.trouble.add(CHANGING, path)
+            return
+        links = self._options.links
+        if links != "keep" and source.leads_out(target, len(self._stack) - 1):
+            if links == "follow":
+                self._follow(frame, name, path)
+            else:
+                self.trouble.add(LEADS_OUT, path)
+            return
+        entry = Entry(name, Kind.SYMLINK, len(target), Content(Form.SYMLINK, target), 1)
+        self._gatherer.add(Known(entry, (), UNTRUSTED))
+        self._counters.files_done += 1
+
+    def _follow(self, frame: _Frame, name: bytes, path: bytes) -> None:
+        try:
+            stat = os.stat(name, dir_fd=frame.descriptor)
+        except OSError:
+            self.trouble.add(UNREADABLE, path)
+            return
+        if stat_module.S_ISDIR(stat.st_mode):
+            self._directory(frame, name, follow=True)
+        elif stat_module.S_ISREG(stat.st_mode):
+            self._file(name, path, frame.descriptor, stat, UNTRUSTED, follow=True)
+        else:
+            self.trouble.add(ODD, path)
+
+    def _file(
+        self, name: bytes, path: bytes, parent: int, stat: os.stat_result, row: bytes, *, follow: bool = False
+    ) -> None:
+        """Read a file until it is the same before and after, up to CHANGED_RETRIES times more."""
+        self._counters.current = path
+        try:
+            descriptor = source.open_file(name, parent, follow=follow)
+        except FileNotFoundError:
+            self.trouble.add(CHANGING, path)
+            return
+        except OSError:
+            self.trouble.add(UNREADABLE, path)
+            return
+        try:
+            if self._must_stop():
+                return
+            self._read(descriptor, name, path, stat, row)
+        except OSError:
+            self.trouble.add(UNREADABLE, path)
+        finally:
+            os.close(descriptor)
+
+    def _must_stop(self) -> bool:
+        """Will the commit fail anyway? Then the rest is only listed."""
+        reasons = self.trouble.counts
+        if not reasons:
+            return False
+        skip, changing = self._options.skip_unreadable, self._options.allow_changing
+        allowed = {UNREADABLE: skip, ODD: skip, CHANGING: changing}
+        return not all(allowed.get(reason, False) for reason in reasons)
+
+    def _read(self, descriptor: int, name: bytes, path: bytes, before: os.stat_result, row: bytes) -> None:
+        for attempt in range(1 + limits.CHANGED_RETRIES):
+            if not stat_module.S_ISREG(before.st_mode):
+                break
+            meta = FileMeta(name, Kind.EXEC if before.st_mode & 0o111 else Kind.FILE, row)
+            data = self._read_once(descriptor, before, meta)
+            after = os.fstat(descriptor)
+            is_whole = source.same_file(before, after)
+            if is_whole or (self._options.allow_changing and attempt == limits.CHANGED_RETRIES):
+                self._gatherer.add(data)
+                self._counters.files_done += 1
+                if not is_whole:
+                    break
+                return
+            self._gatherer.batch.events.append(Data(data.file, data.first, data.last, ends=False))
+            self._gatherer.add(Drop())
+            before, row = after, UNTRUSTED
+        self.trouble.add(CHANGING, path)
+
+    def _read_once(self, descriptor: int, stat: os.stat_result, meta: FileMeta) -> Data:
+        size = stat.st_size
+        if size < limits.CHUNK_BYTES_MIN:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            data = read_small(self._gatherer, descriptor, size, meta)
+        else:
+            stream = Stream(self._gatherer, descriptor, size, meta, sparse=source.is_sparse(stat))
+            try:
+                data = stream.read()
+            except OSError:
+                stream.abandon()
+                raise
+        self._counters.bytes_done += size
+        return data
+
+    # -- the index
+
+    def _reading(self) -> IndexReader:
+        """A snapshot of the index, renewed now and then: an old one keeps pages of the index from being used again."""
+        if self._reader is None or self._reader_uses >= READER_USES:
+            self._end_reading()
+            self._reader_context = self._index.read()
+            self._reader = self._reader_context.__enter__()
+            self._reader_uses = 0
+        self._reader_uses += 1
+        return self._reader
+
+    def _end_reading(self) -> None:
+        if self._reader is not None:
+            self._reader = None
+            self._reader_context.__exit__(None, None, None)
+
+
+def _artignore(directory: int) -> bytes | None:
+    """The text of the folder's own `.artignore`."""
+    try:
+        descriptor = source.open_file(b".artignore", directory)
+    except OSError:
+        return None
+    with open(descriptor, "rb") as file:
+        return file.read(limits.ARTIGNORE_BYTES_MAX)
