@@ -75,7 +75,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class CommitResult:
-    """What was made. `version` is None in a dry run. `unchanged`: nothing was made, `version` is the one that exists."""
+    """What was made. `version` is None in a dry run. `unchanged`: nothing was made, `version` exists already."""
 
     version: Digest | None
     tag: str | None

@@ -57,7 +57,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Chunks `first` to `last` (exclusive) of this batch belong to a file; in a hole one chunk is there `repeat` times."""
+    """Chunks `first` to `last` (exclusive) of this batch are a file's; in a hole one chunk stands `repeat` times."""
 
     file: FileMeta
     first: int

@@ -9,8 +9,8 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 
-class Closed(Exception):  # noqa: N818 - not an error: the pipeline has failed elsewhere, and its starter knows why
-    """Somebody closed the channel; nothing more goes through."""
+class Closed(Exception):
+    """Somebody closed the channel: the pipeline has failed elsewhere, and its starter knows why."""
 
 
 class Channel(Generic[Item]):

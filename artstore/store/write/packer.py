@@ -1,7 +1,7 @@
 """Packs being filled, and the thread that makes them durable and names them in the index.
 
-The order is law: a pack is durable before the index names it [I1]; a metadata pack follows the data packs that its pages
-need [I2]. Killed anywhere, what is left over is a temporary file, or a pack without an entry, which gc removes.
+The order is law: a pack is durable before the index names it [I1]; a metadata pack follows the data packs that its
+pages need [I2]. Killed anywhere, what is left over is a temporary file, or a pack without an entry, which gc removes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Where pages and documents go: looked up, and if they are new, into metadata packs.
 
-With each pack goes what becomes true when it is durable: which packs a tree or recipe needs, and rows of the stat cache.
+With each pack goes what becomes true when it is durable: which packs a tree or recipe needs, rows of the stat cache.
 """
 
 from __future__ import annotations

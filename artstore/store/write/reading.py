@@ -93,7 +93,7 @@ class Stream:
         self._first = len(self._batch.begins)  # of this file's chunks in this batch
 
     def read(self) -> Data:
-        """Read it to its end, or to where it ends by now. The caller adds what is returned, if the file did not change."""
+        """Read it to its end, or to where it ends by now. The caller adds the result, if the file did not change."""
         head = os.pread(self._descriptor, 4096, 0)
         self._starts = find_starts(self._read_at, self._size, head=head)
         while self._offset < self._size:

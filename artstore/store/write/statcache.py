@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from artstore.model import Content
     from artstore.ports import IndexReader
 
+Old = tuple[bytes, int, int, "Content"]
+"""Of one file: row, kind, size, content."""
+
 BLOCK_ROWS = 512
 UNTRUSTED = b""
 """In place of a row or a fingerprint: equal to none."""

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from artstore.store.commit import CommitOptions
     from artstore.store.context import Counters
     from artstore.store.write.reading import Gatherer
+    from artstore.store.write.statcache import Old
 
 READER_USES = 512  # directories looked up in one snapshot of the index
-OldRows = dict[bytes, tuple[bytes, int, int, Content]]
 
 
 @dataclass(slots=True)
@@ -64,8 +64,8 @@ class _Frame:
     since: int
     identity: tuple[int, int]
     entries: Iterator[source.Named] = field(default_factory=lambda: iter(()))
-    old: Iterator[tuple[bytes, tuple[bytes, int, int, Content]]] | None = None
-    ahead: tuple[bytes, tuple[bytes, int, int, Content]] | None = None
+    old: Iterator[tuple[bytes, Old]] | None = None
+    ahead: tuple[bytes, Old] | None = None
 
 
 class Walker:
@@ -116,7 +116,7 @@ class Walker:
             (
                 ODD,
                 self._options.skip_unreadable,
-                "remove them, --exclude them, or leave them out with --skip-unreadable",
+                "--exclude them, or leave them out with --skip-unreadable",
             ),
             (LEADS_OUT, False, "use --links follow to commit what they name, or --links keep to commit the links"),
             (LOOP, False, "use --links keep, or --exclude them"),
