@@ -1,0 +1,86 @@
+"""Bar charts of a run: for each corpus one picture, a panel for each question, as SVG and PNG.
+
+Works on a machine without a display; matplotlib is imported nowhere else.
+"""
+
+# Of matplotlib's methods the keyword arguments are untyped; what is passed here is plain.
+# pyright: reportUnknownMemberType=false
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from artstore_bench.results import Document, Summary
+
+_OURS: Final = "#0b6e4f"
+_OTHERS: Final = "#a9b4bf"
+_Value = Callable[[Summary], float | None]
+_PANELS: Final[Sequence[tuple[str, str, _Value]]] = (
+    ("first", "first commit, s", lambda row: row.wall_s),
+    ("again", "unchanged again, s", lambda row: row.wall_s),
+    ("v2", "commit of version 2, s", lambda row: row.wall_s),
+    ("checkout", "checkout, s", lambda row: row.wall_s),
+    ("known", "known data, s", lambda row: row.wall_s),
+    ("first", "stored, MB", lambda row: _mega(row.stored_bytes)),
+    ("v2", "added by version 2, MB", lambda row: _mega(row.added_bytes)),
+)
+
+
+def draw(document: Document, folder: Path) -> list[Path]:
+    """Write `chart-<corpus>.svg` and `.png` for each corpus that compares tools; returns what was written."""
+    written: list[Path] = []
+    for corpus in dict.fromkeys(row.corpus for row in document.summary):
+        rows = [row for row in document.summary if row.corpus == corpus]
+        if len({row.tool for row in rows}) < 2:
+            continue
+        figure = _figure(corpus, rows, repeat=document.repeat)
+        for suffix in ("svg", "png"):
+            path = folder / f"chart-{corpus}.{suffix}"
+            figure.savefig(path, dpi=120, metadata={"Date": None} if suffix == "svg" else None)
+            written.append(path)
+    return written
+
+
+def _figure(corpus: str, rows: Sequence[Summary], *, repeat: int) -> Figure:
+    panels = [
+        (title, values)
+        for question, title, value in _PANELS
+        if (values := _values([row for row in rows if row.question == question], value))
+    ]
+    across = min(4, len(panels))
+    down = -(-len(panels) // across)
+    tools = max(len(values) for _, values in panels)
+    figure = Figure(figsize=(3.6 * across, (0.9 + 0.28 * tools) * down + 0.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(f"{corpus}: shorter is better; medians of {repeat}, * on a busy machine", fontsize=11)
+    for number, (title, values) in enumerate(panels):
+        _panel(figure.add_subplot(down, across, number + 1), title, values)
+    return figure
+
+
+def _values(rows: Sequence[Summary], value: _Value) -> list[tuple[str, str, float]]:
+    """(tool, its label, its value), the best last, which is where a bar chart has its top."""
+    found = [(row.tool, row.tool + ("*" if row.is_crowded else ""), value(row)) for row in rows]
+    known = [(tool, label, number) for tool, label, number in found if number is not None]
+    return sorted(known, key=lambda item: -item[2])
+
+
+def _panel(axes: Axes, title: str, values: Sequence[tuple[str, str, float]]) -> None:
+    labels = [label for _, label, _ in values]
+    colours = [_OURS if tool == "artstore" else _OTHERS for tool, _, _ in values]
+    bars = axes.barh(labels, [number for _, _, number in values], color=colours)
+    axes.bar_label(bars, labels=[f" {number:.3g}" for _, _, number in values], fontsize=8)
+    axes.set_title(title, fontsize=10)
+    axes.margins(x=0.18)
+    axes.tick_params(labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _mega(size: int | None) -> float | None:
+    return None if size is None else size / 1e6

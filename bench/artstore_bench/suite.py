@@ -1,0 +1,150 @@
+"""One run of the benchmark: every corpus, every tool in turn, and the document that comes of it.
+
+A tool that fails loses its repetition, is named in `failures`, and never stops the others.
+"""
+
+from __future__ import annotations
+
+import datetime
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from artstore_bench import corpus as corpora
+from artstore_bench.command import Toolbox
+from artstore_bench.machine import describe
+from artstore_bench.method import SETTLE_S, ToolFailed, rounds
+from artstore_bench.peers import SUBJECT, KnowsData, Peer, peers
+from artstore_bench.questions import questions_for
+from artstore_bench.questions.kernel import ask as ask_kernel
+from artstore_bench.results import SCHEMA, Document, Failure, Run, ToolVersion, TreeFacts, summarise
+from artstore_bench.session import LiveTree, Session
+from artstore_bench.targets import judge
+
+# "known" asks about the model corpus; "kernel" needs none.
+SUBJECTS: Final = (*corpora.NAMES, "known", "kernel")
+
+Tell = Callable[[str], None]
+Save = Callable[[Document], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What to run; `peers` names the tools beside artstore."""
+
+    subjects: Sequence[str]
+    peers: Sequence[str]
+    repeat: int
+    scale: float
+    workdir: Path
+    command: Sequence[str] = ()
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """What has been found so far."""
+
+    started: str
+    versions: Mapping[str, str | None]
+    runs: list[Run] = field(default_factory=list[Run])
+    failures: list[Failure] = field(default_factory=list[Failure])
+    trees: list[TreeFacts] = field(default_factory=list[TreeFacts])
+
+    @property
+    def missing(self) -> list[str]:
+        """Tools that were asked for and are not on this machine."""
+        return [name for name, version in self.versions.items() if version is None]
+
+
+def run(settings: Settings, tell: Tell, save: Save) -> Document:
+    """Measure everything that was asked for, telling what is under way.
+
+    What is known so far is saved after each corpus: an hour's figures survive what happens in the next one.
+    """
+    started = _now()
+    toolbox = Toolbox(settings.workdir)
+    chosen = [peer for name, peer in peers(toolbox).items() if name in (SUBJECT, *settings.peers)]
+    versions = {peer.name: peer.version() for peer in chosen}
+    tools = [peer for peer in chosen if versions[peer.name] is not None]
+    gathered = _Gathered(started, versions)
+    for name in gathered.missing:
+        tell(f"{name} is not on this machine and is left out")
+    document = _document(settings, gathered)
+    for subject in settings.subjects:
+        if subject == "kernel":
+            _run_kernel(settings, gathered, tell)
+        else:
+            _run_corpus(subject, tools, settings=settings, gathered=gathered, tell=tell)
+        document = _document(settings, gathered)
+        save(document)
+    return document
+
+
+def _document(settings: Settings, gathered: _Gathered) -> Document:
+    summary = summarise(gathered.runs, subject=SUBJECT)
+    return Document(
+        schema=SCHEMA,
+        started=gathered.started,
+        finished=_now(),
+        command=list(settings.command),
+        scale=settings.scale,
+        repeat=settings.repeat,
+        machine=describe(settings.workdir),
+        trees=list(gathered.trees),
+        tools=[ToolVersion(name, version) for name, version in gathered.versions.items() if version is not None],
+        missing=gathered.missing,
+        runs=list(gathered.runs),
+        failures=list(gathered.failures),
+        summary=summary,
+        targets=judge(summary, subject=SUBJECT),
+    )
+
+
+def _run_kernel(settings: Settings, gathered: _Gathered, tell: Tell) -> None:
+    for repetition in range(settings.repeat):
+        tell(f"kernel · {repetition + 1}/{settings.repeat}")
+        gathered.runs.append(ask_kernel(repetition))
+
+
+def _run_corpus(subject: str, tools: Sequence[Peer], *, settings: Settings, gathered: _Gathered, tell: Tell) -> None:
+    name = "model" if subject == "known" else subject
+    corpus = corpora.ensure(name, folder=settings.workdir / "corpora", scale=settings.scale, tell=tell)
+    facts = [
+        TreeFacts(name, version, len(manifest.files), manifest.size, manifest.digest)
+        for version, manifest in corpus.manifests.items()
+    ]
+    gathered.trees += [fact for fact in facts if fact not in gathered.trees]
+    if subject == "known":
+        tools = [tool for tool in tools if isinstance(tool, KnowsData)]
+    place = settings.workdir / "run" / subject
+    shutil.rmtree(place, ignore_errors=True)
+    # Speed is measured at full scale only; a small run need not wait for stat caches to trust its files.
+    live = LiveTree(place / "data", corpus, SETTLE_S if settings.scale == 1 else 0.0)
+    try:
+        for repetition, peer in rounds(tools, settings.repeat):
+            tell(f"{subject} · {repetition + 1}/{settings.repeat} · {peer.name}")
+            session = Session(peer, live, Toolbox(settings.workdir), repetition, subject)
+            _run_session(session, gathered, tell)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _run_session(session: Session, gathered: _Gathered, tell: Tell) -> None:
+    try:
+        session.begin()
+        for ask in questions_for(session.subject, versions=len(session.live.corpus.manifests)):
+            gathered.runs.append(ask(session))
+    except ToolFailed as error:
+        tell(f"{session.peer.name}: {error}")
+        failure = Failure(
+            corpus=session.subject, tool=session.peer.name, repetition=session.repetition, message=str(error)
+        )
+        gathered.failures.append(failure)
+    finally:
+        session.clear()
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
