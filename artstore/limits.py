@@ -40,6 +40,8 @@ DOCUMENT_BYTES_MAX = 4 * MIB
 MESSAGE_BYTES_MAX = 64 * KIB
 PARENTS_MAX = 16
 METADATA_KEYS_MAX = 10_000
+METADATA_KEY_BYTES_MAX = 1024
+METADATA_VALUE_BYTES_MAX = 64 * KIB
 INPUTS_MAX = 10_000
 
 # --- names and trees
@@ -49,6 +51,10 @@ SYMLINK_BYTES_MAX = 4096
 REF_BYTES_MAX = 400
 PATH_DEPTH_MAX = 256  # directories below each other; each holds a descriptor while its content is read
 ID_PREFIX_HEX_MIN = 8
+ID_CANDIDATES_MAX = 1024  # objects looked at for an id prefix
+REF_BYTES_SPARE = 20  # of a ref's bytes that an artifact leaves for "/v" and a number
+REVISION_STEPS_MAX = 64
+ANCESTORS_MAX = 1_000_000  # parents followed by all of a revision's ~N
 
 # --- commit pipeline
 BATCH_BYTES = 8 * MIB  # one buffer of file data; must hold a whole chunk besides the rest
@@ -60,6 +66,7 @@ CHANGED_RETRIES = 3
 SCAN_NAMES_MAX = 200_000  # names of one directory sorted in memory; more are sorted on disk
 TROUBLE_PATHS_MAX = 1000  # paths listed for one reason; more are counted
 ARTIGNORE_BYTES_MAX = MIB
+IGNORE_PATTERN_BYTES_MAX = 4096
 RACY_NS = 2_000_000_000  # stat rows as young as this are not trusted
 PROBE_EVERY = 32  # one chunk of so many tells whether data is worth compressing
 PROBE_SAVED_MIN = 0.03  # part of its size that a probe chunk must save
@@ -90,6 +97,9 @@ INDEX_BATCH = 4096
 ALIAS_MOVES_KEPT = 32  # moves of an alias whose targets are roots of collection
 UNDO_NS = 7 * 24 * 3600 * 1_000_000_000
 REPACK_LIVE_MIN = 0.6  # packs with a smaller live part are rewritten
+ROLLBACK_MOVES_MAX = 4096  # newest moves of an alias that a rollback looks at
+SIMILAR_NAMES_MAX = 10_000  # refs compared with a name that was not found
+RENAME_ENTRIES_MAX = 200_000  # added and removed entries held by a comparison to find renamed ones
 REFS_LOG_RECORD_BYTES_MAX = DOCUMENT_BYTES_MAX + 4096
 
 # --- memory of the command line's process (artstore/adapters/allocator.py)
@@ -97,6 +107,7 @@ HEAP_BLOCK_BYTES_MAX = 32 * MIB  # greater blocks are mapped from the kernel; gl
 HEAP_KEPT_BYTES_MAX = 64 * MIB  # freed memory kept at the heap's top
 
 # --- command line
+SOURCE_PROBE_S = 5.0  # that a git command may take to describe the folder of a commit
 PROGRESS_HZ = 10  # how often counters are polled on a terminal
 PROGRESS_PLAIN_S = 5.0  # between two plain lines when there is no terminal
 SUGGESTIONS_MAX = 5  # close matches named in an error
@@ -108,3 +119,4 @@ assert PAGE_ENTRIES_MIN < PAGE_ENTRIES_MEAN < PAGE_ENTRIES_MAX
 assert PAGE_BYTES_MAX <= METAPACK_BYTES_TARGET
 assert DOCUMENT_BYTES_MAX <= FRAME_RAW_BYTES_MAX
 assert NAME_BYTES_MAX < SYMLINK_BYTES_MAX < PAGE_BYTES_MAX
+assert 2 * REF_BYTES_SPARE < REF_BYTES_MAX
