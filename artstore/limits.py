@@ -111,6 +111,7 @@ SOURCE_PROBE_S = 5.0  # that a git command may take to describe the folder of a 
 PROGRESS_HZ = 10  # how often counters are polled on a terminal
 PROGRESS_PLAIN_S = 5.0  # between two plain lines when there is no terminal
 SUGGESTIONS_MAX = 5  # close matches named in an error
+DURATION_S_MAX = 100 * 366 * 86_400  # of options such as --keep-within
 
 assert CHUNK_BYTES_MIN < CHUNK_BYTES_TARGET < CHUNK_BYTES_MAX <= FRAME_RAW_BYTES_MAX
 assert 2 * CHUNK_BYTES_MAX <= BATCH_BYTES
