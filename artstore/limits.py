@@ -43,6 +43,8 @@ METADATA_KEYS_MAX = 10_000
 METADATA_KEY_BYTES_MAX = 1024
 METADATA_VALUE_BYTES_MAX = 64 * KIB
 INPUTS_MAX = 10_000
+PERSON_BYTES_MAX = 1024  # of an author, of who moved a ref, of a host's name
+ERASURE_IDS_MAX = 100_000  # chunk ids in one record of refs.log
 
 # --- names and trees
 NAME_BYTES_MAX = 255  # of one file name, as in Linux
@@ -121,3 +123,4 @@ assert PAGE_BYTES_MAX <= METAPACK_BYTES_TARGET
 assert DOCUMENT_BYTES_MAX <= FRAME_RAW_BYTES_MAX
 assert NAME_BYTES_MAX < SYMLINK_BYTES_MAX < PAGE_BYTES_MAX
 assert 2 * REF_BYTES_SPARE < REF_BYTES_MAX
+assert 40 * ERASURE_IDS_MAX <= DOCUMENT_BYTES_MAX
