@@ -23,7 +23,7 @@ LATEST: Final = "latest"
 URL_SCHEME: Final = "art://"
 
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-_HEX = re.compile(r"[0-9a-fA-F]{%d,64}" % limits.ID_PREFIX_HEX_MIN)
+_HEX = re.compile(rf"[0-9a-fA-F]{{{limits.ID_PREFIX_HEX_MIN},64}}")
 _ARTIFACT_BYTES_MAX = limits.REF_BYTES_MAX - limits.REF_BYTES_SPARE
 _STEP = re.compile(r"~([0-9]*)|@\{([^{}]*)\}")
 _COUNT = re.compile(r"[0-9]{1,9}")
@@ -281,7 +281,9 @@ def _with_path(revision: Revision, parts: list[str]) -> Revision:
 
 def _check_parts(name: str, what: str, bytes_max: int, *, latest: bool = False) -> None:
     if len(name) > bytes_max:
-        raise BadName(f"{_show(name[:80])}… is no name for {what}: more than {bytes_max} bytes", hint="choose a shorter one")
+        raise BadName(
+            f"{_show(name[:80])}… is no name for {what}: more than {bytes_max} bytes", hint="choose a shorter one"
+        )
     for part in name.split("/"):
         if _PART.fullmatch(part) is None:
             raise BadName(
@@ -298,7 +300,9 @@ def _check_parts(name: str, what: str, bytes_max: int, *, latest: bool = False) 
 
 
 def _bad_time(text: str) -> BadName:
-    return BadName(f"{_show(text)} is no time", hint="write for instance 2026-11-23T10:00 (UTC) or 2026-11-23T10:00+01:00")
+    return BadName(
+        f"{_show(text)} is no time", hint="write for instance 2026-11-23T10:00 (UTC) or 2026-11-23T10:00+01:00"
+    )
 
 
 def _show(text: str) -> str:
