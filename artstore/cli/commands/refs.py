@@ -1,0 +1,136 @@
+"""Names: `list`, `resolve`, `tag`, `rm`."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+import click
+
+from artstore.cli import text
+from artstore.cli.command import Command
+from artstore.cli.invocation import Invocation
+from artstore.cli.params import REVISION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from artstore._api import Store
+    from artstore.cli.documents import RefItem
+
+
+@click.command(
+    "list",
+    cls=Command,
+    examples=[("artstore list", "all names"), ("artstore list 'llama*'", "those that match"), ("artstore list --aliases", "")],
+)
+@click.argument("pattern", metavar="[PATTERN]", required=False)
+@click.option("--tags", "only", flag_value="tag", help="Tags alone.")
+@click.option("--aliases", "only", flag_value="alias", help="Aliases alone.")
+@click.pass_obj
+def list_command(invocation: Invocation, pattern: str | None, only: str | None) -> None:
+    """Tags and aliases, by name. PATTERN: a name, an artifact, or a pattern with * and ?."""
+    from artstore.cli.documents import ListHead
+
+    output = invocation.output
+    seen = output.stream(
+        _refs(invocation.open_store(), pattern, only),
+        head=ListHead(),
+        key="refs",
+        encode=lambda item: item,
+        line=lambda item: (
+            f"{output.style(item.name, bold=item.kind == 'tag', fg=None if item.kind == 'tag' else 'cyan'):<40}  "
+            f"{item.version[: text.ID_SHOWN_HEX]}  {text.size(item.bytes):>8}  {(item.created or '')[:19]:<19}  {item.kind}"
+        ),
+        id=lambda item: item.name,
+    )
+    if not seen:
+        output.note(f"nothing is called {pattern}" if pattern else "no names yet; next: artstore commit DIR")
+
+
+@click.command(
+    "resolve",
+    cls=Command,
+    examples=[
+        ("artstore resolve llama/production", "the id that it stands for now"),
+        ("artstore resolve 'llama/production@{2026-11-01}'", "and then"),
+    ],
+)
+@click.argument("revision", metavar="REV", type=REVISION)
+@click.pass_obj
+def resolve_command(invocation: Invocation, revision: str) -> None:
+    """The version id of a revision: resolve once, use it everywhere."""
+    from artstore.cli.documents import ResolveDocument
+
+    found = invocation.open_store().resolve(revision)
+    for remark in found.remarks:
+        invocation.output.note(remark)
+    invocation.output.document(
+        ResolveDocument(revision=revision, version=found.version.hex(), ref=found.ref),
+        lines=lambda: [found.version.hex()],
+        ids=lambda: [found.version.hex()],
+    )
+
+
+@click.command("tag", cls=Command, examples=[("artstore tag llama/best llama/v7", "a second, immutable name")])
+@click.argument("name")
+@click.argument("revision", metavar="[REV]", required=False, type=REVISION)
+@click.pass_obj
+def tag_command(invocation: Invocation, name: str, revision: str | None) -> None:
+    """Give a version an immutable name; without REV the newest of NAME's artifact.
+
+    A tag never moves: for a name that does, see `artstore alias`.
+    """
+    from artstore.cli.documents import TagDocument
+
+    tag = invocation.open_store().tag(name, revision)
+    invocation.output.document(
+        TagDocument(tag=tag.name, version=tag.version.hex(), created=text.rfc3339(tag.created)),
+        lines=lambda: [f"{tag.name} {text.short_id(tag.version)}"],
+        ids=lambda: [tag.version.hex()],
+    )
+
+
+@click.command("rm", cls=Command, examples=[("artstore rm llama/v1 llama/old", "two names; then `artstore gc`")])
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, type=REVISION)
+@click.option("-y", "--yes", is_flag=True, help="Don't ask.")
+@click.pass_obj
+def rm_command(invocation: Invocation, names: tuple[str, ...], yes: bool) -> None:
+    """Remove tags and aliases from this store.
+
+    Their content stays until `gc` finds that nothing else leads to it. A version that an alias names or that is an
+    input of another is refused.
+    """
+    from artstore.cli.documents import RmDocument
+
+    store = invocation.open_store()
+    for name in names:
+        store.ref(name)
+    if not invocation.confirm(f"Remove {', '.join(names)}?", yes=yes, what="rm"):
+        raise click.Abort
+    for name in names:
+        store.remove(name)
+    invocation.output.document(
+        RmDocument(removed=list(names)), lines=lambda: [f"removed {name}" for name in names], ids=lambda: names
+    )
+    invocation.output.note("next: artstore gc")
+
+
+def _refs(store: Store, pattern: str | None, only: str | None) -> Iterator[RefItem]:
+    from artstore.cli.documents import RefItem
+
+    literal = "" if pattern is None else pattern.split("*", 1)[0].split("?", 1)[0].split("[", 1)[0]
+    for ref in store.list_refs(literal):
+        if (only is None or ref.kind == only) and _matches(ref.name, pattern):
+            yield RefItem(
+                name=ref.name,
+                kind=ref.kind,
+                version=ref.version.hex(),
+                created=None if ref.time is None else text.rfc3339(ref.time),
+                files=ref.files,
+                bytes=ref.size,
+            )
+
+
+def _matches(name: str, pattern: str | None) -> bool:
+    return pattern is None or name == pattern or name.startswith(pattern + "/") or fnmatchcase(name, pattern)

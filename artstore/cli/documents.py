@@ -1,0 +1,358 @@
+"""What `--json` prints, one document per command, each with its schema's name; docs/cli.md is written from here.
+
+Sizes are bytes, times RFC 3339 in UTC, ids hex. Fields are only ever added within one schema.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Scalar = str | int | float | bool | None
+
+Id = Annotated[str, Meta(description="Version id.")]
+Bytes = Annotated[int, Meta(description="Bytes of all files.")]
+Files = Annotated[int, Meta(description="Files and symbolic links.")]
+Seconds = Annotated[float, Meta(description="How long it took.")]
+Path = Annotated[str, Meta(description="Path in the version; a byte that is not UTF-8 is written \\xNN.")]
+RawPath = Annotated[str | None, Meta(description="Base64 of the path's bytes when they are not UTF-8, else null.")]
+Time = Annotated[str, Meta(description="When.")]
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all of them."""
+
+
+class InitDocument(Document, frozen=True, kw_only=True):
+    """A store was created."""
+
+    schema: Literal["artstore/init/v1"] = "artstore/init/v1"
+    store: Annotated[str, Meta(description="Its folder.")]
+    id: Annotated[str, Meta(description="The store's id.")]
+    shared: Annotated[str | None, Meta(description="The group that may write, or null.")]
+
+
+class CommitDocument(Document, frozen=True, kw_only=True):
+    """A version was made, or nothing had changed."""
+
+    schema: Literal["artstore/commit/v1"] = "artstore/commit/v1"
+    ref: Annotated[str | None, Meta(description="Its tag; in a dry run the one it would get.")]
+    version: Annotated[str | None, Meta(description="Its id; null in a dry run.")]
+    parent: Annotated[str | None, Meta(description="Id of the version before, or null.")]
+    files: Files
+    bytes: Bytes
+    new_bytes: Annotated[int, Meta(description="Bytes that the store did not have.")]
+    stored_bytes: Annotated[int, Meta(description="What these take in the store, compressed.")]
+    unchanged: Annotated[bool, Meta(description="True: content and metadata are those of the version before.")]
+    dry_run: bool
+    ignored: Annotated[int, Meta(description="Files and folders left out by ignore rules.")]
+    skipped: Annotated[list[str], Meta(description="Paths left out by --skip-unreadable.")]
+    seconds: Seconds
+
+
+class IgnoreItem(Document, frozen=True, kw_only=True):
+    """One path asked about."""
+
+    path: str
+    ignored: bool
+    rule: Annotated[str | None, Meta(description="The rule that decided, or null when none matches.")]
+    origin: Annotated[str | None, Meta(description="Where the rule stands: FILE:LINE, `--exclude` or `built in`.")]
+
+
+class IgnoreDocument(Document, frozen=True, kw_only=True):
+    """Which rule leaves a path out."""
+
+    schema: Literal["artstore/check-ignore/v1"] = "artstore/check-ignore/v1"
+    paths: list[IgnoreItem]
+
+
+class VersionItem(Document, frozen=True, kw_only=True):
+    """One version."""
+
+    version: Id
+    tags: Annotated[list[str], Meta(description="Its tags, oldest first.")]
+    aliases: Annotated[list[str], Meta(description="Aliases that stand on it now.")]
+    parents: Annotated[list[str], Meta(description="Ids of the versions it came from; they may be collected.")]
+    created: Time
+    author: str
+    message: str
+    files: Files
+    bytes: Bytes
+    params: dict[str, Scalar]
+    metrics: dict[str, int | float]
+    labels: dict[str, Scalar]
+
+
+class LogHead(Document, frozen=True, kw_only=True):
+    """Head of a log."""
+
+    schema: Literal["artstore/log/v1"] = "artstore/log/v1"
+
+
+class LogDocument(LogHead, frozen=True, kw_only=True):
+    """Versions, newest first."""
+
+    versions: list[VersionItem]
+
+
+class ShowDocument(VersionItem, frozen=True, kw_only=True):
+    """Everything recorded about one version."""
+
+    schema: Literal["artstore/show/v1"] = "artstore/show/v1"
+    tree: Annotated[str, Meta(description="Id of its tree: equal content has equal trees.")]
+    inputs: Annotated[dict[str, str], Meta(description="Name → id of the version it was made from.")]
+    source: Annotated[dict[str, Scalar], Meta(description="The code it was made by.")]
+    environment: dict[str, Scalar]
+
+
+class RefItem(Document, frozen=True, kw_only=True):
+    """A tag or an alias."""
+
+    name: str
+    kind: Literal["tag", "alias"]
+    version: Id
+    created: Annotated[str | None, Meta(description="When the tag was made, or the alias last moved.")]
+    files: Files
+    bytes: Bytes
+
+
+class ListHead(Document, frozen=True, kw_only=True):
+    """Head of a list."""
+
+    schema: Literal["artstore/list/v1"] = "artstore/list/v1"
+
+
+class ListDocument(ListHead, frozen=True, kw_only=True):
+    """Tags and aliases, by name."""
+
+    refs: list[RefItem]
+
+
+class EntryItem(Document, frozen=True, kw_only=True):
+    """A file, a link or a folder."""
+
+    path: Path
+    raw: RawPath
+    kind: Literal["file", "exec", "symlink", "dir"]
+    bytes: Bytes
+    files: Files
+    target: Annotated[str | None, Meta(description="Where a symbolic link leads, else null.")]
+    id: Annotated[str | None, Meta(description="Hash of the content: chunk, recipe or tree; null for none.")]
+
+
+class LsHead(Document, frozen=True, kw_only=True):
+    """Head of a listing."""
+
+    schema: Literal["artstore/ls/v1"] = "artstore/ls/v1"
+    version: Id
+    path: Path
+
+
+class LsDocument(LsHead, frozen=True, kw_only=True):
+    """Files of a version, by path."""
+
+    entries: list[EntryItem]
+
+
+class ChangeItem(Document, frozen=True, kw_only=True):
+    """One difference."""
+
+    change: Literal["added", "removed", "modified", "renamed", "type"]
+    path: Path
+    raw: RawPath
+    source: Annotated[str | None, Meta(description="The former path of something renamed, else null.")]
+    bytes_before: Annotated[int | None, Meta(description="Size on the left side, or null.")]
+    bytes_after: Annotated[int | None, Meta(description="Size on the right side, or null.")]
+    shared_bytes: Annotated[int | None, Meta(description="Bytes of a modified file that both sides share, or null.")]
+
+
+class DiffHead(Document, frozen=True, kw_only=True):
+    """Head of a comparison."""
+
+    schema: Literal["artstore/diff/v1"] = "artstore/diff/v1"
+    before: Annotated[str, Meta(description="Version id of the left side.")]
+    after: Annotated[str, Meta(description="Version id of the right side, or the folder.")]
+
+
+class DiffDocument(DiffHead, frozen=True, kw_only=True):
+    """What changed, by path."""
+
+    changes: list[ChangeItem]
+
+
+class UsageItem(Document, frozen=True, kw_only=True):
+    """What one version takes."""
+
+    version: Id
+    ref: Annotated[str | None, Meta(description="A name of it.")]
+    bytes: Bytes
+    exclusive_bytes: Annotated[int, Meta(description="Stored bytes that only this version needs.")]
+    shared_bytes: Annotated[int, Meta(description="Stored bytes that others need too.")]
+
+
+class DuDocument(Document, frozen=True, kw_only=True):
+    """What versions take in the store."""
+
+    schema: Literal["artstore/du/v1"] = "artstore/du/v1"
+    versions: list[UsageItem]
+    bytes: Annotated[int, Meta(description="Bytes of all these versions, each counted in full.")]
+    stored_bytes: Annotated[int, Meta(description="Stored bytes that these versions need together.")]
+
+
+class StatusDocument(Document, frozen=True, kw_only=True):
+    """The store on one screen."""
+
+    schema: Literal["artstore/status/v1"] = "artstore/status/v1"
+    store: str
+    id: str
+    shared: Annotated[str | None, Meta(description="The group that may write, or null.")]
+    tags: int
+    aliases: int
+    packs: int
+    stored_bytes: Annotated[int, Meta(description="Bytes of all packs.")]
+    condemned_bytes: Annotated[int, Meta(description="Bytes of packs that gc will free; `gc --undo` keeps them.")]
+    disk_free_bytes: int
+    sessions: Annotated[int, Meta(description="Commits and other writers that run now.")]
+    newest: Annotated[str | None, Meta(description="The newest tag.")]
+    remote: Annotated[None, Meta(description="null: no remote is set up.")]
+    daemon: Annotated[None, Meta(description="null: no daemon runs.")]
+
+
+class CheckoutDocument(Document, frozen=True, kw_only=True):
+    """Files were written."""
+
+    schema: Literal["artstore/checkout/v1"] = "artstore/checkout/v1"
+    version: Id
+    path: Annotated[str, Meta(description="The folder or file that was written.")]
+    files: Files
+    bytes: Bytes
+    written_bytes: Annotated[int, Meta(description="Bytes that were not there already.")]
+    reused_files: Annotated[int, Meta(description="Files that were there already, verified.")]
+    seconds: Seconds
+
+
+class PathDocument(Document, frozen=True, kw_only=True):
+    """Where a version stands in the mount."""
+
+    schema: Literal["artstore/path/v1"] = "artstore/path/v1"
+    version: Id
+    path: Annotated[str, Meta(description="What is there never changes.")]
+
+
+class ResolveDocument(Document, frozen=True, kw_only=True):
+    """What a revision means now."""
+
+    schema: Literal["artstore/resolve/v1"] = "artstore/resolve/v1"
+    revision: str
+    version: Id
+    ref: Annotated[str | None, Meta(description="The tag or alias it was found by, or null.")]
+
+
+class TagDocument(Document, frozen=True, kw_only=True):
+    """A version got a tag."""
+
+    schema: Literal["artstore/tag/v1"] = "artstore/tag/v1"
+    tag: str
+    version: Id
+    created: Time
+
+
+class MoveItem(Document, frozen=True, kw_only=True):
+    """One move of an alias."""
+
+    seq: int
+    source: Annotated[str | None, Meta(description="Version id it came from; null at first.")]
+    target: Annotated[str | None, Meta(description="Version id it went to; null when it was removed.")]
+    time: Time
+    who: str
+    host: str
+    reason: str
+    rollback: bool
+
+
+class AliasDocument(Document, frozen=True, kw_only=True):
+    """An alias was moved."""
+
+    schema: Literal["artstore/alias-set/v1"] = "artstore/alias-set/v1"
+    alias: str
+    source: Annotated[str | None, Meta(description="Version id it stood on; null when it is new.")]
+    target: Annotated[str, Meta(description="Version id it stands on.")]
+    seq: int
+
+
+class AliasLogDocument(Document, frozen=True, kw_only=True):
+    """The history of an alias, newest first."""
+
+    schema: Literal["artstore/alias-log/v1"] = "artstore/alias-log/v1"
+    alias: str
+    moves: list[MoveItem]
+
+
+class AliasItem(Document, frozen=True, kw_only=True):
+    """Where an alias stands."""
+
+    alias: str
+    version: Id
+    tag: Annotated[str | None, Meta(description="A tag of that version.")]
+    seq: int
+
+
+class AliasListDocument(Document, frozen=True, kw_only=True):
+    """Aliases, by name."""
+
+    schema: Literal["artstore/alias-list/v1"] = "artstore/alias-list/v1"
+    aliases: list[AliasItem]
+
+
+class RollbackDocument(Document, frozen=True, kw_only=True):
+    """An alias went back to where it stood, or would go."""
+
+    schema: Literal["artstore/rollback/v1"] = "artstore/rollback/v1"
+    alias: str
+    source: Annotated[str, Meta(description="A tag of the version it stood on, or its id.")] = msgspec.field(name="from")
+    target: Annotated[str, Meta(description="A tag of the version it went to, or its id.")] = msgspec.field(name="to")
+    version: Id
+    moved: Annotated[bool, Meta(description="False with --check.")]
+    complete: Annotated[bool | None, Meta(description="With --check: is all of the target in this store? Else null.")]
+
+
+class RmDocument(Document, frozen=True, kw_only=True):
+    """Names were removed."""
+
+    schema: Literal["artstore/rm/v1"] = "artstore/rm/v1"
+    removed: list[str]
+
+
+class ConfigItem(Document, frozen=True, kw_only=True):
+    """One setting."""
+
+    key: str
+    value: Scalar
+    default: Scalar
+    about: str
+
+
+class ConfigDocument(Document, frozen=True, kw_only=True):
+    """Settings of the store."""
+
+    schema: Literal["artstore/config/v1"] = "artstore/config/v1"
+    store: str
+    settings: list[ConfigItem]
+
+
+class FindingItem(Document, frozen=True, kw_only=True):
+    """One thing that doctor looked at."""
+
+    name: str
+    state: Literal["ok", "warning", "problem", "absent"]
+    found: str
+    hint: Annotated[str | None, Meta(description="What mends it, or null.")]
+
+
+class DoctorDocument(Document, frozen=True, kw_only=True):
+    """This machine and store."""
+
+    schema: Literal["artstore/doctor/v1"] = "artstore/doctor/v1"
+    findings: list[FindingItem]
