@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="artstore bench",
         description="Measure artstore and its peers on seeded corpora, in turn, in one run.",
-        epilog="A full run takes about 10 GB of disk and, with all peers, 20 minutes for each repetition.",
+        epilog="A full run takes 20 GB of disk and, with all peers, roughly 20 minutes for each repetition.",
     )
     parser.add_argument(
         "--corpus", type=_names(SUBJECTS), default=SUBJECTS, metavar="LIST", help=f"of {','.join(SUBJECTS)} (all)"
