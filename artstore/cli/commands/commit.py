@@ -1,0 +1,263 @@
+"""Make versions: `commit`, `check-ignore`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from artstore import limits
+from artstore.cli import text
+from artstore.cli.command import Command
+from artstore.cli.invocation import Invocation
+from artstore.cli.params import KEY_VALUE, METRIC, REVISION
+from artstore.errors import UsageError
+
+if TYPE_CHECKING:
+    from artstore._api import CommitOptions, CommitResult, Store
+    from artstore.cli.documents import IgnoreItem
+
+Links = Literal["fail", "follow", "keep"]
+
+
+@click.command(
+    "commit",
+    cls=Command,
+    examples=[
+        ("artstore commit ~/runs/llama", "llama/v1, then llama/v2 …"),
+        ("artstore commit model.gguf --tag llama/best -m 'all tests pass'", "one file, a name of your choice"),
+        ("artstore commit runs/7 --artifact llama --param lr=3e-4 --metric loss=0.21", "what it was made with"),
+        ("tar c data | artstore commit - --name data.tar --artifact data", "standard input as a file"),
+        ("artstore commit --base corpus/v7 --add new/part=./part --remove old", "without having the rest here"),
+    ],
+)
+@click.argument("path", required=False, type=click.Path(allow_dash=True))
+@click.option("--tag", metavar="NAME", help="The version's name; else the artifact's next vN.")
+@click.option("--artifact", metavar="NAME", help="What it is a version of; else the name of the folder.")
+@click.option("-m", "--message", metavar="TEXT", default="", help="What a person should know about it.")
+@click.option("--author", metavar="NAME", help="Else $ARTSTORE_AUTHOR, else you.")
+@click.option("--param", "params", metavar="KEY=VALUE", multiple=True, type=KEY_VALUE, help="A parameter; repeat it.")
+@click.option("--metric", "metrics", metavar="KEY=NUMBER", multiple=True, type=METRIC, help="A metric; repeat it.")
+@click.option("--label", "labels", metavar="KEY=VALUE", multiple=True, type=KEY_VALUE, help="A label; repeat it.")
+@click.option("--exclude", "excludes", metavar="PATTERN", multiple=True, help="Leave out, as a line of .artignore.")
+@click.option("--no-default-ignores", is_flag=True, help="Take __pycache__, .ipynb_checkpoints, .nfs*, .DS_Store too.")
+@click.option("--links", type=click.Choice(["fail", "follow", "keep"]), default="fail", help="Links that lead out.")
+@click.option("--skip-unreadable", is_flag=True, help="Leave out what can't be read, and list it.")
+@click.option("--allow-changing", is_flag=True, help="Take files that change while they are read, and say so.")
+@click.option("--no-stat-cache", is_flag=True, help="Read files even if their size and times are those of last time.")
+@click.option("-n", "--dry-run", is_flag=True, help="Read and compare, store nothing.")
+@click.option("--name", metavar="FILE", help="With -: the name of the file.")
+@click.option("--base", metavar="REV", type=REVISION, help="Begin with this version instead of a folder.")
+@click.option("--add", "added", metavar="[PATH=]LOCAL", multiple=True, help="With --base: put this file or folder there.")
+@click.option("--remove", "removed", metavar="PATH", multiple=True, help="With --base: leave this out.")
+@click.pass_obj
+def commit_command(
+    invocation: Invocation,
+    path: str | None,
+    tag: str | None,
+    artifact: str | None,
+    message: str,
+    author: str | None,
+    params: tuple[tuple[str, str | int | float | bool | None], ...],
+    metrics: tuple[tuple[str, int | float], ...],
+    labels: tuple[tuple[str, str | int | float | bool | None], ...],
+    excludes: tuple[str, ...],
+    no_default_ignores: bool,
+    links: Links,
+    skip_unreadable: bool,
+    allow_changing: bool,
+    no_stat_cache: bool,
+    dry_run: bool,
+    name: str | None,
+    base: str | None,
+    added: tuple[str, ...],
+    removed: tuple[str, ...],
+) -> None:
+    """Make a version of a folder or file.
+
+    Only what the store doesn't have is stored. Without --tag or --artifact the folder's name is the artifact and the
+    tag its next vN. If neither content nor metadata changed, no version is made. `.artignore` files leave things out by
+    gitignore's rules; .gitignore is never read. `-` is standard input.
+    """
+    from artstore._api import CommitOptions, Metadata
+
+    _check_arguments(path, name, base, added, removed)
+    options = CommitOptions(
+        excludes=excludes,
+        default_ignores=not no_default_ignores,
+        links=links,
+        skip_unreadable=skip_unreadable,
+        allow_changing=allow_changing,
+        dry_run=dry_run,
+        stat_cache=not no_stat_cache,
+    )
+    metadata = Metadata(params=dict(params), metrics=dict(metrics), labels=dict(labels))
+    store = invocation.open_store(create=base is None and not dry_run)
+    with invocation.work("commit") as counters:
+        if base is None:
+            assert path is not None
+            source = sys.stdin.buffer if path == "-" else path
+            result = store.commit(
+                source, tag=tag, artifact=artifact, name=name, message=message, author=author, metadata=metadata,
+                options=options, counters=counters,
+            )  # fmt: skip
+        else:
+            result = store.edit(
+                base, add=[_split_add(item) for item in added], remove=removed, tag=tag, artifact=artifact,
+                message=message, author=author, metadata=metadata, options=options, counters=counters,
+            )  # fmt: skip
+    _report(invocation, store, result, options)
+
+
+@click.command(
+    "check-ignore",
+    cls=Command,
+    examples=[("artstore check-ignore ~/runs/llama/cache/x.bin --root ~/runs/llama", "the rule, and where it stands")],
+)
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path())
+@click.option("--root", metavar="DIR", default=".", type=click.Path(), help="The folder that would be committed; else this one.")
+@click.option("--exclude", "excludes", metavar="PATTERN", multiple=True, help="As for commit.")
+@click.option("--no-default-ignores", is_flag=True, help="As for commit.")
+@click.pass_obj
+def check_ignore_command(
+    invocation: Invocation, paths: tuple[str, ...], root: str, excludes: tuple[str, ...], no_default_ignores: bool
+) -> None:
+    """Tell which rule leaves a path out of a commit of DIR, or takes it in again."""
+    from artstore.cli.documents import IgnoreDocument
+
+    items = [_explain(path, root, excludes, defaults=not no_default_ignores) for path in paths]
+    output = invocation.output
+    rows = [
+        (
+            output.show(item.path),
+            "ignored" if item.ignored else "committed",
+            "no rule matches" if item.rule is None else f"{output.show(item.rule)} ({output.show(item.origin or '')})",
+        )
+        for item in items
+    ]
+    output.document(
+        IgnoreDocument(paths=items),
+        lines=lambda: text.table(rows),
+        ids=lambda: [output.show(item.path) for item in items if item.ignored],
+    )
+
+
+def summary(result: CommitResult, *, dry_run: bool) -> str:
+    """`llama/v2 3f2a9c1e · 14.9 GB, 214 MB new (1.4 %) · 6.2 s`."""
+    took = text.seconds(result.seconds)
+    name = result.tag or "dry run"
+    if result.version is not None:
+        name += f" {text.short_id(result.version)}"
+    if result.unchanged:
+        return f"{name} · unchanged, nothing to commit · {took}"
+    if result.parent is None and not dry_run:
+        files = text.count(result.files, "file")
+        return f"{name} · {text.size(result.size)} in {files}, {text.size(result.stored_bytes)} stored · {took}"
+    part = text.share(result.new_bytes, result.size)
+    return f"{name} · {text.size(result.size)}, {text.size(result.new_bytes)} new" + (f" ({part})" if part else "") + f" · {took}"
+
+
+def _check_arguments(
+    path: str | None, name: str | None, base: str | None, added: tuple[str, ...], removed: tuple[str, ...]
+) -> None:
+    if base is None and path is None:
+        raise click.UsageError("PATH is missing: name a folder, a file, or - for standard input")
+    if base is not None and path is not None:
+        raise click.UsageError("--base begins with a version, PATH with a folder: give one of them")
+    if base is not None and not added and not removed:
+        raise click.UsageError("--base needs --add or --remove")
+    if base is None and (added or removed):
+        raise click.UsageError("--add and --remove need --base REV")
+    if path == "-" and not name:
+        raise click.UsageError("standard input has no name: give --name FILE")
+    if path != "-" and name:
+        raise click.UsageError("--name goes with - (standard input)")
+
+
+def _split_add(item: str) -> tuple[bytes, bytes]:
+    """`PATH=LOCAL`, or `LOCAL`, which is put at the top under its own name."""
+    place, equals, local = item.partition("=")
+    if not equals or os.path.lexists(item):
+        place, local = os.path.basename(os.path.abspath(item)), item
+    return os.fsencode(place), os.fsencode(local)
+
+
+def _report(invocation: Invocation, store: Store, result: CommitResult, options: CommitOptions) -> None:
+    from artstore.cli.documents import CommitDocument
+
+    output = invocation.output
+    version = None if result.version is None else result.version.hex()
+    output.document(
+        CommitDocument(
+            ref=result.tag,
+            version=version,
+            parent=None if result.parent is None else result.parent.hex(),
+            files=result.files,
+            bytes=result.size,
+            new_bytes=result.new_bytes,
+            stored_bytes=result.stored_bytes,
+            unchanged=result.unchanged,
+            dry_run=options.dry_run,
+            ignored=result.ignored,
+            skipped=[text.name(path) for path in result.skipped],
+            seconds=round(result.seconds, 3),
+        ),
+        lines=lambda: [summary(result, dry_run=options.dry_run)],
+        ids=lambda: [] if version is None else [version],
+    )
+    if result.skipped:
+        shown = ", ".join(map(text.printable, result.skipped[: limits.SUGGESTIONS_MAX]))
+        more = f" and {len(result.skipped) - limits.SUGGESTIONS_MAX} more" if len(result.skipped) > limits.SUGGESTIONS_MAX else ""
+        output.warn(f"skipped {shown}{more}")
+    if result.ignored:
+        output.note(f"{text.count(result.ignored, 'path')} ignored; `artstore check-ignore PATH` tells why")
+    if (step := _next_step(store, result, options)) is not None:
+        output.note(f"next: {step}")
+
+
+def _next_step(store: Store, result: CommitResult, options: CommitOptions) -> str | None:
+    """What most people want to do now."""
+    if options.dry_run:
+        return "the same without --dry-run"
+    if result.version is None or result.tag is None or result.unchanged:
+        return None
+    before = None if result.parent is None else store.name_of(result.parent, result.tag)
+    if before is not None and before != result.tag:
+        return f"artstore diff {before} {result.tag}"
+    return f"artstore alias set {result.tag.rpartition('/')[0]}/production {result.tag.rpartition('/')[2]}"
+
+
+def _explain(path: str, root: str, excludes: tuple[str, ...], *, defaults: bool) -> IgnoreItem:
+    from artstore.cli.documents import IgnoreItem
+    from artstore.planning.ignore import FILE_NAME, IgnoreStack
+
+    top = os.fsencode(os.path.abspath(root))
+    below = os.path.relpath(os.fsencode(os.path.abspath(path)), top)
+    if below == b"." or below.split(b"/", 1)[0] == b"..":
+        raise UsageError(f"{path} does not lie below {root}", hint="name the folder that is committed with --root DIR")
+    rules = IgnoreStack.create(excludes, defaults=defaults).enter(b"", _read(os.path.join(top, FILE_NAME)))
+    parts = below.split(b"/")
+    for depth, name in enumerate(parts):
+        here = os.path.join(top, *parts[: depth + 1])
+        decision = rules.decide(name, depth < len(parts) - 1 or (os.path.isdir(here) and not os.path.islink(here)))
+        if decision.ignored or depth == len(parts) - 1:
+            return IgnoreItem(
+                path=text.name(os.fsencode(path)),
+                ignored=decision.ignored,
+                rule=decision.pattern,
+                origin=decision.source,
+            )
+        rules = rules.enter(name, _read(os.path.join(here, FILE_NAME)))
+    raise AssertionError("a path has at least one part")
+
+
+def _read(path: bytes) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            return file.read(limits.ARTIGNORE_BYTES_MAX)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+

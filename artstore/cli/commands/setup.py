@@ -1,0 +1,184 @@
+"""Set up: `init`, `config`, `completion`, `bench`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from artstore.cli import text
+from artstore.cli.command import Command, Group
+from artstore.cli.invocation import Invocation
+from artstore.errors import NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from artstore._api import Setting, Store
+    from artstore.cli.documents import ConfigItem
+
+_OWN_GROUP = "\0"
+
+
+@click.command(
+    "init",
+    cls=Command,
+    examples=[
+        ("artstore init --store /data/art", "a store of your own"),
+        ("artstore init --store /data/art --shared=ml", "one that the group ml reads and writes"),
+    ],
+)
+@click.argument("directory", metavar="[DIR]", required=False, type=click.Path())
+@click.option(
+    "--shared", metavar="[=GROUP]", is_flag=False, flag_value=_OWN_GROUP, help="Let a group use it; yours unless named."
+)
+@click.pass_obj
+def init_command(invocation: Invocation, directory: str | None, shared: str | None) -> None:
+    """Create a store at DIR, else where --store, $ARTSTORE_HOME or the default say.
+
+    Only a shared store or one in a special place needs this: the first commit creates the default one.
+    """
+    from artstore._api import Store
+    from artstore.cli.documents import InitDocument
+
+    if directory is not None and invocation.store is not None:
+        raise click.UsageError("DIR and --store both say where: give one of them")
+    group = True if shared == _OWN_GROUP else shared or False
+    with Store.init(directory or invocation.store_named, shared=group) as store:
+        config = store.settings()
+        shown = invocation.output.show(store.path)
+        owner = f", shared by {config.group}" if config.group else ""
+        invocation.output.document(
+            InitDocument(store=text.name(store.path.encode("utf-8", "surrogateescape")), id=config.id, shared=config.group),
+            lines=lambda: [f"{shown} is a store now{owner}"],
+            ids=lambda: [shown],
+        )
+        invocation.output.note(f"next: artstore --store {shown} commit DIR")
+
+
+@click.group(
+    "config",
+    cls=Group,
+    examples=[
+        ("artstore config list", "all settings, with what they mean"),
+        ("artstore config set compression.level 6", "smaller, slower"),
+        ("artstore config shared ml", "let the group ml use this store"),
+    ],
+)
+def config_command() -> None:
+    """Settings of the store, kept in its config.toml."""
+
+
+@config_command.command("list", examples=[("artstore config list --json", "")])
+@click.pass_obj
+def list_command(invocation: Invocation) -> None:
+    """All settings with their values."""
+    store = invocation.open_store()
+    _print(invocation, store, store.settings().all())
+
+
+@config_command.command("get", examples=[("artstore config get compression.level", "3")])
+@click.argument("key")
+@click.pass_obj
+def get_command(invocation: Invocation, key: str) -> None:
+    """The value of one setting."""
+    store = invocation.open_store()
+    setting = store.settings().one(key)
+    _print(invocation, store, [setting], line=lambda item: _shown(item.value))
+
+
+@config_command.command("set", examples=[("artstore config set compression.level 6", "for what is stored from now on")])
+@click.argument("key")
+@click.argument("value")
+@click.pass_obj
+def set_command(invocation: Invocation, key: str, value: str) -> None:
+    """Change one setting."""
+    from artstore.cli.params import scalar
+
+    store = invocation.open_store()
+    store.configure(key, scalar(value))
+    _print(invocation, store, [store.settings().one(key)])
+
+
+@config_command.command("shared", examples=[("artstore config shared ml", "its members may read and write")])
+@click.argument("group")
+@click.pass_obj
+def shared_command(invocation: Invocation, group: str) -> None:
+    """Let a group use this store: its folders become 2770, its files 0660, all of that group."""
+    store = invocation.open_store()
+    store.share(group)
+    _print(invocation, store, [store.settings().one("shared.group")])
+
+
+@click.command(
+    "completion",
+    cls=Command,
+    examples=[
+        ("artstore completion bash > ~/.local/share/bash-completion/completions/artstore", ""),
+        ("artstore completion zsh > ~/.zfunc/_artstore", ""),
+        ("artstore completion fish > ~/.config/fish/completions/artstore.fish", ""),
+    ],
+)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_obj
+def completion_command(invocation: Invocation, shell: str) -> None:
+    """Print the completion script of a shell; it completes commands, options, tags and aliases."""
+    invocation.output.data(completion_script(shell).encode())
+
+
+@click.command(
+    "bench",
+    cls=Command,
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+    add_help_option=False,
+    examples=[("artstore bench --help", "what can be measured")],
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_obj
+def bench_command(invocation: Invocation, arguments: Sequence[str]) -> int:
+    """Measure artstore beside its peers on this machine."""
+    from importlib import import_module
+    from importlib.util import find_spec
+
+    if find_spec("artstore_bench") is None or find_spec("numpy") is None:
+        raise NotFound("the benchmark's parts are not installed", hint="pip install 'artstore[bench]'")
+    bench_main: Callable[[list[str]], int] = import_module("artstore_bench").main
+    globals_given = ["--json"] if invocation.json else []
+    return bench_main([*arguments, *globals_given])
+
+
+def completion_script(shell: str) -> str:
+    """The script that a shell sources."""
+    from click.shell_completion import get_completion_class
+
+    from artstore.cli.app import app
+    from artstore.cli.rim import COMPLETION_VARIABLE, PROGRAM
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    completion = kind(app, {}, PROGRAM, COMPLETION_VARIABLE)
+    return completion.source_template % completion.source_vars()
+
+
+def _print(
+    invocation: Invocation,
+    store: Store,
+    settings: Sequence[Setting],
+    line: Callable[[ConfigItem], str] | None = None,
+) -> None:
+    from artstore.cli.documents import ConfigDocument, ConfigItem
+
+    items = [
+        ConfigItem(key=setting.key, value=setting.value, default=setting.default, about=setting.about)
+        for setting in settings
+    ]
+    rows = [(item.key, _shown(item.value), item.about) for item in items]
+    invocation.output.document(
+        ConfigDocument(store=text.name(store.path.encode("utf-8", "surrogateescape")), settings=items),
+        lines=lambda: text.table(rows) if line is None else map(line, items),
+        ids=lambda: [_shown(item.value) for item in items],
+    )
+
+
+def _shown(value: object) -> str:
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
