@@ -1,0 +1,334 @@
+"""The main job on real data, as a user would do it: `make demo [DIR=~/my/model]`.
+
+Two successive releases of one package from PyPI go into a temporary store, come out again and are compared; an alias is
+moved, broken and rolled back. Knows nothing of artstore but its command line. Never touches a store of the user's, and
+leaves nothing behind, after Ctrl-C neither.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+PACKAGE = "scipy"
+# Fixed to the byte: what the demo prints is the same everywhere, whatever Python or processor runs it.
+RELEASES = {
+    "1.16.2": "f66bd07ba6f84cd4a380b41d1bf3c59ea488b590a2ff96744845163309ee8e2f",
+    "1.16.3": "72d1717fd3b5e6ec747327ce9bda32d5463f472c9dce9f54499e81fbd50245a1",
+}
+WHEEL_TAGS = [
+    *("--python-version", "3.12", "--implementation", "cp", "--abi", "cp312"),
+    *("--platform", "manylinux_2_17_x86_64", "--platform", "manylinux2014_x86_64"),
+]
+SHOWN_LINES_MAX = 12
+READ_BYTES = 1 << 20
+
+console = Console(highlight=False, soft_wrap=True, markup=False)
+
+
+class DemoError(Exception):
+    """The demo can't go on; its text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the closing table; bytes where the step moves any."""
+
+    what: str
+    seconds: float | None = None
+    raw_bytes: int | None = None
+    stored_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command printed, and how long it took from start to exit."""
+
+    text: str
+    seconds: float
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What was printed, as the JSON document that it is."""
+        document: dict[str, Any] = json.loads(self.text)
+        return document
+
+
+@dataclass(slots=True)
+class Demo:
+    """One run: a folder of its own below the temporary folder, a store in it, and the rows measured so far."""
+
+    work: Path
+    rows: list[Row] = field(default_factory=list[Row])
+
+    @property
+    def store(self) -> Path:
+        """The store of this run."""
+        return self.work / "store"
+
+    def artstore(self, *arguments: str, as_json: bool = False) -> Answer:
+        """Run one command as a user would type it, show it, and return what it printed."""
+        typed = shlex.join(self.shorten(each) for each in arguments)
+        console.print(f"$ artstore {typed}", style="bold")
+        environment = {key: value for key, value in os.environ.items() if key != "ARTSTORE_HOME"}
+        for kind in ("DATA", "STATE", "CONFIG", "CACHE"):
+            environment[f"XDG_{kind}_HOME"] = str(self.work / "xdg" / kind.lower())
+        command = [sys.executable, "-m", "artstore", "--store", str(self.store), *arguments]
+        started = time.perf_counter()
+        done = subprocess.run(
+            [*command, *(["--json"] if as_json else [])],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            env=environment,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        if done.returncode:
+            raise DemoError(f"`{shlex.join(command)}` answered {done.returncode}; what it said stands above.")
+        return Answer(done.stdout, time.perf_counter() - started)
+
+    def shorten(self, argument: str) -> str:
+        """A path inside the temporary folder as its last part."""
+        return argument.removeprefix(f"{self.work}/")
+
+    def show(self, *arguments: str) -> None:
+        """Run a command for its output, and print the beginning of that."""
+        lines = self.artstore(*arguments).text.splitlines()
+        for line in lines[:SHOWN_LINES_MAX]:
+            console.print(f"  {line}")
+        if len(lines) > SHOWN_LINES_MAX:
+            console.print(f"  … {len(lines) - SHOWN_LINES_MAX} lines more")
+
+    def commit(self, folder: Path, *, what: str, artifact: str, message: str) -> str:
+        """Commit a folder, note what that took, and return the new version's tag."""
+        answer = self.artstore("commit", str(folder), "--artifact", artifact, "-m", message, as_json=True)
+        made = answer.document
+        self.rows.append(Row(f"commit {what}", answer.seconds, made["bytes"], made["stored_bytes"]))
+        console.print(
+            f"  {made['ref']}: {made['files']} files, {size(made['bytes'])}, of which {size(made['new_bytes'])} new,"
+            f" stored in {size(made['stored_bytes'])}"
+        )
+        return str(made["ref"])
+
+    def time(self, what: str, *arguments: str, as_json: bool = False) -> Answer:
+        """Run a command and note how long it took."""
+        answer = self.artstore(*arguments, as_json=as_json)
+        self.rows.append(Row(what, answer.seconds))
+        return answer
+
+
+def size(count: int) -> str:
+    """Bytes as a person reads them, in powers of ten as the command line does."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def start_download(release: str, *, into: Path) -> subprocess.Popen[bytes]:
+    """Begin to fetch one release from PyPI; pip refuses bytes that don't have its hash."""
+    into.mkdir()
+    pinned = into / "requirements.txt"
+    pinned.write_text(f"{PACKAGE}=={release} --hash=sha256:{RELEASES[release]}\n", encoding="ascii")
+    command = [sys.executable, "-m", "pip", "download", "-qq", "--no-deps", "--only-binary", ":all:", *WHEEL_TAGS]
+    return subprocess.Popen([*command, "--require-hashes", "-r", str(pinned), "-d", str(into)])
+
+
+def unpack(release: str, *, into: Path) -> Path:
+    """The files of a release that was fetched."""
+    wheels = list(into.glob("*.whl"))
+    if len(wheels) != 1:
+        raise DemoError(f"{PACKAGE} {release} could not be fetched from PyPI: look at the network, then make demo.")
+    folder = into / PACKAGE
+    with zipfile.ZipFile(wheels[0]) as wheel:
+        wheel.extractall(folder)
+    wheels[0].unlink()
+    return folder
+
+
+def fetch_releases(work: Path) -> dict[str, Path]:
+    """All releases, fetched side by side and unpacked."""
+    console.print(f"Fetching {PACKAGE} {' and '.join(RELEASES)} from PyPI, as data")
+    running = [start_download(release, into=work / release) for release in RELEASES]
+    try:
+        for process in running:
+            process.wait()
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+    return {release: unpack(release, into=work / release) for release in RELEASES}
+
+
+def files_of(folder: Path) -> dict[Path, Path]:
+    """Every file below a folder, by its path inside."""
+    return {path.relative_to(folder): path for path in folder.rglob("*") if not path.is_dir()}
+
+
+def differing(one: Path, other: Path) -> list[Path]:
+    """Paths that are not in both folders with the same bytes."""
+    left, right = files_of(one), files_of(other)
+    return [path for path in sorted(left | right) if not same_bytes(left.get(path), right.get(path))]
+
+
+def same_bytes(one: Path | None, other: Path | None) -> bool:
+    """Whether both are there and equal to the last byte."""
+    if one is None or other is None or one.stat().st_size != other.stat().st_size:
+        return False
+    with one.open("rb") as left, other.open("rb") as right:
+        while block := left.read(READ_BYTES):
+            if block != right.read(READ_BYTES):
+                return False
+    return True
+
+
+def bytes_of(folder: Path) -> int:
+    """What the files of a folder take on disk; holes take nothing."""
+    return sum(path.lstat().st_blocks * 512 for path in files_of(folder).values())
+
+
+def show_storing(demo: Demo, releases: dict[str, Path]) -> list[str]:
+    """Commit the releases, look at what is there, verify it, and get one back bit for bit. Returns their tags."""
+    tags = [
+        demo.commit(folder, what=f"{PACKAGE} {release}", artifact="demo", message=f"{PACKAGE} {release}")
+        for release, folder in releases.items()
+    ]
+    demo.show("log", "demo")
+    demo.show("diff", tags[0], tags[1])
+    demo.time("check --data", "check", "--data")
+    restored = demo.work / "restored"
+    demo.time(f"checkout {tags[0]}", "checkout", tags[0], str(restored))
+    differences = differing(next(iter(releases.values())), restored)
+    if differences:
+        raise DemoError(
+            f"{len(differences)} files came back different, {differences[0]} first: please report this bug."
+        )
+    console.print(f"  {len(files_of(restored))} files, equal bit for bit")
+    return tags
+
+
+def show_rollback(demo: Demo, tags: list[str], release: Path) -> None:
+    """Move an alias on, break what it names, and go back."""
+    for tag in tags:
+        demo.show("alias", "set", "demo/production", tag)
+    largest = max(files_of(release).values(), key=lambda path: path.stat().st_size)
+    with largest.open("r+b") as file:
+        file.truncate(largest.stat().st_size // 2)
+    console.print(f"Now {largest.name} is cut in half, and goes to production")
+    broken = demo.commit(release, what="the broken one", artifact="demo", message="this looked fine")
+    demo.show("alias", "set", "demo/production", broken)
+    moved = demo.time("rollback", "rollback", "demo/production", as_json=True).document
+    console.print(f"  {moved['alias']}: {moved['from']} → {moved['to']}")
+    names = ("demo/production", tags[-1])
+    production, wanted = (demo.artstore("resolve", name).text.strip() for name in names)
+    if production != wanted:
+        raise DemoError(f"demo/production is {production} and not {tags[-1]}: please report this bug.")
+
+
+def show_yours(demo: Demo, folder: Path) -> None:
+    """Commit the user's own folder to the temporary store, when there is room for it."""
+    needed = sum(path.lstat().st_size for path in files_of(folder).values())
+    free = shutil.disk_usage(demo.work).free
+    if needed > free * 0.9:
+        console.print(f"SKIPPED {folder}: {size(needed)}, {size(free)} free; TMPDIR=/with/more/room make demo DIR=…")
+        return
+    demo.commit(folder, what=folder.name, artifact="yours", message="mine")
+
+
+def show_mount() -> None:
+    """The mount belongs here as soon as there is one."""
+    console.print("SKIPPED mount: not in this release")
+
+
+def closing_table(demo: Demo) -> Table:
+    """Everything measured: bytes as they were, as they are stored, and the time from start to exit of each command."""
+    table = Table("", title=None)
+    for heading in ("raw", "stored", "saved", "seconds"):
+        table.add_column(heading, justify="right")
+    raw = sum(row.raw_bytes or 0 for row in demo.rows)
+    total = Row("the store, index and all", sum(row.seconds or 0 for row in demo.rows), raw, bytes_of(demo.store))
+    for row in [*demo.rows, total]:
+        if row is total:
+            table.add_section()
+        table.add_row(row.what, *cells(row))
+    return table
+
+
+def cells(row: Row) -> Iterator[str]:
+    """The figures of a row."""
+    if row.raw_bytes is None or row.stored_bytes is None:
+        yield from ("", "", "")
+    else:
+        yield size(row.raw_bytes)
+        yield size(row.stored_bytes)
+        yield f"{1 - row.stored_bytes / row.raw_bytes:.1%}" if row.raw_bytes else ""
+    yield "" if row.seconds is None else f"{row.seconds:.2f}"
+
+
+@contextmanager
+def temporary_folder() -> Generator[Path]:
+    """A folder that is gone afterwards, however the demo ends; SIGTERM and SIGHUP end it as Ctrl-C does."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
+    work = Path(tempfile.mkdtemp(prefix="artstore-demo-"))
+    try:
+        yield work
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not stop the cleaning
+        shutil.rmtree(work)
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """End as Ctrl-C does."""
+    del number, frame
+    raise KeyboardInterrupt
+
+
+def main(arguments: list[str]) -> int:
+    """Run the demo, with one folder of the user's if it is given."""
+    yours = Path(arguments[0]).expanduser().resolve() if arguments else None
+    if len(arguments) > 1 or (yours and not yours.is_dir()):
+        console.print(f"There is no folder {yours}: make demo [DIR=~/my/model]")
+        return 2
+    try:
+        with temporary_folder() as work:
+            demo = Demo(work)
+            releases = fetch_releases(work)
+            tags = show_storing(demo, releases)
+            show_rollback(demo, tags, releases[list(releases)[-1]])
+            if yours:
+                show_yours(demo, yours)
+            show_mount()
+            console.print(closing_table(demo))
+    except DemoError as error:
+        console.print(f"The demo stopped: {error}")
+        return 1
+    except KeyboardInterrupt:
+        console.print("Stopped; nothing is left behind.")
+        return 130
+    console.print(f"Yours: artstore commit {yours or 'DIR'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

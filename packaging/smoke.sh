@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Builds the wheel and the sdist, and tries both where the checkout can't be seen: smoke.sh PYTHON
+#
+# What an editable install hides: a file missing from the wheel, a kernel not built, a dependency not declared.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+python=$here/${1:?usage: smoke.sh PYTHON}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+try() {
+    local built=$1 environment=$work/environment
+    "$python" -m venv --clear "$environment"
+    "$environment/bin/python" -m pip install -qq "$built"
+    cd "$work"
+    mkdir -p folder
+    printf 'some data\n' >folder/file
+    export ARTSTORE_HOME=$work/store-${built##*.}
+    "$environment/bin/artstore" --version
+    "$environment/bin/artstore" commit folder -q
+    "$environment/bin/artstore" cat folder/v1:file | cmp - folder/file
+    "$environment/bin/artstore" check --data -q
+    "$environment/bin/python" - <<'PY'
+import importlib.resources as resources
+import artstore_daemon, artstore_fuse
+from artstore.chunking import _gear
+assert resources.files("artstore").joinpath("py.typed").is_file()
+assert resources.files("artstore.chunking").joinpath("_gear.pyi").is_file()
+assert _gear.__file__.endswith(".abi3.so"), _gear.__file__
+PY
+    cd "$here"
+}
+
+cd "$here"
+# Into folders of its own: what an earlier build left in build/ would be packed too.
+cp -r pyproject.toml README.md LICENSE CHANGELOG.md artstore fuse daemon bench "$work/" 2>/dev/null
+find "$work" \( -name '*.so' -o -name '*.egg-info' -o -name __pycache__ \) -prune -exec rm -rf {} +
+mkdir -p dist
+(cd "$work" && "$python" -c 'from setuptools import build_meta as b; b.build_sdist("dist"); b.build_wheel("dist")' >"$work/log" 2>&1) ||
+    { cat "$work/log" >&2; exit 1; }
+ls -1 "$work/dist"
+case $(ls "$work"/dist/*.whl) in
+    *-cp311-abi3-linux_*) ;;
+    *) echo "the wheel is not for every Python from 3.11" >&2; exit 1 ;;
+esac
+cp "$work"/dist/* dist/
+for built in dist/artstore-*.whl dist/artstore-*.tar.gz; do try "$here/$built"; done
