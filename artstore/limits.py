@@ -78,6 +78,7 @@ CACHE_BYTES = 64 * MIB  # decoded chunks kept by one Store
 PAGE_CACHE_ENTRIES = 256  # decoded pages kept by one Store
 READ_RANGE_BYTES_MAX = 16 * MIB
 READ_HOLE_BYTES_MAX = 256 * KIB
+PACKS_OPEN_MAX = 128  # descriptors of sealed packs kept by one Store
 READ_LOCAL_HOLE_BYTES_MAX = 32 * KIB  # read over in a pack of this machine rather than asked for in two reads
 READ_AHEAD_BYTES = 2 * MIB  # raw bytes fetched at once for a reader
 READ_WINDOW_CHUNKS = 512  # chunks of an open file looked up in its recipe at once
@@ -89,6 +90,10 @@ RESTORE_BATCH_FILES_MAX = 256
 RESTORE_TASKS_PER_WORKER = 4  # batches waiting
 RESTORE_FOLDERS_OPEN = 128  # descriptors of destination folders kept
 CONFLICTS_NAMED_MAX = 10  # files named by a refusal to overwrite
+
+# --- comparing and measuring
+COMPARED_CHUNKS_MAX = 1 << 20  # ids of one file held while two are compared; of longer files, a part at a time
+USAGE_IDS_MAX = 1 << 20  # ids held while versions are measured; more are sorted on disk
 
 # --- index
 INDEX_MAP_BYTES = 1 << 40  # sparse; never grown

@@ -82,6 +82,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "watchdog": ("artstore_daemon.watch",),
     "zstandard": ("artstore.format.codec",),
 }
+# What the adapters that write to a disk stand on: durable files, errors of the system, fault points.
+GROUND = "disk"
 # Who may name a concrete adapter.
 COMPOSERS = ("artstore.wiring", "artstore.testing")
 # Where anything may be caught, with its reason on the line: there it is logged once and answered.
@@ -194,7 +196,7 @@ def stranger_rule(module: Module, known: frozenset[str]) -> Iterator[str]:
     own = adapter_of(module.name)
     for line, imported in imports_of(module, known):
         other = adapter_of(imported)
-        if other is None or other == own or within(module.name, COMPOSERS):
+        if other in (None, own) or (own is not None and other == GROUND) or within(module.name, COMPOSERS):
             continue
         yield f"{line}: imports the adapter {imported}; only {' and '.join(COMPOSERS)} may"
 
@@ -342,6 +344,7 @@ def test_each_rule_sees_what_it_forbids(rule: Rule, name: str, text: str) -> Non
         (layer_rule, "artstore.store.write", "from artstore.ports import Clock"),
         (owner_rule, "artstore.adapters.lmdb_index.rows", "import lmdb\nimport os\nfrom artstore.errors import Busy"),
         (stranger_rule, "artstore.wiring", "from artstore.adapters import files"),
+        (stranger_rule, "artstore.adapters.packs", "from artstore.adapters.disk import files"),
         (stranger_rule, "artstore.adapters.files.rename", "from artstore.adapters.files import sync"),
         (catch_rule, "artstore.adapters.packs", "try:\n    f()\nexcept BaseException:\n    g()\n    raise"),
         (catch_rule, "artstore.cli.main", "try:\n    f()\nexcept Exception:  # the last rim\n    g()"),

@@ -1,0 +1,1 @@
+"""What every adapter that writes to a disk stands on: durable files, errors of the system, fault points."""

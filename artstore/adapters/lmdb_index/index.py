@@ -1,0 +1,147 @@
+"""The LMDB index of one store: hands out snapshots and the write transaction.
+
+One environment per process and path, shared by all `LmdbIndex` objects on it, opened anew in a forked child. Read
+transactions are short: a long one keeps every page that was freed since. Writers wait for each other, the threads of
+one process first among themselves.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+
+from artstore.adapters.disk import faultpoints
+from artstore.adapters.disk.errnos import translating
+from artstore.adapters.disk.files import fsync_folder, make_folder
+from artstore.adapters.lmdb_index import environment
+from artstore.adapters.lmdb_index.environment import Environment
+from artstore.adapters.lmdb_index.reader import Reader
+from artstore.adapters.lmdb_index.refs_log import START, RefsLog
+from artstore.adapters.lmdb_index.writer import LOG_LOST, Writer
+from artstore.errors import NotPermitted
+
+FOLDER = "index.lmdb"
+LOG = "refs.log"
+PACKS = "packs"
+TEMPORARY = "tmp"
+
+
+class LmdbIndex:
+    """Implements `artstore.ports.Index` for the store at a path, in the folder `folder` of it."""
+
+    def __init__(self, store: str, *, shared: bool = False, folder: str = FOLDER) -> None:
+        """Open the index, and make it for a new store. Corrupt if a store with content has none."""
+        self._path = os.path.join(store, folder)
+        self._shared = shared
+        self.log = RefsLog(os.path.join(store, LOG), shared=shared)
+        self._lock = threading.Lock()
+        self._closed = False
+        create = folder != FOLDER or self._is_new(store)
+        if create:
+            make_folder(self._path, shared=shared)
+            if self.log.size() is None:
+                self.log.create()
+        self._environment = environment.acquire(self._path, shared=shared, create=create)
+
+    @property
+    def note(self) -> str | None:
+        """What a user should know about how the index is open: that it can only be read."""
+        return self._current().note
+
+    @contextmanager
+    def read(self) -> Generator[Reader, None, None]:
+        """A snapshot."""
+        current = self._current()
+        with environment.translating(self._path), current.env.begin() as transaction:
+            yield Reader(transaction, current.databases)
+
+    @contextmanager
+    def write(self, *, sync: bool = True) -> Generator[Writer, None, None]:
+        """The write transaction; committed and durable when its context ends without an exception.
+
+        `sync=False` is durable too: LMDB can't leave one transaction unsynced without risking the whole index.
+        """
+        del sync
+        current = self._current()
+        if current.note is not None:
+            raise NotPermitted(f"{self._path} can only be read by this user", hint="ask the owner of the store")
+        assert current.writer != threading.get_ident(), "a write transaction within another one"
+        with current.writing:
+            current.writer = threading.get_ident()
+            try:
+                with environment.translating(self._path), current.env.begin(write=True) as transaction:
+                    writer = Writer(transaction, current.databases, self.log)
+                    yield writer
+                    writer.finish()
+            finally:
+                current.writer = None
+        faultpoints.reach("index.after_commit")
+
+    def rewrite_log(self) -> None:
+        """Write refs.log anew from the index, after it was lost.
+
+        Until the second transaction the index says that the log is lost, so that a crash between the two is seen.
+        """
+        with self.write() as writer:
+            writer.set_log_end(writer.sequence, LOG_LOST)
+        with self.write() as writer:
+            writer.set_log_end(*self.log.rewrite(writer.log_records()))
+
+    def close(self) -> None:
+        """Let go of the environment; closing twice is fine."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                environment.release(self._environment)
+
+    def _is_new(self, store: str) -> bool:
+        """Whether a missing or unfinished index is made: nothing can be lost by that."""
+        # The packs are looked at first: who makes the first pack has made the index before.
+        holds_packs = _is_folder_with_content(os.path.join(store, PACKS))
+        holds_refs = (self.log.size() or 0) > START
+        return not holds_packs and not holds_refs
+
+    def _current(self) -> Environment:
+        assert not self._closed, "the index is closed"
+        if self._environment.pid != os.getpid():
+            with self._lock:
+                if self._environment.pid != os.getpid():
+                    self._environment = environment.acquire(self._path, shared=self._shared, create=False)
+        return self._environment
+
+
+@contextmanager
+def rebuilding(store: str, *, shared: bool = False) -> Generator[LmdbIndex, None, None]:
+    """An empty index beside the store's own, whose place it takes when the context ends without an exception.
+
+    The caller fills it from the packs and, by `Writer.restore` and `Writer.set_log_end`, from refs.log; it sees to it
+    that no other process has the store open, and that its own index is closed.
+    """
+    name = os.path.join(TEMPORARY, f"index-{secrets.token_hex(8)}")
+    path, place = os.path.join(store, name), os.path.join(store, FOLDER)
+    index = LmdbIndex(store, shared=shared, folder=name)
+    try:
+        yield index
+        index.close()
+        with translating("replace", place):
+            with suppress(FileNotFoundError):
+                os.rename(place, f"{path}.old")
+            os.rename(path, place)
+        fsync_folder(store)
+    finally:
+        index.close()
+        for leftover in (path, f"{path}.old"):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _is_folder_with_content(path: str) -> bool:
+    with translating("read", path):
+        try:
+            with os.scandir(path) as entries:
+                return next(entries, None) is not None
+        except FileNotFoundError:
+            return False

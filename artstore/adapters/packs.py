@@ -1,0 +1,288 @@
+"""Packs as files: STORE/tmp/<32 hex>.pack while one is written, STORE/packs/<first 2 hex>/<32 hex>.pack once sealed.
+
+A sealed pack never changes [I6], so that a descriptor, once open, stays good until the pack is deleted; some are kept
+open. What lies in a pack is artstore.format.pack's.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from artstore import limits
+from artstore.adapters.disk import faultpoints
+from artstore.adapters.disk.errnos import translating
+from artstore.adapters.disk.files import fsync_folder, make_folder, share
+from artstore.errors import Corrupt
+from artstore.model import PackId
+from artstore.ports import Buffer
+
+FOLDER = "packs"
+TEMPORARY = "tmp"
+SUFFIX = ".pack"
+IOV_MAX = 1024  # buffers of one writev, as Linux has it
+PACK_ID_BYTES = 16
+
+_NAME = re.compile(r"([0-9a-f]{32})\.pack")
+_SHARD = re.compile(r"[0-9a-f]{2}")
+_MISSING = "run `artstore check`, then `artstore check --repair`"
+
+
+class FilePackSink:
+    """Implements `artstore.ports.PackSink`."""
+
+    def __init__(self, store: str, pack: PackId, *, shared: bool) -> None:
+        assert len(pack) == PACK_ID_BYTES
+        self._id = pack
+        self._shared = shared
+        self._size = 0
+        self._temporary = os.path.join(store, TEMPORARY, pack.hex() + SUFFIX)
+        self._path = pack_path(store, pack)
+        with translating("create", self._temporary):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            self._descriptor = os.open(self._temporary, flags, 0o644)
+            if shared:
+                share(self._descriptor)
+        faultpoints.reach("pack.created")
+
+    @property
+    def id(self) -> PackId:
+        """The pack's name."""
+        return self._id
+
+    @property
+    def size(self) -> int:
+        """Bytes appended so far."""
+        return self._size
+
+    def append(self, buffers: Sequence[Buffer]) -> int:
+        """Append the buffers one after the other; return the offset of the first."""
+        start = self._size
+        with translating("write", self._temporary):
+            for first in range(0, len(buffers), IOV_MAX):
+                self._size += _write_vector(self._descriptor, buffers[first : first + IOV_MAX])
+        faultpoints.reach("pack.written")
+        return start
+
+    def flush(self) -> None:
+        """Write dirty bytes out; may be called from another thread than the one that appends."""
+        descriptor = self._descriptor
+        if descriptor >= 0:  # else it is sealed, which has done this
+            with translating("write", self._temporary):
+                os.fdatasync(descriptor)
+
+    def seal(self) -> None:
+        """Make the pack durable under its final name [I1]."""
+        with translating("write", self._temporary):
+            os.fsync(self._descriptor)
+            faultpoints.reach("pack.fsynced")
+            self._close()
+            shard = os.path.dirname(self._path)
+            make_folder(shard, shared=self._shared)
+            assert not os.path.exists(self._path), "a pack's name is used again"
+            os.rename(self._temporary, self._path)
+        faultpoints.reach("pack.renamed")
+        # The new name is what has to last; the old one, should it come back, is a second name that clean-up removes.
+        fsync_folder(shard)
+        faultpoints.reach("pack.sealed")
+
+    def abort(self) -> None:
+        """Remove the temporary file; after `seal` there is none."""
+        self._close()
+        with translating("delete", self._temporary), suppress(FileNotFoundError):
+            os.unlink(self._temporary)
+
+    def _close(self) -> None:
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
+
+
+class FilePacks:
+    """Implements `artstore.ports.PackFiles` for the store at a path. Thread-safe; usable after a fork."""
+
+    def __init__(self, store: str, *, shared: bool = False) -> None:
+        self._store = store
+        self._shared = shared
+        self._open: OrderedDict[PackId, _Descriptor] = OrderedDict()
+        self._lock = threading.Lock()
+        _living.add(self)
+
+    def create(self, pack: PackId) -> FilePackSink:
+        """Begin a pack under a new name."""
+        return FilePackSink(self._store, pack, shared=self._shared)
+
+    def read(self, pack: PackId, offset: int, size: int) -> bytes:
+        """Exactly `size` bytes, or Corrupt naming the pack."""
+        with self._reading(pack) as descriptor:
+            data = os.pread(descriptor, size, offset)
+            if len(data) == size:
+                return data
+            if not data:
+                raise _short(pack, offset + size)
+            buffer = bytearray(size)  # a signal, or the 2 GiB a read may have
+            buffer[: len(data)] = data
+            _fill(descriptor, pack, offset + len(data), memoryview(buffer)[len(data) :])
+            return bytes(buffer)
+
+    def read_into(self, pack: PackId, offset: int, target: memoryview) -> None:
+        """Fill `target` exactly, or Corrupt."""
+        with self._reading(pack) as descriptor:
+            _fill(descriptor, pack, offset, target)
+
+    def size(self, pack: PackId) -> int | None:
+        """Bytes of the pack's file, or None when there is none."""
+        path = pack_path(self._store, pack)
+        with translating("look at", path):
+            try:
+                return os.stat(path).st_size
+            except FileNotFoundError:
+                return None
+
+    def list(self) -> Iterator[tuple[PackId, int]]:
+        """All sealed packs with their sizes; other names are skipped."""
+        root = os.path.join(self._store, FOLDER)
+        for shard in _entries(root):
+            if not _SHARD.fullmatch(shard.name):
+                continue
+            for entry in _entries(shard.path):
+                match = _NAME.fullmatch(entry.name)
+                if match is None or not entry.name.startswith(shard.name):
+                    continue
+                pack = PackId(bytes.fromhex(match[1]))
+                size = self.size(pack)
+                if size is not None:  # deleted meanwhile
+                    yield pack, size
+
+    def delete(self, pack: PackId) -> None:
+        """Unlink; absent is fine. The name is gone for good only after a while: a crash may bring it back."""
+        path = pack_path(self._store, pack)
+        with self._lock:
+            known = self._open.pop(pack, None)
+            if known is not None:
+                known.drop()
+        with translating("delete", path):
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                return
+        faultpoints.reach("pack.deleted")
+
+    def close(self) -> None:
+        """Close the descriptors that are kept; reading opens them again."""
+        with self._lock:
+            while self._open:
+                self._open.popitem()[1].drop()
+
+    def forget_lock(self) -> None:
+        """In a forked child: nobody there holds the lock, whoever held it in the parent."""
+        self._lock = threading.Lock()
+        self._open = OrderedDict()
+
+    @contextmanager
+    def _reading(self, pack: PackId) -> Generator[int, None, None]:
+        path = pack_path(self._store, pack)
+        with translating("read", path):
+            held = self._hold(pack, path)
+            try:
+                yield held.number
+            finally:
+                with self._lock:
+                    held.release()
+
+    def _hold(self, pack: PackId, path: str) -> _Descriptor:
+        """A descriptor that stays open until it is released, though others may push it out of the cache."""
+        with self._lock:
+            known = self._open.get(pack)
+            if known is None:
+                known = self._open[pack] = _Descriptor(_open_pack(path, pack))
+                if len(self._open) > limits.PACKS_OPEN_MAX:
+                    self._open.popitem(last=False)[1].drop()
+            else:
+                self._open.move_to_end(pack)
+            known.users += 1
+            return known
+
+
+class _Descriptor:
+    """An open pack: closed when it is dropped and nobody reads it. Guarded by its cache's lock."""
+
+    __slots__ = ("dropped", "number", "users")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.users = 0
+        self.dropped = False
+
+    def release(self) -> None:
+        self.users -= 1
+        self._close_if_idle()
+
+    def drop(self) -> None:
+        self.dropped = True
+        self._close_if_idle()
+
+    def _close_if_idle(self) -> None:
+        if self.dropped and self.users == 0:
+            os.close(self.number)
+
+
+def _after_fork_in_child() -> None:
+    for packs in _living:
+        packs.forget_lock()
+
+
+_living: weakref.WeakSet[FilePacks] = weakref.WeakSet()
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def pack_path(store: str, pack: PackId) -> str:
+    """Where a sealed pack lies."""
+    name = pack.hex()
+    return os.path.join(store, FOLDER, name[:2], name + SUFFIX)
+
+
+def _open_pack(path: str, pack: PackId) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise Corrupt(f"pack {pack.hex()} is missing: {path}", pack=pack.hex(), hint=_MISSING) from error
+
+
+def _short(pack: PackId, end: int) -> Corrupt:
+    return Corrupt(f"pack {pack.hex()} ends before byte {end}", pack=pack.hex(), hint=_MISSING)
+
+
+def _fill(descriptor: int, pack: PackId, offset: int, target: memoryview) -> None:
+    end = offset + len(target)
+    while target:
+        count = os.preadv(descriptor, [target], offset)
+        if count == 0:
+            raise _short(pack, end)
+        offset += count
+        target = target[count:]
+
+
+def _write_vector(descriptor: int, buffers: Sequence[Buffer]) -> int:
+    """Write all the buffers, whatever the system takes at a time; return their bytes."""
+    total = sum(len(buffer) for buffer in buffers)
+    written = os.writev(descriptor, buffers) if total else 0
+    if written < total:
+        rest = memoryview(b"".join(buffers))[written:]
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+    return total
+
+
+def _entries(path: str) -> list[os.DirEntry[str]]:
+    with translating("read", path):
+        try:
+            with os.scandir(path) as entries:
+                return list(entries)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
