@@ -1,0 +1,172 @@
+"""Brings objects from packs into memory, each checked against its id [I5]; keeps nothing.
+
+Decides what is read together: neighbours in a pack come in one read. Knows neither caches nor what the bytes mean.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from artstore import limits
+from artstore.errors import Corrupt, Erased
+from artstore.format.codec import Decoder
+from artstore.format.frame import open_frame
+from artstore.format.ids import object_id
+from artstore.model import Location, ObjectKind, PackId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from artstore.ports import IndexReader
+    from artstore.store.context import Context
+
+_PACK_IDS_MAX = 1 << 16  # pack numbers remembered with their ids
+
+Found = tuple[bytes, Location]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Objects that lie close together in one pack: `size` bytes from `offset` hold all their frames."""
+
+    pack: int
+    offset: int
+    size: int
+    objects: tuple[Found, ...]
+
+
+def plan_runs(found: Iterable[Found]) -> Iterator[Run]:
+    """The fewest reads which bring these objects, in pack order; no read is longer than READ_RANGE_BYTES_MAX."""
+    pending: list[Found] = []
+    pack = start = end = -1
+    for id, place in sorted(found, key=lambda each: (each[1].pack, each[1].offset)):
+        stop = place.offset + limits.FRAME_HEADER_BYTES + place.stored
+        near = place.pack == pack and place.offset - end <= limits.READ_LOCAL_HOLE_BYTES_MAX
+        if not near or stop - start > limits.READ_RANGE_BYTES_MAX:
+            if pending:
+                yield Run(pack, start, end - start, tuple(pending))
+            pending = []
+            pack, start, end = place.pack, place.offset, stop
+        pending.append((id, place))
+        end = max(end, stop)
+    if pending:
+        yield Run(pack, start, end - start, tuple(pending))
+
+
+class Fetcher:
+    """Verified reads from the packs of this machine. Thread-safe; safe to use after a fork."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._pack_ids: dict[int, PackId] = {}
+        self._tools = _Tools()
+
+    def one(self, kind: ObjectKind, id: bytes) -> bytes:
+        """One object from whichever copy is whole.
+
+        Erased when it was purged; Corrupt, naming id and packs, when no copy is whole or none is known.
+        """
+        found = self.many(kind, (id,))
+        return found[id]
+
+    def many(self, kind: ObjectKind, ids: Iterable[bytes]) -> dict[bytes, bytes]:
+        """Every distinct object of `ids`, the caller having bounded their number; errors as `one`."""
+        wanted = list(dict.fromkeys(ids))
+        with self._context.index.read() as reader:
+            places = reader.find_many(wanted)
+            packs = self._packs_of(reader, places)
+        objects: dict[bytes, bytes] = {}
+        for run in plan_runs((id, place) for id, place in zip(wanted, places, strict=True) if place is not None):
+            if run.pack in packs:
+                self._read_run(kind, packs[run.pack], run, objects)
+        for id in wanted:
+            if id not in objects:
+                objects[id] = self._rescue(kind, id)
+        return objects
+
+    def _read_run(self, kind: ObjectKind, pack: PackId, run: Run, objects: dict[bytes, bytes]) -> None:
+        """Add the run's whole objects; what is missing afterwards is damaged here, `_rescue` tries other copies."""
+        tools = self._tools
+        view = tools.room(run.size)
+        try:
+            self._context.packs.read_into(pack, run.offset, view)
+        except Corrupt:
+            return
+        decode = tools.decoder.decode
+        skip = limits.FRAME_HEADER_BYTES - run.offset
+        for id, place in run.objects:
+            begin = place.offset + skip
+            try:
+                data = decode(place.codec, view[begin : begin + place.stored], place.raw)
+            except Corrupt:
+                continue
+            if object_id(kind, data) == id:  # I5
+                objects[id] = data
+
+    def _rescue(self, kind: ObjectKind, id: bytes) -> bytes:
+        """One object, from any copy."""
+        tried: set[tuple[PackId, int]] = set()
+        damage: Corrupt | None = None
+        # A pack may be repacked and deleted between the look-up and the read: look again until nothing new is named.
+        while copies := self._copies(id, tried):
+            for pack, place in copies:
+                tried.add((pack, place.offset))
+                try:
+                    return self._read(pack, place, kind=kind, id=id)
+                except Corrupt as error:
+                    damage = error
+        raise self._lost(kind, id, tried, damage) from damage
+
+    def _read(self, pack: PackId, place: Location, *, kind: ObjectKind, id: bytes) -> bytes:
+        frame = self._context.packs.read(pack, place.offset, limits.FRAME_HEADER_BYTES + place.stored)
+        try:
+            return open_frame(frame, self._tools.decoder, id=id, kind=kind)  # I5
+        except Corrupt as error:
+            raise Corrupt(f"{error.message} (pack {pack.hex()})", digest=id, pack=pack.hex()) from error
+
+    def _copies(self, id: bytes, tried: set[tuple[PackId, int]]) -> list[tuple[PackId, Location]]:
+        """Copies not tried yet, the one that look-ups prefer first; packs that are being deleted still serve."""
+        with self._context.index.read() as reader:
+            preferred = reader.find(id)
+            places = [preferred, *reader.copies(id)] if preferred is not None else reader.copies(id)
+            named = [(row.id, place) for place in dict.fromkeys(places) if (row := reader.pack(place.pack)) is not None]
+        return [(pack, place) for pack, place in named if (pack, place.offset) not in tried]
+
+    def _lost(
+        self, kind: ObjectKind, id: bytes, tried: set[tuple[PackId, int]], damage: Corrupt | None
+    ) -> Corrupt | Erased:
+        with self._context.index.read() as reader:
+            erased = reader.erased(id)
+        name = kind.name.lower().replace("_", " ")
+        if erased:
+            return Erased(f"{name} {id.hex()} was purged from this store")
+        if damage is None:
+            return Corrupt(f"{name} {id.hex()} is needed, but no pack is known to hold it", digest=id)
+        pack = damage.pack or min(tried)[0].hex()
+        return Corrupt(damage.message, digest=id, pack=pack)
+
+    def _packs_of(self, reader: IndexReader, places: Sequence[Location | None]) -> dict[int, PackId]:
+        """The ids of at least the packs named here; numbers are never given twice, so ids are remembered."""
+        known = self._pack_ids
+        if len(known) > _PACK_IDS_MAX:
+            # Another thread may still use what it was given: leave it that dictionary, begin a new one.
+            known = self._pack_ids = {}
+        for number in {place.pack for place in places if place is not None} - known.keys():
+            if (row := reader.pack(number)) is not None:
+                known[number] = row.id
+        return known
+
+
+class _Tools(threading.local):
+    """What each thread has for itself: a decoder, and a buffer that grows to the longest read so far."""
+
+    def __init__(self) -> None:
+        self.decoder = Decoder()
+        self._buffer = memoryview(bytearray(limits.MIB))
+
+    def room(self, size: int) -> memoryview:
+        if size > len(self._buffer):
+            self._buffer = memoryview(bytearray(size))
+        return self._buffer[:size]
