@@ -33,17 +33,17 @@ LeafT_contra = TypeVar("LeafT_contra", contravariant=True)
 BranchT = TypeVar("BranchT")
 
 HEAD_BYTES = 6  # headers of the page's array, format, level, header of an array of up to 65,535 items
-_HIT_MASK = limits.PAGE_ENTRIES_MEAN - 1
+HIT_MASK = limits.PAGE_ENTRIES_MEAN - 1
 _LEVEL_PREFIXES = [bytes([level]) for level in range(limits.PAGE_LEVELS_MAX)]
-assert _HIT_MASK & limits.PAGE_ENTRIES_MEAN == 0
-assert _HIT_MASK < 1 << 16
+assert HIT_MASK & limits.PAGE_ENTRIES_MEAN == 0
+assert HIT_MASK < 1 << 16
 assert limits.PAGE_ENTRIES_MAX < 1 << 16
 
 
 def hits(level: int, key: bytes) -> bool:
     """May a page of this level end behind the item with this key?"""
     digest = checksum(_LEVEL_PREFIXES[level] + key)
-    return (digest[0] | digest[1] << 8) & _HIT_MASK == 0
+    return (digest[0] | digest[1] << 8) & HIT_MASK == 0
 
 
 def int_bytes(value: int) -> int:
