@@ -20,16 +20,18 @@ from artstore.planning.ignore import IgnoreStack
 from artstore.revision import artifact_of
 from artstore.store import refs
 from artstore.store.context import Context, Counters
+from artstore.store.edit import apply_edits
+from artstore.store.write.assemble import TreeResult
 from artstore.store.write.pipeline import Pipeline
 from artstore.store.write.walk import Walker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from artstore.model import Metadata
     from artstore.ports import IndexWriter
     from artstore.store.objects import Objects
-    from artstore.store.write.assemble import TreeResult
+    from artstore.store.write.packer import OpenPack
 
 COPY_BYTES = limits.MIB
 
@@ -71,6 +73,21 @@ class Said:
     message: str
     author: str
     metadata: Metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """A local file or folder, and where in the version it goes, in place of what is there."""
+
+    path: bytes
+    local: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Edit:
+    base: Digest
+    additions: Sequence[Addition]
+    removals: Sequence[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,22 +134,54 @@ def commit(
     return _Commit(context, objects, naming, said, options, counters or Counters()).run(gather)
 
 
-def _walk_path(walker: Walker, path: bytes, options: CommitOptions) -> None:
+def edit(
+    context: Context,
+    objects: Objects,
+    base: Digest,
+    *,
+    additions: Sequence[Addition],
+    removals: Sequence[bytes],
+    naming: Naming,
+    said: Said,
+    options: CommitOptions | None = None,
+    counters: Counters | None = None,
+) -> CommitResult:
+    """A version made from `base` by adding local files or folders and removing paths; nothing else of it is read.
+
+    Raises as `commit`, and NotFound for a path to be removed that isn't there.
+    """
+    options = options or CommitOptions()
+
+    def gather(walker: Walker) -> None:
+        with walker.root():
+            for number, addition in enumerate(additions):
+                name = b"%012d" % number
+                if os.path.isdir(addition.local):
+                    walker.walk(addition.local, ignore_rules(options), name)
+                else:
+                    _check_file(addition.local)
+                    walker.walk_file(addition.local, name)
+
+    making = _Commit(context, objects, naming, said, options, counters or Counters())
+    return making.run(gather, _Edit(base, additions, removals))
+
+
+def _check_file(path: bytes) -> None:
     try:
         stat = os.stat(path)
     except OSError as error:
         raise NotFound(f"{os.fsdecode(path)} can't be read ({error.strerror})", hint="check the path") from error
-    if stat_module.S_ISDIR(stat.st_mode):
-        walker.walk(path, ignore_rules(options))
-        return
     if not stat_module.S_ISREG(stat.st_mode):
         raise BadInput(f"{os.fsdecode(path)} is neither file nor folder", [path], hint="name a file, a folder or -")
-    folder, name = os.path.split(os.path.abspath(path))
-    parent = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        walker.walk_file(name, parent, stat)
-    finally:
-        os.close(parent)
+
+
+def _walk_path(walker: Walker, path: bytes, options: CommitOptions) -> None:
+    if os.path.isdir(path):
+        walker.walk(path, ignore_rules(options))
+        return
+    _check_file(path)
+    with walker.root():
+        walker.walk_file(path, os.path.basename(os.path.abspath(path)))
 
 
 def _walk_stream(walker: Walker, stream: IO[bytes], name: bytes, folder: str) -> None:
@@ -175,16 +224,19 @@ class _Commit:
         with context.index.read() as reader:
             self._parent = refs.newest_tag(reader, naming.family)
 
-    def run(self, gather: Callable[[Walker], None]) -> CommitResult:
+    def run(self, gather: Callable[[Walker], None], edit: _Edit | None = None) -> CommitResult:
         context, options = self._context, self._options
+        store, keep_top = not options.dry_run, edit is not None
         with (
             context.sessions.begin() as session,
-            Pipeline(context, session, self._counters, store=not options.dry_run) as pipeline,
+            Pipeline(context, session, self._counters, store=store, keep_top=keep_top) as pipeline,
         ):
             walker = Walker(context.index, context.clock, pipeline.gatherer, options, self._counters)
             gather(walker)
             walker.fail_on_trouble()
             tree = pipeline.finish_tree()
+            if edit is not None:
+                tree = self._edited(edit, tree, pipeline)
             if options.dry_run:
                 return self._result(walker, tree, None, unchanged=False)
             same = self._same_version(tree.root)
@@ -192,6 +244,20 @@ class _Commit:
                 pipeline.keep_rows()
                 return self._result(walker, tree, same, unchanged=True)
             return self._publish(walker, pipeline, tree, same)
+
+    def _edited(self, edit: _Edit, added: TreeResult, pipeline: Pipeline) -> TreeResult:
+        """The base with what was read put into it. Its set holds all packs of the base: rather more than too few."""
+        base = self._objects.version(edit.base)
+        with self._context.index.read() as reader:
+            known = reader.version_set(edit.base)
+        if known is None:
+            raise Corrupt(f"version {edit.base.hex()} has no set", digest=edit.base)
+        packs: set[int | OpenPack] = {*known, *added.packs}
+        numbered = ((b"%012d" % number, addition) for number, addition in enumerate(edit.additions))
+        pairs = [(addition.path, added.top[name]) for name, addition in numbered if name in added.top]
+        with pipeline.collecting(packs) as emit:
+            summary = apply_edits(base.tree, pairs, edit.removals, self._objects.load, emit)
+        return TreeResult(summary.root, summary.files, summary.size, frozenset(packs), {})
 
     def _publish(self, walker: Walker, pipeline: Pipeline, tree: TreeResult, same: Digest | None) -> CommitResult:
         if same is not None:  # new name, nothing else

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from artstore import limits
@@ -21,9 +22,10 @@ from artstore.store.write.reading import Gatherer
 from artstore.store.write.work import Compressor, Deduplicator, hash_chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Self
 
+    from artstore.format.page import Emit
     from artstore.ports import IndexWriter, PackSink, Session
     from artstore.store.context import Context, Counters
     from artstore.store.write.assemble import TreeResult
@@ -43,7 +45,9 @@ class Pipeline:
     With `store=False` (a dry run) chunks are hashed and looked up, and nothing is written.
     """
 
-    def __init__(self, context: Context, session: Session, counters: Counters, *, store: bool = True) -> None:
+    def __init__(
+        self, context: Context, session: Session, counters: Counters, *, store: bool = True, keep_top: bool = False
+    ) -> None:
         self._context = context
         self._session = session
         self._counters = counters
@@ -54,7 +58,7 @@ class Pipeline:
         self._pages = PageStore(context.index, self._meta if store else None, context.level)
         self._pool = BufferPool()
         self._deduplicator = Deduplicator(context.index)
-        self._assembler = Assembler(self._pages, self._pack_of)
+        self._assembler = Assembler(self._pages, self._pack_of, keep_top=keep_top)
         self._turn = Turn()
         self._inbox: Channel[Batch] = Channel(limits.BATCHES_MAX)
         self._outbox: Channel[Batch] = Channel(limits.BATCHES_MAX)
@@ -88,6 +92,13 @@ class Pipeline:
         result = self._assembler.result
         assert result is not None
         return result
+
+    @contextmanager
+    def collecting(self, packs: set[int | OpenPack]) -> Iterator[Emit]:
+        """Stores pages made behind the tree, and adds the packs they lie in to `packs`."""
+        self._pages.collect_into(packs)
+        yield self._pages.emit
+        self._pages.collected()
 
     def publish(self, packs: frozenset[int | OpenPack], document: tuple[bytes, bytes] | None, publish: Publish) -> None:
         """Make all of it durable, in the order of the invariants; `publish` in the last transaction [I1, I2, I3].

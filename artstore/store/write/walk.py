@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat as stat_module
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -88,8 +89,11 @@ class Walker:
         self.skipped: list[bytes] = []
         self.ignored = 0
 
-    def walk(self, root: bytes, ignore: IgnoreStack) -> None:
-        """The whole folder `root`, as Enter … Leave, or as one Known if nothing in it has changed."""
+    def walk(self, root: bytes, ignore: IgnoreStack, name: bytes = b"") -> None:
+        """The whole folder `root`, as Enter … Leave, or as one Known if nothing in it has changed.
+
+        `name` is its entry's, where it is part of a larger tree.
+        """
         descriptor = source.open_directory(root, None, follow=True)
         try:
             self._enter(
@@ -103,10 +107,21 @@ class Walker:
             self._stack.clear()
             self._end_reading()
 
-    def walk_file(self, name: bytes, parent: int, stat: os.stat_result) -> None:
-        """One file as the only entry of a tree."""
+    def walk_file(self, path: bytes, name: bytes) -> None:
+        """One file as the entry `name` of the directory that is open."""
+        folder, own_name = os.path.split(os.path.realpath(path))
+        parent = source.open_directory(folder, None)
+        try:
+            stat = os.stat(own_name, dir_fd=parent, follow_symlinks=False)
+            self._file(own_name, path, parent, stat, UNTRUSTED, entry_name=name)
+        finally:
+            os.close(parent)
+
+    @contextmanager
+    def root(self) -> Iterator[None]:
+        """A directory that is on no disk, to walk files and folders into."""
         self._gatherer.add(Enter(b"", b"", UNTRUSTED))
-        self._file(name, name, parent, stat, UNTRUSTED, follow=True)
+        yield
         self._gatherer.add(Leave())
 
     def fail_on_trouble(self) -> None:
@@ -297,7 +312,15 @@ class Walker:
             self.trouble.add(ODD, path)
 
     def _file(
-        self, name: bytes, path: bytes, parent: int, stat: os.stat_result, row: bytes, *, follow: bool = False
+        self,
+        name: bytes,
+        path: bytes,
+        parent: int,
+        stat: os.stat_result,
+        row: bytes,
+        *,
+        follow: bool = False,
+        entry_name: bytes | None = None,
     ) -> None:
         """Read a file until it is the same before and after, up to CHANGED_RETRIES times more."""
         self._counters.current = path
@@ -312,7 +335,7 @@ class Walker:
         try:
             if self._must_stop():
                 return
-            self._read(descriptor, name, path, stat, row)
+            self._read(descriptor, entry_name or name, path, stat, row)
         except OSError:
             self.trouble.add(UNREADABLE, path)
         finally:

@@ -1,0 +1,108 @@
+"""A version made from another one by naming what to add and what to remove: the rest of its content isn't read.
+
+Memory: the edits. Pages: those on the way to each edit.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from artstore.errors import BadInput, NotFound
+from artstore.format.tree import TreeBuilder, lookup
+from artstore.format.tree_edit import edit_tree
+from artstore.model import Content, Entry, Form, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from artstore.format.page import Emit
+    from artstore.format.tree import TreeSummary
+    from artstore.model import Digest, ObjectKind
+
+    Load = Callable[[ObjectKind, Digest], bytes]
+
+
+@dataclass(slots=True)
+class _Node:
+    """What changes below one directory: by name an entry, None (to be removed), or a node for a sub-directory."""
+
+    children: dict[bytes, Entry | _Node | None] = field(default_factory=dict)
+
+
+def parts_of(path: bytes) -> list[bytes]:
+    """A path's names; BadInput if it leads elsewhere."""
+    parts = [part for part in path.split(b"/") if part not in (b"", b".")]
+    if not parts or b".." in parts:
+        raise BadInput(
+            f"{os.fsdecode(path)!r} is no path within a version", [path], hint="write a relative path, without .."
+        )
+    return parts
+
+
+def apply_edits(
+    base: bytes,
+    added: Sequence[tuple[bytes, Entry]],
+    removed: Sequence[bytes],
+    load: Load,
+    emit: Emit,
+) -> TreeSummary:
+    """The tree `base` with entries put at paths (missing folders are made) and paths removed (NotFound if absent)."""
+    root = _Node()
+    for path in removed:
+        parts = parts_of(path)
+        if _find(base, parts, load) is None:
+            raise NotFound(f"{os.fsdecode(path)} isn't in the base version", hint="see `artstore ls REV`")
+        _node(root, parts).children[parts[-1]] = None
+    for path, entry in added:
+        parts = parts_of(path)
+        renamed = Entry(parts[-1], entry.kind, entry.size, entry.content, entry.files)
+        _node(root, parts).children[parts[-1]] = renamed
+    return _rewrite(base, root, load, emit)
+
+
+def _node(root: _Node, parts: list[bytes]) -> _Node:
+    node = root
+    for part in parts[:-1]:
+        child = node.children.get(part)
+        if isinstance(child, Entry):
+            raise BadInput(
+                f"{os.fsdecode(b'/'.join(parts))} lies below something else that is added", [b"/".join(parts)]
+            )
+        if child is None:
+            child = node.children[part] = _Node()
+        node = child
+    return node
+
+
+def _find(tree: bytes, parts: list[bytes], load: Load) -> Entry | None:
+    entry: Entry | None = None
+    for part in parts:
+        if entry is not None:
+            if entry.kind != Kind.DIR:
+                return None
+            tree = entry.content.value
+        entry = lookup(tree, part, load)
+        if entry is None:
+            return None
+    return entry
+
+
+def _rewrite(tree: bytes | None, node: _Node, load: Load, emit: Emit) -> TreeSummary:
+    """Bounded by PATH_DEPTH_MAX: `parts_of` a path can't be longer than a name the system accepts."""
+    edits: list[tuple[bytes, Entry | None]] = []
+    for name, child in sorted(node.children.items(), key=lambda item: item[0]):
+        if isinstance(child, _Node):
+            below = lookup(tree, name, load) if tree is not None else None
+            subtree = below.content.value if below is not None and below.kind == Kind.DIR else None
+            summary = _rewrite(subtree, child, load, emit)
+            child = Entry(name, Kind.DIR, summary.size, Content(Form.TREE, summary.root), summary.files)
+        edits.append((name, child))
+    if tree is None:
+        builder = TreeBuilder(emit)
+        for _, entry in edits:
+            if entry is not None:
+                builder.add(entry)
+        return builder.finish()
+    return edit_tree(tree, edits, load, emit)
