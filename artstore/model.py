@@ -176,9 +176,11 @@ class Alias(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     move: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
-    """Where one copy of an object lies on this machine. `offset` is that of the frame's header in its pack."""
+class Location(msgspec.Struct, frozen=True, gc=False):
+    """Where one copy of an object lies on this machine. `offset` is that of the frame's header in its pack.
+
+    Not stored; a Struct since a look-up makes one for every chunk, and a frozen dataclass takes 0.6 µs more.
+    """
 
     pack: int  # local pack number
     offset: int
