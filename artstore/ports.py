@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Protocol, Self
 
+from artstore.format.reflog import LogDamage, LogRecord, Record
 from artstore.model import Alias, Digest, Location, Move, PackId, PackKind, PackRow, PackState, TableEntry, Tag
 
 Buffer = bytes | bytearray | memoryview
@@ -70,6 +71,24 @@ class PackFiles(Protocol):
 
     def delete(self, pack: PackId) -> None:
         """Unlink; absent is fine (idempotent)."""
+        ...
+
+
+class RefsLog(Protocol):
+    """STORE/refs.log, for check, repair and rebuilding: who changes refs goes through `IndexWriter`."""
+
+    def size(self) -> int | None:
+        """Bytes of the file, or None when there is none."""
+        ...
+
+    def records(self) -> Iterator[LogRecord | LogDamage]:
+        """Every record in order, and what is damaged between them; nothing when there is no log. Corrupt if the file
+        does not begin as a log does.
+        """
+        ...
+
+    def rewrite(self, records: Iterable[Record]) -> tuple[int, int]:
+        """Replace the whole log, durably; return the last sequence number and the end, for `set_log_end`."""
         ...
 
 
@@ -140,6 +159,12 @@ class IndexReader(Protocol):
         """Sequence number of the last record of refs.log that this snapshot knows."""
         ...
 
+    def ref_records(self) -> Iterator[Record]:
+        """What refs.log must hold for these refs to be restored from it: each tag, each alias's moves from the first
+        one on (those of removed aliases too), each erasure.
+        """
+        ...
+
 
 class IndexWriter(IndexReader, Protocol):
     """The one write transaction; sees its own changes. Durable when its context ends without an exception."""
@@ -184,6 +209,14 @@ class IndexWriter(IndexReader, Protocol):
         """Record an erasure in refs.log, then here."""
         ...
 
+    def restore(self, record: Record) -> None:
+        """Take over a record that refs.log already holds, in the log's order; nothing is written to the log."""
+        ...
+
+    def set_log_end(self, sequence: int, end: int) -> None:
+        """Say how far the index knows refs.log, after it was restored from it, or the log was written anew."""
+        ...
+
     def put_stat_blocks(self, directory: bytes, blocks: Sequence[bytes]) -> None:
         """Replace all blocks of one directory."""
         ...
@@ -197,6 +230,8 @@ class IndexWriter(IndexReader, Protocol):
 class Index(Protocol):
     """The LMDB index of one store. Thread-safe, reopened after fork; one environment per process and path."""
 
+    @property
+    def log(self) -> RefsLog: ...
     def read(self) -> AbstractContextManager[IndexReader]: ...
     def write(self, *, sync: bool = True) -> AbstractContextManager[IndexWriter]:
         """Waits for other writers. `sync=False` is only for what may be lost (the stat cache)."""
