@@ -96,9 +96,8 @@ class Walker:
         """
         descriptor = source.open_directory(root, None, follow=True)
         try:
-            self._enter(
-                b"", os.path.realpath(root), descriptor, os.fstat(descriptor), ignore.enter(b"", _artignore(descriptor))
-            )
+            rules = ignore.enter(b"", _artignore(descriptor))
+            self._enter(name, os.path.realpath(root), descriptor, os.fstat(descriptor), rules)
             while self._stack:
                 self._step(self._stack[-1])
         finally:
