@@ -6,9 +6,12 @@ from collections.abc import Iterator, Sequence
 from struct import error
 from zlib import crc32
 
+from artstore import limits
 from artstore.adapters.lmdb_index import rows
 from artstore.adapters.lmdb_index.environment import META_LOG, Cursor, Database, Databases, Transaction
 from artstore.errors import Corrupt
+from artstore.format import reflog
+from artstore.format.reflog import Record
 from artstore.format.version import decode_move
 from artstore.model import Alias, Digest, Location, Move, PackId, PackRow, PackState, Tag
 
@@ -178,6 +181,21 @@ class Reader:
     def sequence(self) -> int:
         """Sequence number of the last record of refs.log that this snapshot knows."""
         return self._log_end()[0]
+
+    def log_records(self) -> Iterator[Record]:
+        """What a log would say that leads to this index: refs, moves and erasures, without what was removed since."""
+        for tag in self.tags():
+            yield reflog.TagSet(tag)
+        for alias in self._refs(""):
+            if isinstance(alias, Alias):
+                for _, move in reversed(list(self.moves(alias.name))):
+                    yield reflog.Moved(move)
+        times: dict[int, list[bytes]] = {}
+        for key, value in self._range("erased"):
+            times.setdefault(rows.time("erased", key, value), []).append(key)
+        for time, ids in sorted(times.items()):
+            for start in range(0, len(ids), limits.ERASURE_IDS_MAX):
+                yield reflog.Erasure(ids[start : start + limits.ERASURE_IDS_MAX], time, "", "")
 
     def _log_end(self) -> tuple[int, int]:
         value = self._get("meta", META_LOG)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from artstore import limits
 from artstore.adapters.disk import faultpoints
@@ -156,21 +156,6 @@ class Writer(Reader):
         """Say how far the index knows refs.log, after it was restored from it or written anew."""
         assert self._log_start is None
         self._put("meta", META_LOG, rows.log_end_value(META_LOG, sequence, end))
-
-    def log_records(self) -> Iterator[Record]:
-        """What a log would say that leads to this index: refs, moves and erasures, without what was removed since."""
-        for tag in self.tags():
-            yield reflog.TagSet(tag)
-        for alias in self._refs(""):
-            if isinstance(alias, Alias):
-                for _, move in reversed(list(self.moves(alias.name))):
-                    yield reflog.Moved(move)
-        times: dict[int, list[bytes]] = {}
-        for key, value in self._range("erased"):
-            times.setdefault(rows.time("erased", key, value), []).append(key)
-        for time, ids in sorted(times.items()):
-            for start in range(0, len(ids), limits.ERASURE_IDS_MAX):
-                yield reflog.Erasure(ids[start : start + limits.ERASURE_IDS_MAX], time, "", "")
 
     def finish(self) -> None:
         """Sweep out the entries of removed packs, then make the records of refs durable."""
