@@ -94,7 +94,7 @@ class _InnerLevel(Generic[BranchT]):
     def __init__(self) -> None:
         self.branches: list[BranchT] = []
         self.size = HEAD_BYTES
-        self.emitted = 0  # pages of this level
+        self.emitted = 0  # at least so many pages of this level: is there more than the open one?
 
 
 class PageBuilder(Generic[LeafT, BranchT]):
@@ -125,10 +125,10 @@ class PageBuilder(Generic[LeafT, BranchT]):
     def add_page(self, level: int, branch: BranchT) -> None:
         """Add a whole page of `level`, which the store has already, by its branch; needs `at_boundary(level)`."""
         assert self.at_boundary(level)
-        if level == 0:
-            self._leaves_emitted += 1
-        else:
-            self._level(level).emitted += 1
+        # It brings a page of each level below it: none of these is the root.
+        self._leaves_emitted += 1
+        for below in range(1, level + 1):
+            self._level(below).emitted += 1
         self._add_branch(level + 1, branch)
 
     def at_boundary(self, level: int) -> bool:
