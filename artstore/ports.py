@@ -159,7 +159,7 @@ class IndexReader(Protocol):
         """Sequence number of the last record of refs.log that this snapshot knows."""
         ...
 
-    def log_records(self) -> Iterator[Record]:
+    def ref_records(self) -> Iterator[Record]:
         """What a log would say that leads to these refs: each tag, each alias's moves from the first one on (those of
         removed aliases too), each erasure.
         """
@@ -235,10 +235,6 @@ class Index(Protocol):
     def read(self) -> AbstractContextManager[IndexReader]: ...
     def write(self, *, sync: bool = True) -> AbstractContextManager[IndexWriter]:
         """Waits for other writers. `sync=False` is only for what may be lost (the stat cache)."""
-        ...
-
-    def rewrite_log(self) -> None:
-        """Write refs.log anew from the index, after it was lost or damaged."""
         ...
 
     def close(self) -> None: ...
