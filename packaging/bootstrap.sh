@@ -112,6 +112,7 @@ make_install() {
     install_system_packages "$python"
     "$python" -m venv --clear "$venv"
     pins >"$venv/pins.txt"
+    rm -rf "$here/build"  # setuptools would install what an earlier build left there
     "$venv/bin/python" -m pip install -qq -c "$venv/pins.txt" setuptools
     "$venv/bin/python" -m pip install -qq --no-build-isolation -c "$venv/pins.txt" "$here"
     [ -z "$extras" ] ||
