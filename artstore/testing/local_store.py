@@ -1,0 +1,73 @@
+"""Real stores in temporary folders, as tests open, kill, starve and reopen them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from artstore.adapters import store_folder
+from artstore.adapters.clock import SystemClock
+from artstore.adapters.lmdb_index.index import LmdbIndex
+from artstore.adapters.packs import FilePacks
+from artstore.adapters.sessions import FileSessions
+from artstore.chunking import CHUNKER_ID
+from artstore.model import Kind, Metadata
+from artstore.store.commit import CommitResult, Naming, Said, commit
+from artstore.store.context import Context
+from artstore.store.objects import Objects
+from artstore.store.read import open_file, walk
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A store as one process sees it."""
+
+    context: Context
+    objects: Objects
+
+    def commit(self, folder: Path, artifact: str = "m") -> CommitResult:
+        """The folder's next version."""
+        naming, said = Naming(artifact=artifact), Said("", "me", Metadata())
+        return commit(self.context, self.objects, os.fsencode(folder), naming=naming, said=said)
+
+    def tags(self) -> dict[str, bytes]:
+        """Names and versions."""
+        with self.context.index.read() as reader:
+            return {tag.name: tag.version for tag in reader.tags()}
+
+    def content(self, version: bytes) -> dict[bytes, bytes]:
+        """All files of a version, read and verified."""
+        tree = self.objects.version(version).tree
+        return {
+            path: open_file(self.context, self.objects, entry.content, entry.size).read()
+            for path, entry in walk(self.objects, tree)
+            if entry.kind != Kind.DIR
+        }
+
+
+def create(path: Path) -> None:
+    """An empty store."""
+    store_folder.create(str(path), chunker=CHUNKER_ID, group=None)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Opened]:
+    """Open a store, and close it again."""
+    text = str(path)
+    index, packs = LmdbIndex(text), FilePacks(text)
+    context = Context(text, index, packs, FileSessions(text), SystemClock())
+    objects = Objects(context)
+    try:
+        yield Opened(context, objects)
+    finally:
+        objects.close()
+        packs.close()
+        index.close()
+
+
+def files_of(folder: Path) -> dict[bytes, bytes]:
+    """What a version of the folder has to hold."""
+    return {os.fsencode(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
