@@ -63,7 +63,7 @@ class Restorer:
         wanted: list[bytes] = []
         for item in batch:
             if isinstance(item, Whole):
-                wanted += [id for id, _ in recipes[item]]
+                wanted += [id for id, _ in recipes.get(item, ())]
             elif not item.target.seed:
                 wanted += item.ids
         chunks = self._fetch(wanted)
@@ -76,7 +76,7 @@ class Restorer:
                         if isinstance(item, Part):
                             files += self._write_part(item, above, chunks)
                         else:
-                            self._write_whole(entry, above, recipes[item], chunks)
+                            self._write_whole(entry, above, recipes.get(item, ()), chunks)
                             files += 1
                     except OSError as error:
                         raise translate(error, "write", folder.path(entry.name)) from error

@@ -13,6 +13,8 @@ from artstore.errors import NotFound
 from artstore.format.version import encode_version
 from artstore.model import Digest, Metadata, ObjectKind, PackId, PackKind, TableEntry, Version
 from artstore.store import refs
+from artstore.store.objects import Objects
+from artstore.testing.planted import Planter
 
 SECOND = 1_000_000_000
 START = 1_795_514_400 * SECOND  # 2026-11-24T10:00:00Z
@@ -86,3 +88,19 @@ def ref_store(tmp_path: Path) -> Iterator[RefStore]:
     index = LmdbIndex(str(tmp_path))
     yield RefStore(index)
     index.close()
+
+
+@pytest.fixture
+def planter(tmp_path: Path) -> Iterator[Planter]:
+    """An empty store to which objects can be added."""
+    planter = Planter(str(tmp_path / "store"))
+    yield planter
+    planter.close()
+
+
+@pytest.fixture
+def objects(planter: Planter) -> Iterator[Objects]:
+    """Reads of that store."""
+    objects = Objects(planter.context)
+    yield objects
+    objects.close()
