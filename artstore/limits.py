@@ -106,8 +106,14 @@ UNDO_NS = 7 * 24 * 3600 * 1_000_000_000
 REPACK_LIVE_MIN = 0.6  # packs with a smaller live part are rewritten
 ROLLBACK_MOVES_MAX = 4096  # newest moves of an alias that a rollback looks at
 SIMILAR_NAMES_MAX = 10_000  # refs compared with a name that was not found
-RENAME_ENTRIES_MAX = 200_000  # added and removed entries held by a comparison to find renamed ones
+RENAME_ENTRIES_MAX = 100_000  # added and removed entries held by a comparison to find renamed ones
 REFS_LOG_RECORD_BYTES_MAX = DOCUMENT_BYTES_MAX + 4096
+UNDO_RECORD_BYTES_MAX = 16 * MIB  # of the journal: a collected version with its set
+COLLECT_IDS_MAX = 1 << 19  # ids held while it is found out what is live; more are sorted on disk
+COLLECT_PAGES_MAX = 1 << 19  # pages remembered as visited; forgetting them costs time only
+REPACK_IDS_MAX = 1 << 18  # live objects of the packs that are rewritten together
+PURGE_IDS_MAX = 1 << 20  # chunks erased by one purge
+SHARERS_NAMED_MAX = 1000  # other paths listed that hold a chunk which a purge keeps
 
 # --- memory of the command line's process (artstore/adapters/allocator.py)
 HEAP_BLOCK_BYTES_MAX = 32 * MIB  # greater blocks are mapped from the kernel; glibc's own ceiling

@@ -1,0 +1,78 @@
+"""The journal's records of what was removed and can be brought back, and of what collection still has to do.
+
+They live in the index alone: a store whose index was rebuilt has forgotten them, and keeps what they would remove.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from artstore import limits
+from artstore.format.document import FORMAT, Codec
+
+
+class RemovedRef(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Stored. A tag or alias that was removed: what it named, when it was made (of a tag) and removed (ns)."""
+
+    name: str
+    is_alias: bool
+    version: bytes
+    created: int
+    removed: int
+
+
+class CollectedVersion(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Stored. A version that was collected: its set, and when (ns). It can come back while all its packs are there."""
+
+    version: bytes
+    packs: list[int]
+    collected: int
+
+
+def encode_removed(value: RemovedRef) -> bytes:
+    """The record's bytes."""
+    return _REMOVED.encode((FORMAT, value))
+
+
+def decode_removed(data: bytes) -> RemovedRef:
+    """The record, or Corrupt."""
+    return _REMOVED.decode(data)[1]
+
+
+def encode_collected(value: CollectedVersion) -> bytes:
+    """The record's bytes."""
+    return _COLLECTED.encode((FORMAT, value))
+
+
+def decode_collected(data: bytes) -> CollectedVersion:
+    """The record, or Corrupt."""
+    return _COLLECTED.decode(data)[1]
+
+
+def encode_numbers(values: list[int]) -> bytes:
+    """Pack numbers."""
+    return _NUMBERS.encode((FORMAT, values))
+
+
+def decode_numbers(data: bytes) -> list[int]:
+    """Pack numbers, or Corrupt."""
+    return _NUMBERS.decode(data)[1]
+
+
+def encode_sessions(values: list[bytes]) -> bytes:
+    """Ids of sessions."""
+    return _SESSIONS.encode((FORMAT, values))
+
+
+def decode_sessions(data: bytes) -> list[bytes]:
+    """Ids of sessions, or Corrupt."""
+    return _SESSIONS.decode(data)[1]
+
+
+_MAX = limits.UNDO_RECORD_BYTES_MAX
+_REMOVED: Codec[tuple[int, RemovedRef]] = Codec(tuple[int, RemovedRef], name="removed ref", bytes_max=_MAX)
+_COLLECTED: Codec[tuple[int, CollectedVersion]] = Codec(
+    tuple[int, CollectedVersion], name="collected version", bytes_max=_MAX
+)
+_NUMBERS: Codec[tuple[int, list[int]]] = Codec(tuple[int, list[int]], name="list of packs", bytes_max=_MAX)
+_SESSIONS: Codec[tuple[int, list[bytes]]] = Codec(tuple[int, list[bytes]], name="list of sessions", bytes_max=_MAX)
