@@ -21,7 +21,7 @@ from artstore.adapters.lmdb_index import environment
 from artstore.adapters.lmdb_index.environment import Environment
 from artstore.adapters.lmdb_index.reader import Reader
 from artstore.adapters.lmdb_index.refs_log import START, RefsLog
-from artstore.adapters.lmdb_index.writer import LOG_LOST, Writer
+from artstore.adapters.lmdb_index.writer import Writer
 from artstore.errors import NotPermitted
 
 FOLDER = "index.lmdb"
@@ -80,16 +80,6 @@ class LmdbIndex:
             finally:
                 current.writer = None
         faultpoints.reach("index.after_commit")
-
-    def rewrite_log(self) -> None:
-        """Write refs.log anew from the index, after it was lost.
-
-        Until the second transaction the index says that the log is lost, so that a crash between the two is seen.
-        """
-        with self.write() as writer:
-            writer.set_log_end(writer.sequence, LOG_LOST)
-        with self.write() as writer:
-            writer.set_log_end(*self.log.rewrite(writer.log_records()))
 
     def close(self) -> None:
         """Let go of the environment; closing twice is fine."""

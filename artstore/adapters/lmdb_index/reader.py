@@ -182,7 +182,7 @@ class Reader:
         """Sequence number of the last record of refs.log that this snapshot knows."""
         return self._log_end()[0]
 
-    def log_records(self) -> Iterator[Record]:
+    def ref_records(self) -> Iterator[Record]:
         """What a log would say that leads to this index: refs, moves and erasures, without what was removed since."""
         for tag in self.tags():
             yield reflog.TagSet(tag)

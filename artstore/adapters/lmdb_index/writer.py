@@ -9,14 +9,12 @@ from artstore.adapters.disk import faultpoints
 from artstore.adapters.lmdb_index import rows
 from artstore.adapters.lmdb_index.environment import META_LOG, META_NEXT_PACK, Databases, Transaction
 from artstore.adapters.lmdb_index.reader import Reader
-from artstore.adapters.lmdb_index.refs_log import REPAIR, RefsLog
-from artstore.errors import Conflict, Corrupt, NotFound, UsageError
+from artstore.adapters.lmdb_index.refs_log import RefsLog
+from artstore.errors import Conflict, NotFound, UsageError
 from artstore.format import reflog
 from artstore.format.reflog import Record
 from artstore.format.version import encode_move
 from artstore.model import Alias, Move, PackId, PackKind, PackRow, PackState, TableEntry, Tag
-
-LOG_LOST = 0  # in place of the log's end, while it is written anew
 
 _ID = rows.ID_BYTES
 
@@ -175,8 +173,6 @@ class Writer(Reader):
     def _record(self, record: Record) -> None:
         if self._log_start is None:
             sequence, end = self._log_end()
-            if end == LOG_LOST:
-                raise Corrupt(f"{self._log.path} was lost and is not written anew yet", hint=REPAIR)
             self._log.cut(end)
             self._sequence, self._log_start = sequence, end
         self._records.append(reflog.encode_record(self._sequence + 1, record))

@@ -1,0 +1,144 @@
+"""Failures on purpose: the n-th call of a port fails, for n = 1, 2, … until a run meets none.
+
+Faults lie on calls that reach the world (create, append, seal, read, delete, begin, commit), each counted once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+
+from artstore.errors import ArtstoreError, NoSpace
+from artstore.model import PackId
+from artstore.ports import Buffer, Index, IndexReader, IndexWriter, PackFiles, PackSink, RefsLog
+
+
+class Faults:
+    """Counts calls and fails the n-th; `lasting`: every later one too, as a full disk does."""
+
+    def __init__(self, at: int, *, lasting: bool = False, error: type[ArtstoreError] = NoSpace) -> None:
+        self._at = at
+        self._lasting = lasting
+        self._error = error
+        self.calls: list[str] = []
+
+    @property
+    def hit(self) -> bool:
+        """Whether any call has failed: a sweep ends with the first run that has none."""
+        return 0 < self._at <= len(self.calls)
+
+    def reach(self, name: str) -> None:
+        """Note a call, and fail if it is its turn."""
+        self.calls.append(name)
+        count = len(self.calls)
+        if count == self._at or (self._lasting and count > self._at > 0):
+            raise self._error(f"fault at call {count}: {name}")
+
+
+class FaultyPackSink:
+    """A sink whose calls may fail."""
+
+    def __init__(self, sink: PackSink, faults: Faults) -> None:
+        self._sink = sink
+        self._faults = faults
+
+    @property
+    def id(self) -> PackId:
+        """The pack's name."""
+        return self._sink.id
+
+    @property
+    def size(self) -> int:
+        """Bytes appended so far."""
+        return self._sink.size
+
+    def append(self, buffers: Sequence[Buffer]) -> int:
+        """Append, unless it fails."""
+        self._faults.reach("sink.append")
+        return self._sink.append(buffers)
+
+    def flush(self) -> None:
+        """Flush, unless it fails."""
+        self._faults.reach("sink.flush")
+        self._sink.flush()
+
+    def seal(self) -> None:
+        """Seal, unless it fails before or after."""
+        self._faults.reach("sink.seal")
+        self._sink.seal()
+        self._faults.reach("sink.sealed")
+
+    def abort(self) -> None:
+        """Abort; this never fails."""
+        self._sink.abort()
+
+
+class FaultyPacks:
+    """Packs whose calls may fail."""
+
+    def __init__(self, packs: PackFiles, faults: Faults) -> None:
+        self._packs = packs
+        self._faults = faults
+
+    def create(self, pack: PackId) -> PackSink:
+        """Create, unless it fails."""
+        self._faults.reach("packs.create")
+        return FaultyPackSink(self._packs.create(pack), self._faults)
+
+    def read(self, pack: PackId, offset: int, size: int) -> bytes:
+        """Read, unless it fails."""
+        self._faults.reach("packs.read")
+        return self._packs.read(pack, offset, size)
+
+    def read_into(self, pack: PackId, offset: int, target: memoryview) -> None:
+        """Read, unless it fails."""
+        self._faults.reach("packs.read")
+        self._packs.read_into(pack, offset, target)
+
+    def size(self, pack: PackId) -> int | None:
+        """Look, unless it fails."""
+        self._faults.reach("packs.size")
+        return self._packs.size(pack)
+
+    def list(self) -> Iterator[tuple[PackId, int]]:
+        """List, unless it fails."""
+        self._faults.reach("packs.list")
+        return self._packs.list()
+
+    def delete(self, pack: PackId) -> None:
+        """Delete, unless it fails."""
+        self._faults.reach("packs.delete")
+        self._packs.delete(pack)
+
+
+class FaultyIndex:
+    """An index whose transactions may fail to begin, or to commit."""
+
+    def __init__(self, index: Index, faults: Faults) -> None:
+        self._index = index
+        self._faults = faults
+
+    @property
+    def log(self) -> RefsLog:
+        """The log; reading and rewriting it never fail here."""
+        return self._index.log
+
+    @contextmanager
+    def read(self) -> Generator[IndexReader, None, None]:
+        """Read, unless it fails."""
+        self._faults.reach("index.read")
+        with self._index.read() as reader:
+            yield reader
+
+    @contextmanager
+    def write(self, *, sync: bool = True) -> Generator[IndexWriter, None, None]:
+        """Write, unless it fails to begin, before the commit, or with the commit done and its answer lost."""
+        self._faults.reach("index.write")
+        with self._index.write(sync=sync) as writer:
+            yield writer
+            self._faults.reach("index.commit")
+        self._faults.reach("index.committed")
+
+    def close(self) -> None:
+        """Close; this never fails."""
+        self._index.close()
