@@ -15,7 +15,7 @@ from artstore.format.statrows import FORMAT, ROW, Block, Head, decode_block, dec
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from artstore.model import Content
     from artstore.ports import IndexReader
@@ -51,17 +51,17 @@ def fingerprint(names: Sequence[bytes], rows: Sequence[bytes]) -> bytes:
 
 def head_of(reader: IndexReader, directory: bytes) -> Head | None:
     """What is known of a directory."""
-    for raw in reader.stat_blocks(directory):
-        return decode_head(raw)
-    return None
+    raw = next(reader.stat_blocks(directory), None)
+    return None if raw is None else decode_head(raw)
 
 
-def rows_of(
-    reader: IndexReader, directory: bytes, blocks: int
-) -> Iterator[tuple[bytes, tuple[bytes, int, int, Content]]]:
-    """(name, (row, kind, size, content)) of a directory's files, in the order of names."""
+def rows_of(reading: Callable[[], IndexReader], directory: bytes, blocks: int) -> Iterator[tuple[bytes, Old]]:
+    """Names and what was known of a directory's files, in the order of names.
+
+    `reading` gives a snapshot for each block: the walk over a large directory must not hold on to one.
+    """
     for number in range(blocks):
-        for raw in reader.stat_blocks(_block_key(directory, number)):
+        for raw in list(reading().stat_blocks(_block_key(directory, number))):
             block = decode_block(raw)
             if block is None:
                 return

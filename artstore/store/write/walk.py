@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from artstore.store.write.reading import Gatherer
     from artstore.store.write.statcache import Old
 
-READER_USES = 512  # directories looked up in one snapshot of the index
+READER_USES = 4096  # look-ups, or files read, while one snapshot of the index is kept
 
 
 @dataclass(slots=True)
@@ -190,7 +190,7 @@ class Walker:
                 self._counters.files_done += head.files
                 self._counters.bytes_done += head.size
                 return True
-        frame.old = rows_of(reader, key, head.blocks)
+        frame.old = rows_of(self._reading, key, head.blocks)
         return False
 
     def _step(self, frame: _Frame) -> None:
@@ -323,6 +323,9 @@ class Walker:
     ) -> None:
         """Read a file until it is the same before and after, up to CHANGED_RETRIES times more."""
         self._counters.current = path
+        self._reader_uses += 1
+        if self._reader_uses >= READER_USES or stat.st_size >= limits.BATCH_BYTES:
+            self._end_reading()
         try:
             descriptor = source.open_file(name, parent, follow=follow)
         except FileNotFoundError:
