@@ -134,19 +134,20 @@ def _check_names(names: Sequence[bytes], fail: Callable[[str], NoReturn]) -> Non
 
 def _is_sound(entry: Entry) -> bool:
     """Do kind, form, size and count of an entry agree?"""
-    kind, size, form, value = entry.kind, entry.size, entry.content.form, entry.content.value
-    if kind == Kind.DIR:
+    kind, size, content = entry.kind, entry.size, entry.content
+    form, value = content.form, content.value
+    if kind == _DIR:
         sized = 0 <= size <= limits.SIZE_MAX and 0 <= entry.files <= limits.SIZE_MAX
-        return sized and form == Form.TREE and len(value) == DIGEST_BYTES
+        return sized and form == _TREE and len(value) == DIGEST_BYTES
     if entry.files != 1:
         return False
-    if kind == Kind.SYMLINK:
+    if kind == _SYMLINK:
         return form == Form.SYMLINK and 0 < size == len(value) <= limits.SYMLINK_BYTES_MAX and b"\0" not in value
     if kind not in _FILES:
         return False
-    if form == Form.CHUNK:
+    if form == _CHUNK:
         return 0 < size <= limits.CHUNK_BYTES_MAX and len(value) == DIGEST_BYTES
-    if form == Form.RECIPE:
+    if form == _RECIPE:
         return 1 < size <= limits.SIZE_MAX and len(value) == DIGEST_BYTES
     return form == Form.EMPTY and size == 0 and not value
 
@@ -176,7 +177,9 @@ _INNER: Codec[tuple[int, int, list[TreeBranch]]] = Codec(
     tuple[int, int, list[TreeBranch]], name="tree page", bytes_max=limits.PAGE_BYTES_MAX
 )
 _DOTS = frozenset({b".", b".."})
-_FILES = frozenset({int(Kind.FILE), int(Kind.EXEC)})
+# Looked up once for each entry of each page: plain numbers, since members of an enumeration are found slowly.
+_DIR, _SYMLINK, _FILES = int(Kind.DIR), int(Kind.SYMLINK), frozenset({int(Kind.FILE), int(Kind.EXEC)})
+_CHUNK, _RECIPE, _TREE = int(Form.CHUNK), int(Form.RECIPE), int(Form.TREE)
 _size = attrgetter("size")
 _files = attrgetter("files")
 _entries = attrgetter("entries")
