@@ -1,78 +1,119 @@
-"""Which versions stay: what leads to each, decided from refs, documents and the time alone.
+"""Which versions local collection keeps, and why; the others go.
 
-Roots are tags, aliases and the targets of their last moves, versions younger than the undo window, and, of all these,
-the inputs. Parents are no roots.
+Roots are what tags name, what aliases name or named within their last moves, versions younger than the undo window, and
+the inputs of all of these. Parents are no roots: a collected parent shows as such. (Running sessions hold packs, not
+versions: see `planning.gc`.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from artstore.errors import Corrupt
-from artstore.model import Digest
+from artstore import limits
+from artstore.model import Digest, Move, Tag
 
 
-class RootKind(Enum):
-    """How something leads to a version."""
+class Why(Enum):
+    """What holds a version."""
 
     TAG = "tag"
     ALIAS = "alias"
-    MOVE = "move"
-    YOUNG = "young"
-    INPUT = "input"
+    MOVE = "one of the last moves of"
+    YOUNG = "younger than the undo window"
+    INPUT = "input of"
+    LAST = "among the last of"
+    CHOSEN_NAME = "a name that was chosen:"
+    WITHIN = "recent:"
+    OTHER = "not asked for:"
 
 
 @dataclass(frozen=True, slots=True)
-class Root:
-    """Why a version stays; `name`: the tag, the alias, or in hex the version whose input it is."""
+class Reason:
+    """Why a version stays; `name`: the ref, artifact or version that holds it."""
 
-    kind: RootKind
+    why: Why
     name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.why.value} {self.name}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class AliasHistory:
+    """An alias, or one that was removed, with its newest moves, newest first."""
+
+    name: str
+    moves: Sequence[Move]
 
 
 @dataclass(frozen=True, slots=True)
 class VersionFacts:
-    """What of a version's document decides whether versions stay: when it was made (ns), and from which versions."""
+    """What collection needs to know of a version."""
 
     created: int
-    inputs: tuple[Digest, ...]
+    inputs: tuple[Digest, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RootsPlan:
+    """`gone`: oldest first. `missing`: what a tag or alias names although it isn't there; collecting must not go on."""
+
+    kept: Mapping[Digest, Reason]
+    gone: tuple[Digest, ...]
+    missing: tuple[tuple[str, Digest], ...] = ()
 
 
 def plan_roots(
-    versions: Iterable[Digest],
-    named: Iterable[tuple[Digest, Root]],
-    facts: Callable[[Digest], VersionFacts | None],
     *,
-    young_from: int,
-) -> dict[Digest, Root]:
-    """Every version that stays and the first root that leads to it, the stronger kinds first.
+    tags: Iterable[Tag],
+    histories: Iterable[AliasHistory],
+    versions: Mapping[Digest, VersionFacts],
+    now: int,
+    undo_ns: int = limits.UNDO_NS,
+) -> RootsPlan:
+    """Judge all versions of the store; a version with several reasons gets the first of the list in `Why`."""
+    reasons: dict[Digest, Reason] = {}
+    for tag in tags:
+        reasons.setdefault(Digest(tag.version), Reason(Why.TAG, tag.name))
+    held = held_by_aliases(histories)
+    for version, reason in held.items():
+        if reason.why is Why.ALIAS:
+            reasons.setdefault(version, reason)
+    missing = tuple((reason.name, version) for version, reason in reasons.items() if version not in versions)
+    for version, reason in held.items():
+        reasons.setdefault(version, reason)
+    for version, facts in versions.items():
+        if facts.created > now - undo_ns:
+            reasons.setdefault(version, Reason(Why.YOUNG))
+    kept = {version: reason for version, reason in reasons.items() if version in versions}
+    add_inputs(kept, versions)
+    gone = sorted(versions.keys() - kept.keys(), key=lambda version: (versions[version].created, version))
+    return RootsPlan(kept, tuple(gone), missing)
 
-    `named` comes in that order too. `facts` gives None for a document that can't be read: Corrupt if a kept version's
-    inputs are unknown for that; an unnamed version like that is not young.
-    """
-    there = set(versions)
-    kept: dict[Digest, Root] = {}
-    for version, root in named:
-        if version in there:
-            kept.setdefault(version, root)
-    for version in there - kept.keys():
-        known = facts(version)
-        if known is not None and known.created >= young_from:
-            kept[version] = Root(RootKind.YOUNG)
-    pending = list(kept)
-    while pending:
-        version = pending.pop()
-        known = facts(version)
-        if known is None:
-            raise Corrupt(
-                f"version {version.hex()} can't be read, so that what it was made from is unknown",
-                digest=version,
-                hint="run `artstore check --repair`, or `artstore rm` it",
-            )
-        for source in known.inputs:
-            if source in there and source not in kept:
-                kept[source] = Root(RootKind.INPUT, version.hex())
-                pending.append(source)
-    return kept
+
+def held_by_aliases(histories: Iterable[AliasHistory]) -> dict[Digest, Reason]:
+    """What aliases name now, then what the last moves of each led from and to."""
+    histories = list(histories)
+    held: dict[Digest, Reason] = {}
+    for history in histories:
+        if history.moves and history.moves[0].target:
+            held.setdefault(Digest(history.moves[0].target), Reason(Why.ALIAS, history.name))
+    for history in histories:
+        for move in history.moves[: limits.ALIAS_MOVES_KEPT]:
+            for version in (move.target, move.source):
+                if version:
+                    held.setdefault(Digest(version), Reason(Why.MOVE, history.name))
+    return held
+
+
+def add_inputs(kept: dict[Digest, Reason], versions: Mapping[Digest, VersionFacts]) -> None:
+    """Add the inputs of what is kept, and theirs. Inputs that aren't here are somewhere else, or were collected."""
+    waiting = list(kept)
+    while waiting:
+        version = waiting.pop()
+        for each in versions[version].inputs:
+            if each in versions and each not in kept:
+                kept[each] = Reason(Why.INPUT, version.hex())
+                waiting.append(each)
