@@ -50,7 +50,10 @@ class Opened:
 
 def create(path: Path) -> None:
     """An empty store."""
-    store_folder.create(str(path), chunker=CHUNKER_ID, group=None)
+    text = str(path)
+    store_folder.prepare(text, group=None)
+    LmdbIndex(text).close()
+    store_folder.complete(text, chunker=CHUNKER_ID, group=None)
 
 
 @contextmanager

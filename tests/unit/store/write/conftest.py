@@ -9,17 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from artstore.adapters import store_folder
 from artstore.adapters.clock import SystemClock
 from artstore.adapters.lmdb_index.index import LmdbIndex
 from artstore.adapters.packs import FilePacks
 from artstore.adapters.sessions import FileSessions
-from artstore.chunking import CHUNKER_ID
 from artstore.model import Kind, Metadata
 from artstore.store.commit import CommitOptions, CommitResult, Naming, Said, commit
 from artstore.store.context import Context, Counters
 from artstore.store.objects import Objects
 from artstore.store.read import open_file, walk
+from artstore.testing.local_store import create
 
 SAID = Said("", "me", Metadata())
 
@@ -86,7 +85,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     store, folder = tmp_path / "store", tmp_path / "folder"
     folder.mkdir()
     path = str(store)
-    store_folder.create(path, chunker=CHUNKER_ID, group=None)
+    create(store)
     index, packs = LmdbIndex(path), FilePacks(path)
     made = Bench(Context(path, index, packs, FileSessions(path), LaterClock()), folder)
     yield made
