@@ -281,7 +281,7 @@ def _open_seed(target: Target, above: int) -> int:
         return -1
     found = os.fstat(descriptor)
     alone = found.st_nlink == 1 and found.st_uid == os.geteuid()
-    executable = bool(found.st_mode & stat.S_IXUSR) == (target.entry.kind == Kind.EXEC)
+    executable = bool(found.st_mode & 0o111) == (target.entry.kind == Kind.EXEC)
     if stat.S_ISREG(found.st_mode) and (not target.owned or (alone and executable)):
         return descriptor
     os.close(descriptor)

@@ -146,7 +146,7 @@ def compare(objects: Objects, entry: Entry, name: bytes, above: int) -> Verdict:
         os.close(descriptor)
     if found.st_size < entry.size:
         return Verdict.PARTIAL
-    executable = bool(found.st_mode & stat.S_IXUSR)
+    executable = bool(found.st_mode & 0o111)
     return Verdict.SAME if executable == (entry.kind == Kind.EXEC) else Verdict.MODE
 
 
