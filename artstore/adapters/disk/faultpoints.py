@@ -28,8 +28,6 @@ POINTS = (
     "file.renamed",
     "session.begun",
     "session.ended",
-    "store.folders",
-    "store.configured",
 )
 
 

@@ -88,7 +88,7 @@ def acquire(path: str, *, shared: bool, create: bool) -> Environment:
         if identity is None and not create:
             raise Corrupt(f"{_NO_INDEX}: {path} is missing", hint=rows.REBUILD)
         refuse_network(path)
-        with translating(path):
+        with errnos.translating("open the index", path), translating(path):
             opened = _open(path, shared=shared, create=create)
         _environments[opened.identity] = opened
         return opened
@@ -190,23 +190,38 @@ def _share(path: str) -> None:
 
 
 def _databases(env: lmdb.Environment, path: str, *, create: bool) -> Databases:
-    if create:
-        with env.begin(write=True) as transaction:
-            databases = Databases(*[env.open_db(name.encode(), txn=transaction) for name in Databases._fields])
-            if transaction.get(META_FORMAT, db=databases.meta) is None:
-                for key, value in _first_rows():
-                    transaction.put(key, value, db=databases.meta)
-    else:
-        try:
-            databases = Databases(*[env.open_db(name.encode(), create=False) for name in Databases._fields])
-        except lmdb.NotFoundError as error:
-            raise Corrupt(f"{_NO_INDEX}: {path} is not complete", hint=rows.REBUILD) from error
+    databases = _existing(env) or (_made(env) if create else None)
+    if databases is None:
+        raise Corrupt(f"{_NO_INDEX}: {path} is not complete", hint=rows.REBUILD)
     with env.begin() as transaction:
         written = transaction.get(META_FORMAT, db=databases.meta)
-    if written is None:
-        raise Corrupt(f"{_NO_INDEX}: {path} is not complete", hint=rows.REBUILD)
+    assert written is not None
     if rows.integer("meta", META_FORMAT, written) > rows.FORMAT:
         raise NewerFormat("the index was written by a newer release of artstore", hint="upgrade it")
+    return databases
+
+
+def _existing(env: lmdb.Environment) -> Databases | None:
+    """The databases of a complete index.
+
+    py-lmdb begins a write transaction for each handle, unless the whole environment is read-only: so opening waits for
+    a writer that is at work, reading later does not.
+    """
+    try:
+        databases = Databases(*[env.open_db(name.encode(), create=False) for name in Databases._fields])
+    except (lmdb.NotFoundError, lmdb.ReadonlyError):  # the latter from an empty file that can only be read
+        return None
+    with env.begin() as transaction:
+        return None if transaction.get(META_FORMAT, db=databases.meta) is None else databases
+
+
+def _made(env: lmdb.Environment) -> Databases:
+    """The databases of a new index; of two processes that make it the second one finds it made."""
+    with env.begin(write=True) as transaction:
+        databases = Databases(*[env.open_db(name.encode(), txn=transaction) for name in Databases._fields])
+        if transaction.get(META_FORMAT, db=databases.meta) is None:
+            for key, value in _first_rows():
+                transaction.put(key, value, db=databases.meta)
     return databases
 
 
