@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from artstore._api import (
+        ABSENT,
         Alias,
         Ambiguous,
         ArtstoreError,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         BadName,
         Busy,
         Change,
+        ChangeKind,
         CheckoutResult,
         CommitOptions,
         CommitResult,
@@ -33,22 +35,33 @@ if TYPE_CHECKING:
         Entry,
         Erased,
         Interrupted,
+        Kind,
+        LogEntry,
         Metadata,
         Move,
+        Moved,
         NewerFormat,
         NoSpace,
         NotFound,
         NotPermitted,
+        RefRow,
         RemoteError,
+        Resolved,
+        Setting,
+        Status,
         Store,
         Tag,
+        TagSet,
         Unsafe,
+        Usage,
         UsageError,
         VerifiedFile,
         Version,
+        VersionUsage,
     )
 
 __all__ = [
+    "ABSENT",
     "Alias",
     "Ambiguous",
     "ArtstoreError",
@@ -56,6 +69,7 @@ __all__ = [
     "BadName",
     "Busy",
     "Change",
+    "ChangeKind",
     "CheckoutResult",
     "CommitOptions",
     "CommitResult",
@@ -66,30 +80,40 @@ __all__ = [
     "Entry",
     "Erased",
     "Interrupted",
+    "Kind",
+    "LogEntry",
     "Metadata",
     "Move",
+    "Moved",
     "NewerFormat",
     "NoSpace",
     "NotFound",
     "NotPermitted",
+    "RefRow",
     "RemoteError",
+    "Resolved",
+    "Setting",
+    "Status",
     "Store",
     "Tag",
+    "TagSet",
     "Unsafe",
+    "Usage",
     "UsageError",
     "VerifiedFile",
     "Version",
+    "VersionUsage",
     "__version__",
 ]
 
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
-        from importlib.metadata import version  # noqa: PLC0415 - it costs 20 ms; see the module's docstring
+        from importlib.metadata import version
 
         return version("artstore")
     if name in __all__:
-        from artstore import _api  # noqa: PLC0415 - the whole engine is behind it
+        from artstore import _api
 
         value: object = getattr(_api, name)
         globals()[name] = value

@@ -1,4 +1,4 @@
-"""The folder of a store: its layout, its `config.toml`, who may use it, and what kind of disk it lies on.
+"""The folder of a store: its layout, its `config.toml`, and who may use it.
 
 `config.toml` is written last and linked into place: a folder with it is a store, a folder without is none, and of two
 processes that create one store at once exactly one does.
@@ -16,20 +16,22 @@ import tomllib
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from artstore.adapters.disk import faultpoints
+from artstore.adapters.disk.errnos import translating
+from artstore.adapters.disk.files import (
+    FILE_MODE_SHARED,
+    FOLDER_MODE_SHARED,
+    durable_write,
+    fsync_folder,
+    make_folder,
+)
 from artstore.errors import Conflict, Corrupt, NewerFormat, NotFound, NotPermitted, UsageError
 
 FORMAT: Final = 1
 CONFIG: Final = "config.toml"
-FOLDERS: Final = ("packs", "sessions", "tmp", "index.lmdb")
-NETWORK_FILE_SYSTEMS: Final = frozenset(
-    {
-        "afs", "beegfs", "ceph", "cifs", "coda", "fuse.ceph-fuse", "fuse.gcsfuse", "fuse.glusterfs",
-        "fuse.goofys", "fuse.juicefs", "fuse.mount-s3", "fuse.rclone", "fuse.s3fs", "fuse.sshfs", "gfs2", "gpfs",
-        "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "pvfs2", "smb3", "smbfs", "wekafs",
-    }
-)  # fmt: skip
-"""Where mmap and locks of two machines don't see each other: an LMDB index would be damaged."""
-
+FOLDERS: Final = ("packs", "sessions", "tmp")
+_PARTS: Final = (*FOLDERS, "index.lmdb", "refs.log")
+_PRIVATE: Final = 0o700  # who can read a store but not its lock can't read it safely
 _KNOWN: Final = ("format", "id", "chunker")
 _CONFIG_BYTES_MAX: Final = 1 << 20
 _LEVEL_DEFAULT: Final = 3
@@ -46,39 +48,58 @@ class StoreConfig:
     rest: dict[str, object] = field(default_factory=dict[str, object])
 
 
-def create(path: str, *, chunker: int, group: str | None) -> StoreConfig:
-    """Make a store of a missing or empty folder. Conflict if it is one already, or holds anything else."""
-    config = StoreConfig(id=secrets.token_hex(16), chunker=chunker, group=group)
+def prepare(path: str, *, group: str | None) -> None:
+    """Make the folders of a new store at a missing or empty place; it is no store until `complete`. Idempotent.
+
+    Conflict if there is a store, or anything else.
+    """
     gid = None if group is None else group_id(group)
-    try:
-        os.makedirs(path, mode=0o700, exist_ok=True)
+    with translating("create a store at", path):
+        try:
+            os.makedirs(path, mode=_PRIVATE, exist_ok=True)
+        except FileExistsError as error:
+            raise Conflict(f"{path} is a file", hint="choose a new folder") from error
         found = set(os.listdir(path))
         if CONFIG in found:
-            raise Conflict(f"{path} is a store already", hint="`artstore status` shows it")
-        strangers = sorted(name for name in found if name not in FOLDERS and not name.startswith(CONFIG))
+            raise _exists(path)
+        strangers = sorted(name for name in found if name not in _PARTS and not name.startswith(CONFIG))
         if strangers:
             raise Conflict(f"{path} is no store and not empty: it holds {strangers[0]!r}", hint="choose a new folder")
-        for name in FOLDERS:
-            os.makedirs(os.path.join(path, name), mode=0o700, exist_ok=True)
-        if gid is not None:
-            _share(path, gid)
-        _write_config(path, config, exclusive=True)
-    except FileExistsError as error:
-        raise Conflict(f"{path} is a store already, or no folder", hint="`artstore status` shows a store") from error
-    except PermissionError as error:
-        raise NotPermitted(f"can't create a store at {path}: {error.strerror}", hint="choose another with --store") from error
+        if gid is None:
+            os.chmod(path, _PRIVATE)  # it may have been there
+        else:
+            _share_folder(path, gid)
+    for name in FOLDERS:
+        make_folder(os.path.join(path, name), shared=group is not None)
+    faultpoints.reach("store.folders")
+
+
+def complete(path: str, *, chunker: int, group: str | None) -> StoreConfig:
+    """Make a prepared folder a store, durably. Conflict if somebody else was first."""
+    config = StoreConfig(id=secrets.token_hex(16), chunker=chunker, group=group)
+    with translating("create a store at", path):
+        if not _write_config(path, config, exclusive=True):
+            raise _exists(path)
+        fsync_folder(os.path.dirname(os.path.abspath(path)))
+    faultpoints.reach("store.configured")
     return config
+
+
+def is_store(path: str) -> bool:
+    """Is there a store at this path, as far as this user can see?"""
+    return os.path.lexists(os.path.join(path, CONFIG))
 
 
 def load_config(path: str) -> StoreConfig:
     """Read `config.toml`. NotFound if there is no store, NotPermitted with whom to ask, NewerFormat, Corrupt."""
-    try:
-        with open(os.path.join(path, CONFIG), "rb") as file:
-            raw = file.read(_CONFIG_BYTES_MAX)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise NotFound(f"there is no store at {path}", hint=f"`artstore init --store {path}` creates one") from error
-    except PermissionError as error:
-        raise refused(path) from error
+    with translating("read", os.path.join(path, CONFIG)):
+        try:
+            with open(os.path.join(path, CONFIG), "rb") as file:
+                raw = file.read(_CONFIG_BYTES_MAX)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise NotFound(f"there is no store at {path}", hint=f"`artstore init {path}` creates one") from error
+        except PermissionError as error:
+            raise refused(path) from error
     try:
         values = tomllib.loads(raw.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -90,7 +111,7 @@ def save_config(path: str, config: StoreConfig) -> None:
     """Replace `config.toml`, durably, in one step."""
     try:
         _write_config(path, config, exclusive=False)
-    except PermissionError as error:
+    except NotPermitted as error:
         raise refused(path) from error
 
 
@@ -152,32 +173,6 @@ def refused(path: str) -> NotPermitted:
     )
 
 
-def file_system_of(path: str, mountinfo: str = "/proc/self/mountinfo") -> str | None:
-    """The type of the file system that a path lies or would lie on (`ext4`, `nfs4`), or None if the system can't tell."""
-    path = os.path.realpath(path)
-    best, kind = "", None
-    try:
-        with open(mountinfo, encoding="utf-8", errors="surrogateescape") as file:
-            for line in file:
-                left, _, right = line.partition(" - ")
-                point = _unescaped(left.split(" ")[4])
-                if len(point) >= len(best) and (path + "/").startswith(point.rstrip("/") + "/"):
-                    best, kind = point, right.split(" ", 1)[0]
-    except (OSError, IndexError):
-        return None
-    return kind
-
-
-def refuse_network(path: str, mountinfo: str = "/proc/self/mountinfo") -> None:
-    """UsageError if the store would lie on a network file system."""
-    kind = file_system_of(path, mountinfo)
-    if kind in NETWORK_FILE_SYSTEMS:
-        raise UsageError(
-            f"{path} lies on a network file system ({kind}), which would damage the store's index",
-            hint="use a folder on a local disk: --store DIR or $ARTSTORE_HOME",
-        )
-
-
 def _config_of(path: str, values: dict[str, object]) -> StoreConfig:
     number = values.get("format")
     if isinstance(number, int) and number > FORMAT:
@@ -196,35 +191,25 @@ def _config_of(path: str, values: dict[str, object]) -> StoreConfig:
     return StoreConfig(id, chunker, level, group, rest)
 
 
+def _exists(path: str) -> Conflict:
+    return Conflict(f"{path} is a store already", hint=f"`artstore --store {path} status` shows it")
+
+
 def _damaged(path: str, why: str) -> Corrupt:
     return Corrupt(
         f"{os.path.join(path, CONFIG)} is damaged: {why}", hint="restore that file from a copy, or mend it by hand"
     )
 
 
-def _write_config(path: str, config: StoreConfig, *, exclusive: bool) -> None:
-    """FileExistsError if `exclusive` and there is one already."""
+def _write_config(path: str, config: StoreConfig, *, exclusive: bool) -> bool:
+    """False if `exclusive` and there is one already."""
     values: dict[str, object] = {"format": FORMAT, "id": config.id, "chunker": config.chunker, **config.rest}
     values["compression"] = {"level": config.level}
     if config.group is not None:
         values["shared"] = {"group": config.group}
+    text = "# Written by artstore; `artstore config` changes it.\n" + toml(values)
     target = os.path.join(path, CONFIG)
-    temporary = f"{target}.{secrets.token_hex(8)}"
-    mode = 0o600 if config.group is None else 0o660
-    try:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "w", encoding="utf-8") as file:
-            file.write("# Written by artstore; `artstore config` changes it.\n" + toml(values))
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        if exclusive:
-            os.link(temporary, target)
-        else:
-            os.replace(temporary, target)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-    _sync_folder(path)
+    return durable_write(target, text.encode(), shared=config.group is not None, exclusive=exclusive)
 
 
 def toml(values: dict[str, object], prefix: str = "") -> str:
@@ -243,25 +228,14 @@ def _key(key: str) -> str:
 
 def _share(path: str, gid: int) -> None:
     for folder, _, names in os.walk(path):
-        os.chown(folder, -1, gid)
-        os.chmod(folder, 0o2770)
+        _share_folder(folder, gid)
         for name in names:
             file = os.path.join(folder, name)
             with contextlib.suppress(FileNotFoundError):  # a temporary file of a running writer
                 os.chown(file, -1, gid)
-                os.chmod(file, 0o660)
+                os.chmod(file, FILE_MODE_SHARED)
 
 
-def _sync_folder(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _unescaped(text: str) -> str:
-    """mountinfo writes blanks and backslashes as octal."""
-    for code, sign in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-        text = text.replace(code, sign)
-    return text
+def _share_folder(path: str, gid: int) -> None:
+    os.chown(path, -1, gid)
+    os.chmod(path, FOLDER_MODE_SHARED)

@@ -1,0 +1,235 @@
+"""The public names, gathered: `artstore` re-exports them one by one, when they are first used."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol, overload
+
+from artstore import wiring
+from artstore.errors import (
+    Ambiguous,
+    ArtstoreError,
+    BadInput,
+    BadName,
+    Busy,
+    Conflict,
+    Corrupt,
+    Erased,
+    Interrupted,
+    NewerFormat,
+    NoSpace,
+    NotFound,
+    NotPermitted,
+    RemoteError,
+    Unsafe,
+    UsageError,
+)
+from artstore.model import Alias, Digest, Entry, Kind, Metadata, Move, PackState, Scalar, Tag, Version
+from artstore.planning.diff import Change, ChangeKind
+from artstore.store import facade
+from artstore.store.checkout import CheckoutResult
+from artstore.store.commit import CommitOptions, CommitResult
+from artstore.store.content import VerifiedFile
+from artstore.store.context import Counters
+from artstore.store.facade import AnyPath, LogEntry, Rev
+from artstore.store.refs import ABSENT, Moved, RefRow, Resolved, TagSet
+from artstore.store.usage import Usage, VersionUsage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "ABSENT",
+    "Alias",
+    "Ambiguous",
+    "ArtstoreError",
+    "BadInput",
+    "BadName",
+    "Busy",
+    "Change",
+    "ChangeKind",
+    "CheckoutResult",
+    "CommitOptions",
+    "CommitResult",
+    "Conflict",
+    "Corrupt",
+    "Counters",
+    "Digest",
+    "Entry",
+    "Erased",
+    "Interrupted",
+    "Kind",
+    "LogEntry",
+    "Metadata",
+    "Move",
+    "Moved",
+    "NewerFormat",
+    "NoSpace",
+    "NotFound",
+    "NotPermitted",
+    "RefRow",
+    "RemoteError",
+    "Resolved",
+    "Setting",
+    "Status",
+    "Store",
+    "Tag",
+    "TagSet",
+    "Unsafe",
+    "Usage",
+    "UsageError",
+    "VerifiedFile",
+    "Version",
+    "VersionUsage",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting of a store. `fixed`: how else it is changed, for what `configure` doesn't change."""
+
+    key: str
+    value: Scalar
+    default: Scalar
+    about: str
+    fixed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A store at a glance; sizes in bytes, `sessions`: writers that run now."""
+
+    path: str
+    id: str
+    group: str | None
+    tags: int
+    aliases: int
+    packs: int
+    stored_bytes: int
+    condemned_bytes: int
+    disk_free_bytes: int
+    sessions: int
+    newest: str | None
+    readonly: bool
+
+
+class _OpenStore(Protocol):
+    """`Store.open(path)`."""
+
+    def __call__(self, path: str | os.PathLike[str] | None = None, *, create: bool = False) -> Store:
+        """Open the store at `path`, else at $ARTSTORE_HOME, else the default one; `create` makes the latter two.
+
+        Raises NotFound, NotPermitted with whom to ask, NewerFormat, Corrupt, UsageError on a network file system.
+        """
+        ...
+
+
+class _OpenFile(Protocol):
+    """`store.open(rev, path)`."""
+
+    def __call__(self, revision: Rev, path: AnyPath | None = None) -> VerifiedFile:
+        """A file of a version as a seekable binary file object; every byte is verified. `REV:PATH` works too."""
+        ...
+
+
+class _Open:
+    """One word for both, as `open` is for files: on the class it opens a store, on a store a file of a version."""
+
+    @overload
+    def __get__(self, instance: None, owner: type[Store]) -> _OpenStore: ...
+    @overload
+    def __get__(self, instance: Store, owner: type[Store]) -> _OpenFile: ...
+    def __get__(self, instance: Store | None, owner: type[Store]) -> _OpenStore | _OpenFile:
+        return owner.open_store if instance is None else instance.open_file
+
+
+class Store(facade.Store):
+    """An opened store: `with artstore.Store.open() as store: …`.
+
+    `Store.open(path)` opens a store, `store.open(rev, path)` a file in it. Thread-safe. A forked child may use it;
+    pickled, it is opened again at the same path where it is unpickled.
+    """
+
+    open = _Open()
+
+    @classmethod
+    def open_store(cls, path: str | os.PathLike[str] | None = None, *, create: bool = False) -> Store:
+        """As `Store.open`."""
+        place = wiring.find(None if path is None else os.fspath(path), create=create)
+        return cls(place, wiring.connect(place))
+
+    @classmethod
+    def init(cls, path: str | os.PathLike[str] | None = None, *, shared: bool | str = False) -> Store:
+        """Make a store and open it; `shared`: the group that may use it, True for this user's own. Conflict if taken."""
+        group = wiring.own_group() if shared is True else shared or None
+        place = wiring.init(None if path is None else os.fspath(path), group=group)
+        return cls(place, wiring.connect(place))
+
+    def __reduce__(self) -> tuple[Callable[[str], Store], tuple[str]]:
+        return (_reopen, (self.path,))
+
+    def status(self) -> Status:
+        """The store at a glance."""
+        config = wiring.load_config(self.path)
+        with self.context.index.read() as reader:
+            tags = list(reader.tags())
+            aliases = sum(1 for _ in reader.aliases())
+            packs = list(reader.packs())
+        newest = max(tags, key=lambda tag: (tag.created, tag.name), default=None)
+        space = os.statvfs(self.path)
+        return Status(
+            path=self.path,
+            id=config.id,
+            group=config.group,
+            tags=len(tags),
+            aliases=aliases,
+            packs=len(packs),
+            stored_bytes=sum(pack.size for pack in packs),
+            condemned_bytes=sum(pack.size for pack in packs if pack.state is not PackState.LIVE),
+            disk_free_bytes=space.f_bavail * space.f_frsize,
+            sessions=len(self.context.sessions.running()),
+            newest=None if newest is None else newest.name,
+            readonly=self.context.readonly,
+        )
+
+    def settings(self) -> list[Setting]:
+        """All settings with their values."""
+        config = wiring.load_config(self.path)
+        return [
+            Setting("compression.level", config.level, 3, "zstd's level for what is stored from now on, 1 to 22"),
+            Setting("shared.group", config.group, None, "the group that may use the store", _SHARE),
+            Setting("id", config.id, None, "tells this store from others", _FIXED),
+            Setting("chunker", config.chunker, None, "how files are cut", _FIXED),
+        ]
+
+    def setting(self, key: str) -> Setting:
+        """One setting; NotFound with the keys that there are."""
+        settings = {setting.key: setting for setting in self.settings()}
+        if key not in settings:
+            raise NotFound(f"there is no setting {key!r}", hint=f"there are {', '.join(settings)}")
+        return settings[key]
+
+    def configure(self, key: str, value: Scalar) -> Setting:
+        """Change a setting; it holds for whoever opens the store from now on."""
+        setting = self.setting(key)
+        if setting.fixed is not None:
+            raise UsageError(f"{key} can't be set", hint=setting.fixed)
+        assert key == "compression.level"
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 22:
+            raise UsageError(f"{key} is a number from 1 to 22, not {value!r}")
+        wiring.save_config(self.path, replace(wiring.load_config(self.path), level=value))
+        return self.setting(key)
+
+    def share(self, group: str) -> Setting:
+        """Let a group use the store. NotPermitted, with whom to ask, if this user can't."""
+        wiring.share(self.path, group)
+        return self.setting("shared.group")
+
+
+_SHARE = "`artstore config shared GROUP` does it"
+_FIXED = "it is the store's for ever"
+
+
+def _reopen(path: str) -> Store:
+    return Store.open_store(path)

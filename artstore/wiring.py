@@ -1,0 +1,139 @@
+"""The composition root: the only place that names adapters. Finds, opens and makes stores."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from artstore.errors import Conflict, NotFound, NotPermitted
+from artstore.store.context import Context
+from artstore.store.facade import Connection
+
+if TYPE_CHECKING:
+    from artstore.adapters.store_folder import StoreConfig
+
+
+def default_path() -> str:
+    """Where the store is unless somebody says otherwise: $ARTSTORE_HOME, else `artstore` in the XDG data folder."""
+    named = os.environ.get("ARTSTORE_HOME")
+    if named:
+        return os.path.abspath(os.path.expanduser(named))
+    from platformdirs import user_data_dir
+
+    return user_data_dir("artstore")
+
+
+def find(path: str | None, *, create: bool = False) -> str:
+    """The path of an existing store. `create` makes the default one; one that was named must be there (NotFound)."""
+    from artstore.adapters.store_folder import is_store
+
+    place = default_path() if path is None else os.path.abspath(os.path.expanduser(path))
+    if is_store(place) or path is not None:
+        return place  # opening tells what is wrong with it
+    if not create:
+        raise NotFound(f"there is no store at {place} yet", hint="`artstore commit DIR` makes it, or name one: --store DIR")
+    if os.environ.get("ARTSTORE_HOME") and not os.path.isdir(os.path.dirname(place)):
+        raise NotFound(f"$ARTSTORE_HOME is {place}, and its folder is missing", hint="is its disk mounted?")
+    try:
+        init(place)
+    except Conflict:
+        if not is_store(place):  # else another first commit was quicker
+            raise
+    return place
+
+
+def init(path: str | None, *, group: str | None = None) -> str:
+    """Make a store, at the default place if none is named; Conflict if there is something already."""
+    from artstore.adapters import store_folder
+    from artstore.adapters.disk.mounts import refuse_network
+    from artstore.adapters.lmdb_index import LmdbIndex
+    from artstore.chunking import CHUNKER_ID
+
+    place = default_path() if path is None else os.path.abspath(os.path.expanduser(path))
+    refuse_network(place)
+    store_folder.prepare(place, group=group)
+    LmdbIndex.create(place, shared=group is not None).close()
+    store_folder.complete(place, chunker=CHUNKER_ID, group=group)
+    return place
+
+
+def connect(path: str) -> Connection:
+    """Open a store. NotFound, NotPermitted with whom to ask, NewerFormat, Corrupt, UsageError on a network disk."""
+    from artstore.adapters import store_folder
+    from artstore.adapters.clock import SystemClock
+    from artstore.adapters.lmdb_index import LmdbIndex
+    from artstore.adapters.packs import FilePacks
+    from artstore.adapters.sessions import FileSessions
+
+    config = store_folder.load_config(path)
+    shared = config.group is not None
+    try:
+        index = LmdbIndex(path, shared=shared)
+    except NotPermitted as error:
+        raise store_folder.refused(path) from error
+    packs = FilePacks(path, shared=shared)
+    context = Context(
+        path=path,
+        index=index,
+        packs=packs,
+        sessions=FileSessions(path, shared=shared),
+        clock=SystemClock(),
+        level=config.level,
+        shared=shared,
+        readonly=index.note is not None,
+    )
+
+    def close() -> None:
+        packs.close()
+        index.close()
+
+    return Connection(context, close)
+
+
+def load_config(path: str) -> StoreConfig:
+    """What the store's config.toml says."""
+    from artstore.adapters import store_folder
+
+    return store_folder.load_config(path)
+
+
+def save_config(path: str, config: StoreConfig) -> None:
+    """Change the store's config.toml."""
+    from artstore.adapters import store_folder
+
+    store_folder.save_config(path, config)
+
+
+def share(path: str, group: str) -> None:
+    """Let a group use the store."""
+    from artstore.adapters import store_folder
+
+    store_folder.share_with(path, group)
+
+
+def own_group() -> str:
+    """The name of this user's own group."""
+    from artstore.adapters import store_folder
+
+    return store_folder.own_group()
+
+
+def prepare_process() -> bool:
+    """Set this process up for much data. For programs of ours only: the allocator is the whole process's."""
+    from artstore.adapters.allocator import keep_freed_memory
+
+    return keep_freed_memory()
+
+
+def file_system_of(path: str) -> str:
+    """The type of the file system that a path lies on; "" if the system won't tell."""
+    from artstore.adapters.disk.mounts import file_system_of
+
+    return file_system_of(path)
+
+
+def is_network(kind: str) -> bool:
+    """Is this the type of a network file system?"""
+    from artstore.adapters.disk.mounts import NETWORK
+
+    return kind in NETWORK
