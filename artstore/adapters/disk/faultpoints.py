@@ -28,6 +28,8 @@ POINTS = (
     "file.renamed",
     "session.begun",
     "session.ended",
+    "store.folders",
+    "store.configured",
 )
 
 

@@ -47,6 +47,11 @@ class LmdbIndex:
                 self.log.create()
         self._environment = environment.acquire(self._path, shared=shared, create=create)
 
+    @classmethod
+    def create(cls, store: str, *, shared: bool = False) -> LmdbIndex:
+        """The index of a folder that is to become a store; Corrupt if it holds content already."""
+        return cls(store, shared=shared)
+
     @property
     def note(self) -> str | None:
         """What a user should know about how the index is open: that it can only be read."""
