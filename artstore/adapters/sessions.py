@@ -12,7 +12,6 @@ import os
 import re
 import secrets
 import threading
-import weakref
 from types import TracebackType
 from typing import Self
 
@@ -62,6 +61,7 @@ class FileSession:
             descriptor, self._descriptor = self._descriptor, -1
         if descriptor < 0:
             return
+        _living.discard(self)
         _unlink_if_there(self._path)
         faultpoints.reach("session.ended")
         os.close(descriptor)
@@ -152,9 +152,10 @@ class FileSessions:
 def _after_fork_in_child() -> None:
     for session in _living:
         session.let_go()
+    _living.clear()
 
 
-_living: weakref.WeakSet[FileSession] = weakref.WeakSet()
+_living: set[FileSession] = set()  # a session that was dropped without being closed still holds its lock
 os.register_at_fork(after_in_child=_after_fork_in_child)
 
 

@@ -41,7 +41,7 @@ def file_system_of(path: str, lines: Iterable[str] | None = None) -> str:
             return ""
     with translating("look at", folder):
         device = os.stat(folder).st_dev
-    return _best(folder, f"{os.major(device)}:{os.minor(device)}", lines)
+    return innermost(folder, f"{os.major(device)}:{os.minor(device)}", lines)
 
 
 def refuse_network(path: str, lines: Iterable[str] | None = None) -> None:
@@ -54,7 +54,7 @@ def refuse_network(path: str, lines: Iterable[str] | None = None) -> None:
         )
 
 
-def _best(folder: str, device: str, lines: Iterable[str]) -> str:
+def innermost(folder: str, device: str, lines: Iterable[str]) -> str:
     """The innermost mount above a folder; among those of one place the last one, which covers the others."""
     best, kind = "", ""
     exact = False

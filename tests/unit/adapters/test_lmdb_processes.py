@@ -18,6 +18,8 @@ from artstore.adapters.lmdb_index import LmdbIndex, environment
 from artstore.format.reflog import LogRecord
 from artstore.model import Digest, PackId, PackKind, TableEntry, Tag
 
+# Forking beside threads is what is tried here; newer Pythons warn of it.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 ONE = Digest(b"\1" * 32)
 
 WRITER = """
