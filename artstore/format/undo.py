@@ -1,4 +1,4 @@
-"""The journal's records of what was removed and can be brought back, and of what collection still has to do.
+"""The journal's records of what was removed and can be brought back, and of what collection has seen and has to do.
 
 They live in the index alone: a store whose index was rebuilt has forgotten them, and keeps what they would remove.
 """
@@ -21,14 +21,6 @@ class RemovedRef(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     removed: int
 
 
-class CollectedVersion(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Stored. A version that was collected: its set, and when (ns). It can come back while all its packs are there."""
-
-    version: bytes
-    packs: list[int]
-    collected: int
-
-
 def encode_removed(value: RemovedRef) -> bytes:
     """The record's bytes."""
     return _REMOVED.encode((FORMAT, value))
@@ -39,23 +31,13 @@ def decode_removed(data: bytes) -> RemovedRef:
     return _REMOVED.decode(data)[1]
 
 
-def encode_collected(value: CollectedVersion) -> bytes:
-    """The record's bytes."""
-    return _COLLECTED.encode((FORMAT, value))
-
-
-def decode_collected(data: bytes) -> CollectedVersion:
-    """The record, or Corrupt."""
-    return _COLLECTED.decode(data)[1]
-
-
 def encode_numbers(values: list[int]) -> bytes:
-    """Pack numbers."""
+    """Numbers of packs, or a time."""
     return _NUMBERS.encode((FORMAT, values))
 
 
 def decode_numbers(data: bytes) -> list[int]:
-    """Pack numbers, or Corrupt."""
+    """The same, read, or Corrupt."""
     return _NUMBERS.decode(data)[1]
 
 
@@ -65,14 +47,11 @@ def encode_sessions(values: list[bytes]) -> bytes:
 
 
 def decode_sessions(data: bytes) -> list[bytes]:
-    """Ids of sessions, or Corrupt."""
+    """The same, read, or Corrupt."""
     return _SESSIONS.decode(data)[1]
 
 
 _MAX = limits.UNDO_RECORD_BYTES_MAX
 _REMOVED: Codec[tuple[int, RemovedRef]] = Codec(tuple[int, RemovedRef], name="removed ref", bytes_max=_MAX)
-_COLLECTED: Codec[tuple[int, CollectedVersion]] = Codec(
-    tuple[int, CollectedVersion], name="collected version", bytes_max=_MAX
-)
-_NUMBERS: Codec[tuple[int, list[int]]] = Codec(tuple[int, list[int]], name="list of packs", bytes_max=_MAX)
+_NUMBERS: Codec[tuple[int, list[int]]] = Codec(tuple[int, list[int]], name="list of numbers", bytes_max=_MAX)
 _SESSIONS: Codec[tuple[int, list[bytes]]] = Codec(tuple[int, list[bytes]], name="list of sessions", bytes_max=_MAX)

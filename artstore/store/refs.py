@@ -50,7 +50,9 @@ __all__ = [
     "remove_alias",
     "remove_tag",
     "removed_tag",
+    "removed_tags",
     "resolve",
+    "restore_tag",
     "rollback",
     "rollback_target",
     "set_alias",
@@ -166,6 +168,26 @@ def removed_tag(reader: IndexReader, name: str) -> Digest | None:
     """The version that a removed tag of this name named, if there was one."""
     version = reader.journal(_REMOVED_TAG + name)
     return None if version is None else Digest(version)
+
+
+def removed_tags(reader: IndexReader) -> Iterator[tuple[str, Digest]]:
+    """Names that tags had and nothing has now, with the versions they are kept for, in name order."""
+    for key in reader.journal_keys(_REMOVED_TAG):
+        version = reader.journal(key)
+        if version is not None:
+            yield key.removeprefix(_REMOVED_TAG), Digest(version)
+
+
+def restore_tag(writer: IndexWriter, tag: Tag) -> None:
+    """Bring back a tag that was removed, as it was: its place among its artifact's tags too. Idempotent.
+
+    Raises Conflict if the name is used otherwise by now; NotFound if the version isn't here.
+    """
+    if writer.tag(tag.name) is None:
+        _check_free(writer, tag.name, wanted="tag")
+        _hold(writer, Digest(tag.version))
+    writer.put_tag(tag)
+    writer.put_journal(_REMOVED_TAG + tag.name, None)
 
 
 def set_alias(
