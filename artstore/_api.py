@@ -30,6 +30,7 @@ from artstore.planning.diff import Change, ChangeKind
 from artstore.store import facade
 from artstore.store.checkout import CheckoutResult
 from artstore.store.commit import CommitOptions, CommitResult
+from artstore.store.compare import Compared
 from artstore.store.content import VerifiedFile
 from artstore.store.context import Counters
 from artstore.store.facade import AnyPath, LogEntry, Rev
@@ -52,6 +53,7 @@ __all__ = [
     "CheckoutResult",
     "CommitOptions",
     "CommitResult",
+    "Compared",
     "Conflict",
     "Corrupt",
     "Counters",
@@ -161,7 +163,7 @@ class Store(facade.Store):
 
     @classmethod
     def init(cls, path: str | os.PathLike[str] | None = None, *, shared: bool | str = False) -> Store:
-        """Make a store and open it; `shared`: the group that may use it, True for this user's own. Conflict if taken."""
+        """Make a store and open it; `shared`: the group that may use it (True: your own). Conflict if taken."""
         group = wiring.own_group() if shared is True else shared or None
         place = wiring.init(None if path is None else os.fspath(path), group=group)
         return cls(place, wiring.connect(place))

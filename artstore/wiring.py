@@ -31,7 +31,7 @@ def find(path: str | None, *, create: bool = False) -> str:
     if is_store(place) or path is not None:
         return place  # opening tells what is wrong with it
     if not create:
-        raise NotFound(f"there is no store at {place} yet", hint="`artstore commit DIR` makes it, or name one: --store DIR")
+        raise NotFound(f"there is no store at {place} yet", hint="`artstore commit DIR` makes it")
     if os.environ.get("ARTSTORE_HOME") and not os.path.isdir(os.path.dirname(place)):
         raise NotFound(f"$ARTSTORE_HOME is {place}, and its folder is missing", hint="is its disk mounted?")
     try:
@@ -52,7 +52,7 @@ def init(path: str | None, *, group: str | None = None) -> str:
     place = default_path() if path is None else os.path.abspath(os.path.expanduser(path))
     refuse_network(place)
     store_folder.prepare(place, group=group)
-    LmdbIndex.create(place, shared=group is not None).close()
+    LmdbIndex(place, shared=group is not None).close()
     store_folder.complete(place, chunker=CHUNKER_ID, group=group)
     return place
 

@@ -116,4 +116,3 @@ def app(context: click.Context, version: bool) -> None:
         context.exit()
     if context.invoked_subcommand is None:
         invocation.output.line(context.get_help())
-

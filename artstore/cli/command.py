@@ -16,7 +16,7 @@ _EVERYWHERE: Final = "Also: --store DIR, --json, -q/--quiet, -v/--verbose, --col
 class Command(click.Command):
     """A command with examples, which takes the global options too: `artstore log --json` as `artstore --json log`."""
 
-    def __init__(self, *args: Any, examples: Sequence[tuple[str, str]] = (), **kwargs: Any) -> None:  # noqa: ANN401
+    def __init__(self, *args: Any, examples: Sequence[tuple[str, str]] = (), **kwargs: Any) -> None:
         # Any: they are handed on to click unseen.
         super().__init__(*args, **kwargs)
         self.examples = tuple(examples)
@@ -34,7 +34,7 @@ class Group(click.Group):
     command_class = Command
     options_hidden = True
 
-    def __init__(self, *args: Any, examples: Sequence[tuple[str, str]] = (), **kwargs: Any) -> None:  # noqa: ANN401
+    def __init__(self, *args: Any, examples: Sequence[tuple[str, str]] = (), **kwargs: Any) -> None:
         # Any: they are handed on to click unseen.
         super().__init__(*args, **kwargs)
         self.examples = tuple(examples)
@@ -72,7 +72,7 @@ def suggest(name: str, names: Iterable[str]) -> str | None:
 def global_options(*, hidden: bool) -> list[click.Parameter]:
     """Options which every command takes; what is given last on the line counts."""
 
-    def option(*names: str, help: str, **kwargs: Any) -> click.Option:  # noqa: ANN401 - handed on to click
+    def option(*names: str, help: str, **kwargs: Any) -> click.Option:
         return click.Option(names, help=help, hidden=hidden, expose_value=False, callback=_remember, **kwargs)
 
     return [

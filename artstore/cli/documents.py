@@ -113,7 +113,7 @@ class RefItem(Document, frozen=True, kw_only=True):
     name: str
     kind: Literal["tag", "alias"]
     version: Id
-    created: Annotated[str | None, Meta(description="When the tag was made, or the alias last moved.")]
+    created: Annotated[str, Meta(description="When the tag was made, or the alias last moved.")]
     files: Files
     bytes: Bytes
 
@@ -159,7 +159,7 @@ class LsDocument(LsHead, frozen=True, kw_only=True):
 class ChangeItem(Document, frozen=True, kw_only=True):
     """One difference."""
 
-    change: Literal["added", "removed", "modified", "renamed", "type"]
+    change: Literal["added", "removed", "modified", "renamed", "retyped"]
     path: Path
     raw: RawPath
     source: Annotated[str | None, Meta(description="The former path of something renamed, else null.")]
@@ -197,8 +197,8 @@ class DuDocument(Document, frozen=True, kw_only=True):
 
     schema: Literal["artstore/du/v1"] = "artstore/du/v1"
     versions: list[UsageItem]
-    bytes: Annotated[int, Meta(description="Bytes of all these versions, each counted in full.")]
-    stored_bytes: Annotated[int, Meta(description="Stored bytes that these versions need together.")]
+    bytes: Annotated[int, Meta(description="Bytes of all versions that have a name, each counted in full.")]
+    stored_bytes: Annotated[int, Meta(description="Stored bytes that these need together.")]
 
 
 class StatusDocument(Document, frozen=True, kw_only=True):
@@ -273,13 +273,14 @@ class MoveItem(Document, frozen=True, kw_only=True):
 
 
 class AliasDocument(Document, frozen=True, kw_only=True):
-    """An alias was moved."""
+    """An alias was moved, or stood there already."""
 
     schema: Literal["artstore/alias-set/v1"] = "artstore/alias-set/v1"
     alias: str
     source: Annotated[str | None, Meta(description="Version id it stood on; null when it is new.")]
     target: Annotated[str, Meta(description="Version id it stands on.")]
     seq: int
+    changed: bool
 
 
 class AliasLogDocument(Document, frozen=True, kw_only=True):
@@ -311,7 +312,7 @@ class RollbackDocument(Document, frozen=True, kw_only=True):
 
     schema: Literal["artstore/rollback/v1"] = "artstore/rollback/v1"
     alias: str
-    source: Annotated[str, Meta(description="A tag of the version it stood on, or its id.")] = msgspec.field(name="from")
+    source: Annotated[str, Meta(description="A tag of the version it was at, or its id.")] = msgspec.field(name="from")
     target: Annotated[str, Meta(description="A tag of the version it went to, or its id.")] = msgspec.field(name="to")
     version: Id
     moved: Annotated[bool, Meta(description="False with --check.")]

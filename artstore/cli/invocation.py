@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,27 +32,22 @@ class Invocation:
         """Where this command's words go."""
         return Output(json=self.json, quiet=self.quiet, color=self.color)
 
-    @property
-    def store_named(self) -> str | None:
-        """The store that the user named, by option or environment; None: the default one."""
-        return self.store or os.environ.get("ARTSTORE_HOME") or None
-
     def open_store(self, *, create: bool = False) -> Store:
         """The store; with `create` the default one is made on first use. Closed when the command ends."""
         from artstore._api import Store
 
         if self._opened is None:
-            self._opened = Store.open(self.store_named, create=create)
+            self._opened = Store.open(self.store, create=create)
         return self._opened
 
     @contextmanager
     def work(self, verb: str) -> Iterator[Counters]:
         """Something that may take long: memory is set up for it, and its counters are shown as it goes."""
-        from artstore.adapters.allocator import keep_freed_memory
+        from artstore import wiring
         from artstore.cli.progress import Progress
         from artstore.store.context import Counters
 
-        keep_freed_memory()
+        wiring.prepare_process()
         counters = Counters()
         with Progress(verb, counters, self.output):
             yield counters

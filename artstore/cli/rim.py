@@ -1,8 +1,8 @@
 """The one place where errors become words and exit codes; no traceback ever reaches a terminal.
 
-    0 ok · 1 differs (with --exit-code) · 2 usage · 3 not found · 4 not permitted · 5 conflict · 6 integrity ·
-    7 remote · 8 busy · 9 no space or quota · 70 a bug of ours · 130 interrupted · 141 nobody reads our output ·
-    143 terminated
+0 ok · 1 differs (with --exit-code) · 2 usage · 3 not found · 4 not permitted · 5 conflict · 6 integrity ·
+7 remote · 8 busy · 9 no space or quota · 70 a bug of ours · 130 interrupted · 141 nobody reads our output ·
+143 terminated
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import Final
@@ -41,12 +41,24 @@ ERRNO_EXITS: Final[dict[int, tuple[int, str]]] = {
         (7, "remote"),
     ),
     **dict.fromkeys(
-        (errno.EAGAIN, errno.EBUSY, errno.ETXTBSY, errno.EDEADLK, errno.ENOLCK, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+        (
+            errno.EAGAIN,
+            errno.EBUSY,
+            errno.ETXTBSY,
+            errno.EDEADLK,
+            errno.ENOLCK,
+            errno.EMFILE,
+            errno.ENFILE,
+            errno.ENOMEM,
+        ),
         (8, "busy"),
     ),
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), (9, "no_space")),
 }
 """What the operating system refuses, where no adapter has said it better. Anything else is a bug of ours."""
+
+
+Handler = Callable[[int, FrameType | None], object] | int | signal.Handlers | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +179,7 @@ def _silence_stdout() -> None:
         os.close(null)
 
 
-def _terminate_cleanly() -> signal.Handlers | object:
+def _terminate_cleanly() -> Handler:
     """SIGTERM ends the command as Ctrl-C does: what is half done is cleaned up. Returns the former handler."""
 
     def leave(_number: int, _frame: FrameType | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from typing import Final
 
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
@@ -86,7 +87,7 @@ def printable(value: str | bytes) -> str:
     return "".join(sign if sign.isprintable() else _escaped(sign) for sign in text)
 
 
-def table(rows: list[tuple[str, ...]], right: frozenset[int] = frozenset()) -> list[str]:
+def table(rows: Sequence[tuple[str, ...]], right: frozenset[int] = frozenset()) -> list[str]:
     """Rows as aligned columns, two spaces apart; columns in `right` are flush right. No trailing spaces."""
     if not rows:
         return []

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from artstore.ports import IndexReader
     from artstore.store.checkout import CheckoutResult
     from artstore.store.commit import CommitOptions, CommitResult, Naming
+    from artstore.store.compare import Compared
     from artstore.store.content import VerifiedFile
     from artstore.store.context import Context, Counters
     from artstore.store.refs import Moved, RefRow, TagSet
@@ -255,6 +256,34 @@ class Store:
             sync=sync,
         )
 
+    def diff(self, before: Rev, after: Rev, path: AnyPath = b"") -> Iterator[Compared]:
+        """What changed between two versions, at and below a path; NotFound if neither has it."""
+        from artstore.store.compare import diff_versions
+
+        trees = [self.version(revision).tree for revision in (before, after)]
+        return diff_versions(self.objects, trees[0], trees[1], os.fsencode(path))
+
+    def diff_folder(
+        self,
+        revision: Rev,
+        folder: AnyPath,
+        path: AnyPath = b"",
+        *,
+        excludes: Iterable[str] = (),
+        default_ignores: bool = True,
+    ) -> Iterator[Compared]:
+        """What a commit of a local folder would change in a version; compared by content, never by time."""
+        from artstore.store.compare import diff_folder
+
+        return diff_folder(
+            self.objects,
+            self.version(revision).tree,
+            os.fsencode(folder),
+            os.fsencode(path),
+            excludes=excludes,
+            default_ignores=default_ignores,
+        )
+
     def log(self, revision: Rev | None = None) -> Iterator[LogEntry]:
         """Versions, newest first: those of all tags, or one and its first parents until one was collected."""
         with self.context.index.read() as reader:
@@ -277,7 +306,7 @@ class Store:
 
         wanted = [self.resolve(revision).version for revision in revisions]
         with self.context.index.read() as reader:
-            named = [ref.version for ref in (*reader.tags(), *reader.aliases())]
+            named = [*(tag.version for tag in reader.tags()), *(alias.version for alias in reader.aliases())]
         return usage(self.context, self.objects, [*wanted, *named])
 
     # --- names

@@ -10,7 +10,7 @@ from artstore.cli import text
 from artstore.cli.command import Command, Group
 from artstore.cli.invocation import Invocation
 from artstore.cli.params import REVISION
-from artstore.errors import Conflict, Corrupt
+from artstore.errors import Corrupt
 
 if TYPE_CHECKING:
     from artstore._api import Move, Store
@@ -50,11 +50,19 @@ def set_command(invocation: Invocation, alias: str, revision: str, expected: str
     from artstore.cli.documents import AliasDocument
 
     store = invocation.open_store()
-    move = store.set_alias(alias, revision, expected=expected, reason=reason)
+    moved = store.set_alias(alias, revision, expected=expected, reason=reason)
+    assert moved.target is not None
+    target = moved.target.hex()
     invocation.output.document(
-        AliasDocument(alias=move.alias, source=move.source.hex() or None, target=move.target.hex(), seq=move.seq),
-        lines=lambda: [_moved(store, move)],
-        ids=lambda: [move.target.hex()],
+        AliasDocument(
+            alias=alias,
+            source=None if moved.source is None else moved.source.hex(),
+            target=target,
+            seq=moved.seq,
+            changed=moved.changed,
+        ),
+        lines=lambda: [_moved(store, alias, moved.source, moved.target)],
+        ids=lambda: [target],
     )
 
 
@@ -66,7 +74,7 @@ def log_command(invocation: Invocation, alias: str) -> None:
     from artstore.cli.documents import AliasLogDocument
 
     store = invocation.open_store()
-    moves = list(store.alias_log(alias))
+    moves = store.alias_log(alias)
     output = invocation.output
     output.document(
         AliasLogDocument(alias=alias, moves=[_item(move) for move in moves]),
@@ -105,13 +113,12 @@ def rm_command(invocation: Invocation, alias: str, reason: str, yes: bool) -> No
     from artstore.cli.documents import RmDocument
 
     store = invocation.open_store()
-    next(iter(store.alias_log(alias)))
+    store.alias_log(alias)  # is there one?
     if not invocation.confirm(f"Remove the alias {alias}?", yes=yes, what="alias rm"):
         raise click.Abort
     store.remove_alias(alias, reason=reason)
-    invocation.output.document(
-        RmDocument(removed=[alias]), lines=lambda: [f"removed {alias}"], ids=lambda: [alias]
-    )
+    document = RmDocument(removed=[alias])
+    invocation.output.document(document, lines=lambda: [f"removed {alias}"], ids=lambda: [alias])
 
 
 @click.command(
@@ -124,7 +131,7 @@ def rm_command(invocation: Invocation, alias: str, reason: str, yes: bool) -> No
     ],
 )
 @click.argument("alias", type=REVISION)
-@click.option("--to", "target", metavar="REV", help="The version to go to; else the one before the newest forward move.")
+@click.option("--to", "target", metavar="REV", help="Where to; else before the newest forward move.")
 @click.option("--reason", metavar="TEXT", default="", help="Why, for the history.")
 @click.option("--check", is_flag=True, help="Move nothing; tell whether all of the target is here (exit 6 if not).")
 @click.pass_obj
@@ -137,56 +144,70 @@ def rollback_command(invocation: Invocation, alias: str, target: str | None, rea
     if check:
         _check_rollback(invocation, store, alias, target)
         return
-    move = store.rollback(alias, target, reason=reason)
-    _print_rollback(invocation, store, move, moved=True, complete=None)
+    moved = store.rollback(alias, target, reason=reason)
+    assert moved.source is not None
+    assert moved.target is not None
+    for version in moved.skipped:
+        invocation.output.note(f"passed over {version.hex()[:8]}, which was collected")
+    _print_rollback(invocation, store, alias, moved.source, moved.target, moved=moved.changed, complete=None)
 
 
-def _check_rollback(invocation: Invocation, store: Store, alias: str, target: str | None) -> None:
-    move = store.plan_rollback(alias, target)
-    missing = store.missing(move.target)
-    _print_rollback(invocation, store, move, moved=False, complete=missing is None)
+def _check_rollback(invocation: Invocation, store: Store, alias: str, to: str | None) -> None:
+    source, target = store.resolve(alias).version, store.rollback_target(alias, to)
+    missing = store.missing(target)
+    _print_rollback(invocation, store, alias, source, target, moved=False, complete=missing is None)
     if missing is not None:
-        raise Corrupt(f"{_name(store, move, move.target)} is not complete: {missing}")
-    if store.alias(alias).version != move.source:
-        raise Conflict(f"{alias} moved meanwhile", hint="look again")
+        raise Corrupt(f"{_name(store, alias, target, full=True)} is not complete here: {missing}")
 
 
-def _print_rollback(invocation: Invocation, store: Store, move: Move, *, moved: bool, complete: bool | None) -> None:
+def _print_rollback(
+    invocation: Invocation,
+    store: Store,
+    alias: str,
+    source: bytes,
+    target: bytes,
+    *,
+    moved: bool,
+    complete: bool | None,
+) -> None:
     from artstore.cli.documents import RollbackDocument
 
-    remark = "" if complete is None else f" · {'all of it is here' if complete else 'not all of it is here'}, nothing moved"
+    remark = "" if complete is None else f" · {'all' if complete else 'not all'} of it is here, nothing moved"
     invocation.output.document(
         RollbackDocument(
-            alias=move.alias,
-            source=_name(store, move, move.source, full=True),
-            target=_name(store, move, move.target, full=True),
-            version=move.target.hex(),
+            alias=alias,
+            source=_name(store, alias, source, full=True),
+            target=_name(store, alias, target, full=True),
+            version=target.hex(),
             moved=moved,
             complete=complete,
         ),
-        lines=lambda: [_moved(store, move) + remark],
-        ids=lambda: [move.target.hex()],
+        lines=lambda: [_moved(store, alias, source, target) + remark],
+        ids=lambda: [target.hex()],
     )
 
 
-def _moved(store: Store, move: Move) -> str:
-    short = move.alias.rpartition("/")[2]
-    if not move.source:
-        return f"{short}: {_name(store, move, move.target)}"
-    return f"{short}: {_name(store, move, move.source)} → {_name(store, move, move.target)}"
+def _moved(store: Store, alias: str, source: bytes | None, target: bytes | None) -> str:
+    """`production: v4 → v3`."""
+    short = alias.rpartition("/")[2]
+    if source is None:
+        return f"{short}: {_name(store, alias, target or b'')}"
+    if source == target:
+        return f"{short}: {_name(store, alias, source)}, as it was"
+    return f"{short}: {_name(store, alias, source)} → {_name(store, alias, target or b'')}"
 
 
-def _name(store: Store, move: Move, version: bytes, *, full: bool = False) -> str:
+def _name(store: Store, alias: str, version: bytes, *, full: bool = False) -> str:
     """The version's tag (its last part, in the alias's own artifact), else the beginning of its id."""
-    name = store.name_of(version, move.alias)
+    name = store.name_of(version, alias)
     if name is None:
         return version.hex() if full else text.short_id(version)
-    return name if full else name.removeprefix(move.alias.rpartition("/")[0] + "/")
+    return name if full else name.removeprefix(alias.rpartition("/")[0] + "/")
 
 
 def _log_line(store: Store, output: Output, number: int, move: Move) -> str:
-    source = _name(store, move, move.source) if move.source else "-"
-    target = _name(store, move, move.target) if move.target else "removed"
+    source = _name(store, move.alias, move.source) if move.source else "-"
+    target = _name(store, move.alias, move.target) if move.target else "removed"
     kind = "rollback" if move.rollback else "move"
     reason = f" · {output.show(move.reason)}" if move.reason else ""
     who = output.show(f"{move.who}@{move.host}" if move.host else move.who)

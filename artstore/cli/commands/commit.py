@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import click
 
@@ -12,12 +12,13 @@ from artstore import limits
 from artstore.cli import text
 from artstore.cli.command import Command
 from artstore.cli.invocation import Invocation
-from artstore.cli.params import KEY_VALUE, METRIC, REVISION
+from artstore.cli.params import REVISION
 from artstore.errors import UsageError
 
 if TYPE_CHECKING:
     from artstore._api import CommitOptions, CommitResult, Store
     from artstore.cli.documents import IgnoreItem
+    from artstore.model import Scalar
 
 Links = Literal["fail", "follow", "keep"]
 
@@ -38,9 +39,10 @@ Links = Literal["fail", "follow", "keep"]
 @click.option("--artifact", metavar="NAME", help="What it is a version of; else the name of the folder.")
 @click.option("-m", "--message", metavar="TEXT", default="", help="What a person should know about it.")
 @click.option("--author", metavar="NAME", help="Else $ARTSTORE_AUTHOR, else you.")
-@click.option("--param", "params", metavar="KEY=VALUE", multiple=True, type=KEY_VALUE, help="A parameter; repeat it.")
-@click.option("--metric", "metrics", metavar="KEY=NUMBER", multiple=True, type=METRIC, help="A metric; repeat it.")
-@click.option("--label", "labels", metavar="KEY=VALUE", multiple=True, type=KEY_VALUE, help="A label; repeat it.")
+@click.option("--param", "params", metavar="KEY=VALUE", multiple=True, help="A parameter; repeat it.")
+@click.option("--metric", "metrics", metavar="KEY=NUMBER", multiple=True, help="A metric; repeat it.")
+@click.option("--label", "labels", metavar="KEY=VALUE", multiple=True, help="A label; repeat it.")
+@click.option("--input", "inputs", metavar="NAME=REV", multiple=True, help="A version it was made from; repeat it.")
 @click.option("--exclude", "excludes", metavar="PATTERN", multiple=True, help="Leave out, as a line of .artignore.")
 @click.option("--no-default-ignores", is_flag=True, help="Take __pycache__, .ipynb_checkpoints, .nfs*, .DS_Store too.")
 @click.option("--links", type=click.Choice(["fail", "follow", "keep"]), default="fail", help="Links that lead out.")
@@ -50,7 +52,7 @@ Links = Literal["fail", "follow", "keep"]
 @click.option("-n", "--dry-run", is_flag=True, help="Read and compare, store nothing.")
 @click.option("--name", metavar="FILE", help="With -: the name of the file.")
 @click.option("--base", metavar="REV", type=REVISION, help="Begin with this version instead of a folder.")
-@click.option("--add", "added", metavar="[PATH=]LOCAL", multiple=True, help="With --base: put this file or folder there.")
+@click.option("--add", "added", metavar="[PATH=]LOCAL", multiple=True, help="With --base: put a file or folder there.")
 @click.option("--remove", "removed", metavar="PATH", multiple=True, help="With --base: leave this out.")
 @click.pass_obj
 def commit_command(
@@ -60,9 +62,10 @@ def commit_command(
     artifact: str | None,
     message: str,
     author: str | None,
-    params: tuple[tuple[str, str | int | float | bool | None], ...],
-    metrics: tuple[tuple[str, int | float], ...],
-    labels: tuple[tuple[str, str | int | float | bool | None], ...],
+    params: tuple[str, ...],
+    metrics: tuple[str, ...],
+    labels: tuple[str, ...],
+    inputs: tuple[str, ...],
     excludes: tuple[str, ...],
     no_default_ignores: bool,
     links: Links,
@@ -81,7 +84,8 @@ def commit_command(
     tag its next vN. If neither content nor metadata changed, no version is made. `.artignore` files leave things out by
     gitignore's rules; .gitignore is never read. `-` is standard input.
     """
-    from artstore._api import CommitOptions, Metadata
+    from artstore._api import CommitOptions
+    from artstore.store.metadata import parse_metrics, parse_values
 
     _check_arguments(path, name, base, added, removed)
     options = CommitOptions(
@@ -93,21 +97,34 @@ def commit_command(
         dry_run=dry_run,
         stat_cache=not no_stat_cache,
     )
-    metadata = Metadata(params=dict(params), metrics=dict(metrics), labels=dict(labels))
+    said = _Said(
+        message=message,
+        author=author,
+        params=parse_values(params, option="--param"),
+        metrics=parse_metrics(metrics, option="--metric"),
+        labels=parse_values(labels, option="--label"),
+        inputs=dict(_split_input(item) for item in inputs),
+    )
     store = invocation.open_store(create=base is None and not dry_run)
     with invocation.work("commit") as counters:
         if base is None:
             assert path is not None
             source = sys.stdin.buffer if path == "-" else path
             result = store.commit(
-                source, tag=tag, artifact=artifact, name=name, message=message, author=author, metadata=metadata,
-                options=options, counters=counters,
-            )  # fmt: skip
+                source, tag=tag, artifact=artifact, name=name, options=options, counters=counters, **said
+            )
         else:
+            add = [_split_add(item) for item in added]
             result = store.edit(
-                base, add=[_split_add(item) for item in added], remove=removed, tag=tag, artifact=artifact,
-                message=message, author=author, metadata=metadata, options=options, counters=counters,
-            )  # fmt: skip
+                base,
+                add=add,
+                remove=removed,
+                tag=tag,
+                artifact=artifact,
+                options=options,
+                counters=counters,
+                **said,
+            )
     _report(invocation, store, result, options)
 
 
@@ -117,7 +134,9 @@ def commit_command(
     examples=[("artstore check-ignore ~/runs/llama/cache/x.bin --root ~/runs/llama", "the rule, and where it stands")],
 )
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path())
-@click.option("--root", metavar="DIR", default=".", type=click.Path(), help="The folder that would be committed; else this one.")
+@click.option(
+    "--root", metavar="DIR", default=".", type=click.Path(), help="The folder to be committed; else this one."
+)
 @click.option("--exclude", "excludes", metavar="PATTERN", multiple=True, help="As for commit.")
 @click.option("--no-default-ignores", is_flag=True, help="As for commit.")
 @click.pass_obj
@@ -156,7 +175,19 @@ def summary(result: CommitResult, *, dry_run: bool) -> str:
         files = text.count(result.files, "file")
         return f"{name} · {text.size(result.size)} in {files}, {text.size(result.stored_bytes)} stored · {took}"
     part = text.share(result.new_bytes, result.size)
-    return f"{name} · {text.size(result.size)}, {text.size(result.new_bytes)} new" + (f" ({part})" if part else "") + f" · {took}"
+    new = f"{text.size(result.new_bytes)} new" + (f" ({part})" if part else "")
+    return f"{name} · {text.size(result.size)}, {new} · {took}"
+
+
+class _Said(TypedDict):
+    """What a person says of a version."""
+
+    message: str
+    author: str | None
+    params: dict[str, Scalar]
+    metrics: dict[str, int | float]
+    labels: dict[str, Scalar]
+    inputs: dict[str, str]
 
 
 def _check_arguments(
@@ -174,6 +205,13 @@ def _check_arguments(
         raise click.UsageError("standard input has no name: give --name FILE")
     if path != "-" and name:
         raise click.UsageError("--name goes with - (standard input)")
+
+
+def _split_input(item: str) -> tuple[str, str]:
+    name, equals, revision = item.partition("=")
+    if not equals or not name or not revision:
+        raise click.UsageError(f"--input {item!r} is not NAME=REV")
+    return name, revision
 
 
 def _split_add(item: str) -> tuple[bytes, bytes]:
@@ -209,8 +247,8 @@ def _report(invocation: Invocation, store: Store, result: CommitResult, options:
     )
     if result.skipped:
         shown = ", ".join(map(text.printable, result.skipped[: limits.SUGGESTIONS_MAX]))
-        more = f" and {len(result.skipped) - limits.SUGGESTIONS_MAX} more" if len(result.skipped) > limits.SUGGESTIONS_MAX else ""
-        output.warn(f"skipped {shown}{more}")
+        more = len(result.skipped) - limits.SUGGESTIONS_MAX
+        output.warn(f"skipped {shown}" + (f" and {more:,} more" if more > 0 else ""))
     if result.ignored:
         output.note(f"{text.count(result.ignored, 'path')} ignored; `artstore check-ignore PATH` tells why")
     if (step := _next_step(store, result, options)) is not None:
@@ -259,5 +297,3 @@ def _read(path: bytes) -> bytes | None:
             return file.read(limits.ARTIGNORE_BYTES_MAX)
     except (FileNotFoundError, NotADirectoryError):
         return None
-
-

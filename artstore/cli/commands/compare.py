@@ -11,15 +11,22 @@ from artstore.cli import text
 from artstore.cli.command import Command
 from artstore.cli.invocation import Invocation
 from artstore.cli.params import REVISION
+from artstore.errors import BadName, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from artstore._api import Change, Store
-    from artstore.cli.documents import ChangeItem
+    from artstore._api import Compared, Store
+    from artstore.cli.documents import ChangeItem, UsageItem
     from artstore.cli.output import Output
 
-_SIGNS = {"added": ("A", "green"), "removed": ("D", "red"), "modified": ("M", "yellow"), "renamed": ("R", "cyan"), "type": ("T", "yellow")}
+_SIGNS = {
+    "added": ("A", "green"),
+    "removed": ("D", "red"),
+    "modified": ("M", "yellow"),
+    "renamed": ("R", "cyan"),
+    "retyped": ("T", "yellow"),
+}
 
 
 @click.command(
@@ -54,8 +61,8 @@ def diff_command(invocation: Invocation, before: str, after: str | None, path: s
         head=DiffHead(before=head[0], after=head[1]),
         key="changes",
         encode=_item,
-        line=lambda change: _line(output, change),
-        id=lambda change: output.show(change.path),
+        line=lambda compared: _line(output, compared),
+        id=lambda compared: output.show(compared.change.path),
     )
     told = ", ".join(f"{number:,} {kind}" for kind, number in sorted(counted.items()))
     output.note(told or "no difference")
@@ -72,83 +79,99 @@ def diff_command(invocation: Invocation, before: str, after: str | None, path: s
 def du_command(invocation: Invocation, revisions: tuple[str, ...]) -> None:
     """Size of versions: in full, what only they need, and what they share with others.
 
-    Removing a version frees what is exclusive to it. Without REV: of every tag.
+    Removing a version frees what is exclusive to it. Without REV: of all that have a name.
     """
     from artstore.cli.documents import DuDocument, UsageItem
 
-    usage = invocation.open_store().usage(revisions)
+    store = invocation.open_store()
+    wanted = {store.resolve(revision).version: revision for revision in revisions}
+    usage = store.usage(list(wanted))
     items = [
         UsageItem(
             version=one.version.hex(),
-            ref=one.name,
+            ref=wanted.get(one.version) or store.name_of(one.version),
             bytes=one.size,
             exclusive_bytes=one.exclusive,
             shared_bytes=one.shared,
         )
         for one in usage.versions
+        if not wanted or one.version in wanted
     ]
-    rows = [("VERSION", "SIZE", "EXCLUSIVE", "SHARED")]
-    rows += [
-        (item.ref or item.version[: text.ID_SHOWN_HEX], *map(text.size, (item.bytes, item.exclusive_bytes, item.shared_bytes)))
-        for item in items
-    ]
-    rows.append(("together", text.size(usage.size), "", f"{text.size(usage.stored)} stored"))
+    total = sum(one.size for one in usage.versions)
+    rows = [("VERSION", "SIZE", "EXCLUSIVE", "SHARED"), *map(_usage_row, items)]
+    rows.append(("all versions", text.size(total), "", f"{text.size(usage.stored)} stored"))
     invocation.output.document(
-        DuDocument(versions=items, bytes=usage.size, stored_bytes=usage.stored),
+        DuDocument(versions=items, bytes=total, stored_bytes=usage.stored),
         lines=lambda: text.table(rows, right=frozenset({1, 2, 3})),
         ids=lambda: [item.version for item in items],
     )
 
 
-def _sides(store: Store, before: str, after: str | None, path: bytes) -> tuple[tuple[str, str], Iterable[Change]]:
+def _usage_row(item: UsageItem) -> tuple[str, str, str, str]:
+    name = item.ref or item.version[: text.ID_SHOWN_HEX]
+    return name, text.size(item.bytes), text.size(item.exclusive_bytes), text.size(item.shared_bytes)
+
+
+def _sides(store: Store, before: str, after: str | None, path: bytes) -> tuple[tuple[str, str], Iterable[Compared]]:
     if after is not None and _is_folder(store, after):
         left = store.resolve(before)
-        return (left.version.hex(), text.name(os.fsencode(os.path.abspath(after)))), store.diff_folder(before, after, path)
+        folder = os.path.abspath(os.path.expanduser(after))
+        return (left.version.hex(), text.name(os.fsencode(folder))), store.diff_folder(left.version, folder, path)
     if after is None:
         before, after = f"{before}~1", before
     left, right = store.resolve(before), store.resolve(after)
-    return (left.version.hex(), right.version.hex()), store.diff(before, after, path)
+    return (left.version.hex(), right.version.hex()), store.diff(left.version, right.version, path)
 
 
-def _is_folder(store: Store, text: str) -> bool:
-    """`./x`, `/x` and `../x` are folders; anything else is one if it is no revision."""
-    if text in (".", "..") or text.startswith(("/", "./", "../", "~/")):
+def _is_folder(store: Store, given: str) -> bool:
+    """`./x`, `/x` and `../x` are folders; anything else is one if it is there and no revision."""
+    if given in (".", "..") or given.startswith(("/", "./", "../", "~/")):
         return True
-    return os.path.isdir(text) and store.find(text) is None
+    if not os.path.isdir(given):
+        return False
+    try:
+        store.resolve(given)
+    except (NotFound, BadName):
+        return True
+    return False
 
 
-def _counting(changes: Iterable[Change], counted: dict[str, int]) -> Iterator[Change]:
-    for change in changes:
-        counted[change.kind] = counted.get(change.kind, 0) + 1
-        yield change
+def _counting(changes: Iterable[Compared], counted: dict[str, int]) -> Iterator[Compared]:
+    for compared in changes:
+        kind = compared.change.kind.value
+        counted[kind] = counted.get(kind, 0) + 1
+        yield compared
 
 
-def _line(output: Output, change: Change) -> str:
-    sign, color = _SIGNS[change.kind]
+def _line(output: Output, compared: Compared) -> str:
+    change = compared.change
+    sign, color = _SIGNS[change.kind.value]
     name = output.show(change.path)
-    if change.kind == "renamed":
-        name = f"{output.show(change.source or b'')} → {name}"
-    return f"{output.style(sign, fg=color)} {name}{_sizes(change)}"
+    if change.source_path is not None:
+        name = f"{output.show(change.source_path)} → {name}"
+    return f"{output.style(sign, fg=color)} {name}{_sizes(compared)}"
 
 
-def _sizes(change: Change) -> str:
-    before, after = change.size_before, change.size_after
+def _sizes(compared: Compared) -> str:
+    before, after = compared.change.source, compared.change.target
     if before is None or after is None:
-        given = before if after is None else after
-        return "" if given is None else f"  {text.size(given)}"
-    told = text.size(after) if before == after else f"{text.size(before)} → {text.size(after)}"
-    return f"  {told}" + ("" if change.shared is None else f", {text.size(change.shared)} shared")
+        given = before or after
+        return "" if given is None else f"  {text.size(given.size)}"
+    same = before.size == after.size
+    told = text.size(after.size) if same else f"{text.size(before.size)} → {text.size(after.size)}"
+    return f"  {told}" + ("" if compared.shared is None else f", {text.size(compared.shared)} shared")
 
 
-def _item(change: Change) -> ChangeItem:
+def _item(compared: Compared) -> ChangeItem:
     from artstore.cli.documents import ChangeItem
 
+    change = compared.change
     return ChangeItem(
-        change=change.kind,
+        change=change.kind.value,
         path=text.name(change.path),
         raw=text.raw_name(change.path),
-        source=None if change.source is None else text.name(change.source),
-        bytes_before=change.size_before,
-        bytes_after=change.size_after,
-        shared_bytes=change.shared,
+        source=None if change.source_path is None else text.name(change.source_path),
+        bytes_before=None if change.source is None else change.source.size,
+        bytes_after=None if change.target is None else change.target.size,
+        shared_bytes=compared.shared,
     )

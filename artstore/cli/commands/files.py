@@ -12,12 +12,13 @@ from artstore.cli import text
 from artstore.cli.command import Command
 from artstore.cli.invocation import Invocation
 from artstore.cli.params import REVISION
+from artstore.cli.revisions import name_of
 from artstore.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from artstore._api import Entry, Resolved, Store
+    from artstore._api import CheckoutResult, Entry, Resolved, Store
     from artstore.cli.documents import EntryItem
     from artstore.cli.output import Output
 
@@ -81,7 +82,7 @@ def cat_command(invocation: Invocation, revisions: tuple[str, ...]) -> None:
     for revision in revisions:
         found = store.resolve(revision)
         if not found.path:
-            raise UsageError(f"{revision!r} names no file", hint=f"write {revision}:PATH; `artstore ls {revision}` lists them")
+            raise UsageError(f"{revision!r} names no file", hint=f"write {revision}:PATH")
         with store.open(found.version, found.path) as file:
             while block := file.read(limits.MIB):
                 invocation.output.data(block)
@@ -128,10 +129,7 @@ def checkout_command(
             reused_files=result.reused_files,
             seconds=round(result.seconds, 3),
         ),
-        lines=lambda: [
-            f"{found.name} → {shown} · {text.size(result.size)} in {text.count(result.files, 'file')}, "
-            f"{text.size(result.written_bytes)} written · {text.seconds(result.seconds)}"
-        ],
+        lines=lambda: [f"{name_of(found)} → {shown} · {_amount(result)} · {text.seconds(result.seconds)}"],
         ids=lambda: [shown],
     )
 
@@ -142,7 +140,7 @@ def checkout_command(
     examples=[("ls $(artstore path llama/production)", "through the mount, the version that is in production now")],
 )
 @click.argument("revision", metavar="REV[:PATH]", type=REVISION)
-@click.option("--mount", metavar="DIR", envvar="ARTSTORE_MOUNT", help="Where the store is mounted; else $ARTSTORE_MOUNT.")
+@click.option("--mount", metavar="DIR", envvar="ARTSTORE_MOUNT", help="Where it is mounted; else $ARTSTORE_MOUNT.")
 @click.pass_obj
 def path_command(invocation: Invocation, revision: str, mount: str | None) -> None:
     """Where a version stands in the mount: a path whose content never changes.
@@ -157,8 +155,8 @@ def path_command(invocation: Invocation, revision: str, mount: str | None) -> No
         store.entry(found.version, found.path)
     if mount is None:
         raise NotFound(
-            f"no mount is known where {found.name} could stand",
-            hint=f"name it with --mount DIR or $ARTSTORE_MOUNT, or write the files with `artstore checkout {found.name} DEST`",
+            f"no mount is known where {name_of(found)} could stand",
+            hint=f"name it with --mount DIR, or write the files: `artstore checkout {revision} DEST`",
         )
     place = os.path.join(os.fsencode(os.path.abspath(mount)), *_mount_parts(store, found))
     if not os.path.lexists(place):
@@ -171,9 +169,14 @@ def path_command(invocation: Invocation, revision: str, mount: str | None) -> No
 
 
 def _mount_parts(store: Store, found: Resolved) -> list[bytes]:
-    tags = store.tags_of(found.version)
-    top = [b"versions", tags[-1].encode()] if tags else [b"ids", found.version.hex().encode()]
+    tag = found.tag or store.name_of(found.version, found.alias or "")
+    top = [b"versions", tag.encode()] if tag is not None else [b"ids", found.version.hex().encode()]
     return [*top, *([found.path] if found.path else [])]
+
+
+def _amount(result: CheckoutResult) -> str:
+    files = text.count(result.files, "file")
+    return f"{text.size(result.size)} in {files}, {text.size(result.written_bytes)} written"
 
 
 def _with_targets(store: Store, entries: Iterator[tuple[bytes, Entry]]) -> Iterator[tuple[bytes, Entry, bytes]]:
@@ -206,5 +209,3 @@ def _line(output: Output, path: bytes, entry: Entry, target: bytes) -> str:
     elif kind == "exec":
         name = output.style(name, fg="green")
     return f"{_LETTERS[entry.kind]} {text.size(entry.size):>8}  {name}"
-
-

@@ -11,6 +11,7 @@ from artstore.cli import text
 from artstore.cli.command import Command
 from artstore.cli.invocation import Invocation
 from artstore.cli.params import REVISION
+from artstore.errors import NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +56,10 @@ def log_command(invocation: Invocation, revision: str | None, max_count: int | N
 @click.command(
     "show",
     cls=Command,
-    examples=[("artstore show llama/v2", "its parameters, metrics, inputs"), ("artstore show --json llama", "for a script")],
+    examples=[
+        ("artstore show llama/v2", "its parameters, metrics, inputs"),
+        ("artstore show --json llama", "for a script"),
+    ],
 )
 @click.argument("revision", metavar="REV", default="", type=REVISION)
 @click.pass_obj
@@ -66,7 +70,7 @@ def show_command(invocation: Invocation, revision: str) -> None:
     store = invocation.open_store()
     entry = next(iter(store.log(revision or None)), None)
     if entry is None:
-        raise click.UsageError("there are no versions yet; `artstore commit DIR` makes one")
+        raise NotFound("there are no versions yet", hint="`artstore commit DIR` makes one")
     item = version_item(entry)
     data = entry.version.metadata
     output = invocation.output
@@ -80,7 +84,11 @@ def show_command(invocation: Invocation, revision: str) -> None:
     output.document(document, lines=lambda: _show_lines(output, document), ids=lambda: [entry.id.hex()])
 
 
-@click.command("status", cls=Command, examples=[("artstore status", "the default store"), ("artstore --store /data/art status", "")])
+@click.command(
+    "status",
+    cls=Command,
+    examples=[("artstore status", "the default store"), ("artstore --store /data/art status", "another one")],
+)
 @click.pass_obj
 def status_command(invocation: Invocation) -> None:
     """The store, its remote and daemon on one screen."""
@@ -108,12 +116,15 @@ def status_command(invocation: Invocation) -> None:
         ("versions", f"{text.count(status.tags, 'tag')}, {text.count(status.aliases, 'alias', 'aliases')}"),
         ("newest", status.newest or "none yet; next: artstore commit DIR"),
         ("stored", f"{text.size(status.stored_bytes)} in {text.count(status.packs, 'pack')}"),
-        *([("to be freed", f"{text.size(status.condemned_bytes)}; `artstore gc --undo` keeps it")] if status.condemned_bytes else []),
         ("disk", f"{text.size(status.disk_free_bytes)} free"),
         ("running", text.count(status.sessions, "writer") if status.sessions else "no writer"),
         ("remote", "none set up"),
         ("daemon", "not running"),
     ]
+    if status.condemned_bytes:
+        rows.append(("to be freed", f"{text.size(status.condemned_bytes)}; `artstore gc --undo` keeps it"))
+    if status.readonly:
+        rows.append(("access", "you can read it, not write"))
     output.document(document, lines=lambda: text.table(rows), ids=lambda: [status.id])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 import click
@@ -11,18 +10,25 @@ from artstore.cli import text
 from artstore.cli.command import Command
 from artstore.cli.invocation import Invocation
 from artstore.cli.params import REVISION
+from artstore.cli.revisions import name_of, remark_of
+from artstore.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from artstore._api import Store
     from artstore.cli.documents import RefItem
+    from artstore.cli.output import Output
 
 
 @click.command(
     "list",
     cls=Command,
-    examples=[("artstore list", "all names"), ("artstore list 'llama*'", "those that match"), ("artstore list --aliases", "")],
+    examples=[
+        ("artstore list", "all names"),
+        ("artstore list llama", "those of an artifact"),
+        ("artstore list --aliases 'llama*/prod*'", "aliases that match"),
+    ],
 )
 @click.argument("pattern", metavar="[PATTERN]", required=False)
 @click.option("--tags", "only", flag_value="tag", help="Tags alone.")
@@ -38,10 +44,7 @@ def list_command(invocation: Invocation, pattern: str | None, only: str | None) 
         head=ListHead(),
         key="refs",
         encode=lambda item: item,
-        line=lambda item: (
-            f"{output.style(item.name, bold=item.kind == 'tag', fg=None if item.kind == 'tag' else 'cyan'):<40}  "
-            f"{item.version[: text.ID_SHOWN_HEX]}  {text.size(item.bytes):>8}  {(item.created or '')[:19]:<19}  {item.kind}"
-        ),
+        line=lambda item: _line(output, item),
         id=lambda item: item.name,
     )
     if not seen:
@@ -63,10 +66,10 @@ def resolve_command(invocation: Invocation, revision: str) -> None:
     from artstore.cli.documents import ResolveDocument
 
     found = invocation.open_store().resolve(revision)
-    for remark in found.remarks:
+    if (remark := remark_of(found)) is not None:
         invocation.output.note(remark)
     invocation.output.document(
-        ResolveDocument(revision=revision, version=found.version.hex(), ref=found.ref),
+        ResolveDocument(revision=revision, version=found.version.hex(), ref=found.tag or found.alias),
         lines=lambda: [found.version.hex()],
         ids=lambda: [found.version.hex()],
     )
@@ -98,18 +101,19 @@ def tag_command(invocation: Invocation, name: str, revision: str | None) -> None
 def rm_command(invocation: Invocation, names: tuple[str, ...], yes: bool) -> None:
     """Remove tags and aliases from this store.
 
-    Their content stays until `gc` finds that nothing else leads to it. A version that an alias names or that is an
-    input of another is refused.
+    Their content stays until `gc` finds that nothing else leads to it; a tag's name stays reserved for its version.
     """
     from artstore.cli.documents import RmDocument
 
     store = invocation.open_store()
-    for name in names:
-        store.ref(name)
+    kinds = [_kind(store, name) for name in names]
     if not invocation.confirm(f"Remove {', '.join(names)}?", yes=yes, what="rm"):
         raise click.Abort
-    for name in names:
-        store.remove(name)
+    for name, kind in zip(names, kinds, strict=True):
+        if kind == "tag":
+            store.remove_tag(name)
+        else:
+            store.remove_alias(name)
     invocation.output.document(
         RmDocument(removed=list(names)), lines=lambda: [f"removed {name}" for name in names], ids=lambda: names
     )
@@ -119,18 +123,28 @@ def rm_command(invocation: Invocation, names: tuple[str, ...], yes: bool) -> Non
 def _refs(store: Store, pattern: str | None, only: str | None) -> Iterator[RefItem]:
     from artstore.cli.documents import RefItem
 
-    literal = "" if pattern is None else pattern.split("*", 1)[0].split("?", 1)[0].split("[", 1)[0]
-    for ref in store.list_refs(literal):
-        if (only is None or ref.kind == only) and _matches(ref.name, pattern):
+    for ref in store.refs(pattern):
+        if only is None or ref.kind == only:
+            version = store.version(ref.version)
             yield RefItem(
                 name=ref.name,
                 kind=ref.kind,
                 version=ref.version.hex(),
-                created=None if ref.time is None else text.rfc3339(ref.time),
-                files=ref.files,
-                bytes=ref.size,
+                created=text.rfc3339(ref.time),
+                files=version.files,
+                bytes=version.size,
             )
 
 
-def _matches(name: str, pattern: str | None) -> bool:
-    return pattern is None or name == pattern or name.startswith(pattern + "/") or fnmatchcase(name, pattern)
+def _kind(store: Store, name: str) -> str:
+    """What a name is; NotFound with what comes near. Only exact names are removed."""
+    for ref in store.refs(name):
+        if ref.name == name:
+            return ref.kind
+    found = store.resolve(name)
+    raise UsageError(f"{name!r} is no tag or alias by itself", hint=f"it leads to {name_of(found)}: name that")
+
+
+def _line(output: Output, item: RefItem) -> str:
+    name = output.style(f"{item.name:<32}", bold=item.kind == "tag", fg=None if item.kind == "tag" else "cyan")
+    return f"{name}  {item.version[: text.ID_SHOWN_HEX]}  {text.size(item.bytes):>8}  {item.created[:19]}Z  {item.kind}"

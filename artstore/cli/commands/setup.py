@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -44,12 +45,12 @@ def init_command(invocation: Invocation, directory: str | None, shared: str | No
     if directory is not None and invocation.store is not None:
         raise click.UsageError("DIR and --store both say where: give one of them")
     group = True if shared == _OWN_GROUP else shared or False
-    with Store.init(directory or invocation.store_named, shared=group) as store:
-        config = store.settings()
+    with Store.init(directory or invocation.store, shared=group) as store:
+        status = store.status()
         shown = invocation.output.show(store.path)
-        owner = f", shared by {config.group}" if config.group else ""
+        owner = f", shared by {status.group}" if status.group else ""
         invocation.output.document(
-            InitDocument(store=text.name(store.path.encode("utf-8", "surrogateescape")), id=config.id, shared=config.group),
+            InitDocument(store=text.name(os.fsencode(store.path)), id=status.id, shared=status.group),
             lines=lambda: [f"{shown} is a store now{owner}"],
             ids=lambda: [shown],
         )
@@ -74,7 +75,7 @@ def config_command() -> None:
 def list_command(invocation: Invocation) -> None:
     """All settings with their values."""
     store = invocation.open_store()
-    _print(invocation, store, store.settings().all())
+    _print(invocation, store, store.settings())
 
 
 @config_command.command("get", examples=[("artstore config get compression.level", "3")])
@@ -83,7 +84,7 @@ def list_command(invocation: Invocation) -> None:
 def get_command(invocation: Invocation, key: str) -> None:
     """The value of one setting."""
     store = invocation.open_store()
-    setting = store.settings().one(key)
+    setting = store.setting(key)
     _print(invocation, store, [setting], line=lambda item: _shown(item.value))
 
 
@@ -93,11 +94,10 @@ def get_command(invocation: Invocation, key: str) -> None:
 @click.pass_obj
 def set_command(invocation: Invocation, key: str, value: str) -> None:
     """Change one setting."""
-    from artstore.cli.params import scalar
+    from artstore.store.metadata import parse_scalar
 
     store = invocation.open_store()
-    store.configure(key, scalar(value))
-    _print(invocation, store, [store.settings().one(key)])
+    _print(invocation, store, [store.configure(key, parse_scalar(value))])
 
 
 @config_command.command("shared", examples=[("artstore config shared ml", "its members may read and write")])
@@ -106,8 +106,7 @@ def set_command(invocation: Invocation, key: str, value: str) -> None:
 def shared_command(invocation: Invocation, group: str) -> None:
     """Let a group use this store: its folders become 2770, its files 0660, all of that group."""
     store = invocation.open_store()
-    store.share(group)
-    _print(invocation, store, [store.settings().one("shared.group")])
+    _print(invocation, store, [store.share(group)])
 
 
 @click.command(
@@ -174,7 +173,7 @@ def _print(
     ]
     rows = [(item.key, _shown(item.value), item.about) for item in items]
     invocation.output.document(
-        ConfigDocument(store=text.name(store.path.encode("utf-8", "surrogateescape")), settings=items),
+        ConfigDocument(store=text.name(os.fsencode(store.path)), settings=items),
         lines=lambda: text.table(rows) if line is None else map(line, items),
         ids=lambda: [_shown(item.value) for item in items],
     )
