@@ -103,7 +103,7 @@ def repack(
             done.damaged.append(str(error))
             return done
         rewritten: set[int] = set()
-        for batch in _batches(marked.packs):
+        for batch in batches(marked.packs):
             moved, damaged = _rewrite(context, objects, session, batch, needed, done)
             moved = _swap(context, moved, marked.versions)
             done.damaged += damaged
@@ -116,7 +116,8 @@ def repack(
     return done
 
 
-def _batches(packs: Sequence[PackRow]) -> Iterator[list[PackRow]]:
+def batches(packs: Sequence[PackRow]) -> Iterator[list[PackRow]]:
+    """As many packs together as there may be ids in memory."""
     batch: list[PackRow] = []
     for pack in packs:
         if batch and sum(row.count for row in batch) + pack.count > limits.REPACK_IDS_MAX:
