@@ -209,6 +209,7 @@ def bytes_of(folder: Path) -> int:
 
 def show_storing(demo: Demo, releases: dict[str, Path]) -> list[str]:
     """Commit the releases, look at what is there, verify it, and get one back bit for bit. Returns their tags."""
+    demo.artstore("init")
     tags = [
         demo.commit(folder, what=f"{PACKAGE} {release}", artifact="demo", message=f"{PACKAGE} {release}")
         for release, folder in releases.items()
