@@ -13,16 +13,17 @@ import shutil
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from typing import NoReturn
 
 from artstore.adapters.disk import faultpoints
 from artstore.adapters.disk.errnos import translating
 from artstore.adapters.disk.files import fsync_folder, make_folder
-from artstore.adapters.lmdb_index import environment
+from artstore.adapters.lmdb_index import environment, rows
 from artstore.adapters.lmdb_index.environment import Environment
 from artstore.adapters.lmdb_index.reader import Reader
 from artstore.adapters.lmdb_index.refs_log import START, RefsLog
 from artstore.adapters.lmdb_index.writer import Writer
-from artstore.errors import NotPermitted
+from artstore.errors import Corrupt, NotPermitted
 
 FOLDER = "index.lmdb"
 LOG = "refs.log"
@@ -85,6 +86,30 @@ class LmdbIndex:
             finally:
                 current.writer = None
         faultpoints.reach("index.after_commit")
+
+    def probe(self) -> None:
+        """Corrupt if reading the whole index fails, or kills who does it: LMDB trusts what its pages say of themselves.
+
+        A child process reads every row, so that a damaged page costs only the child (SIGBUS, SIGSEGV).
+        """
+        pid = os.fork()
+        if pid == 0:
+            self._read_all_and_exit()
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if status != 0:
+            how = f"ends it by signal {-status}" if status < 0 else "fails"
+            raise Corrupt(f"the index {self._path} is damaged: reading it {how}", hint=rows.REBUILD)
+
+    def _read_all_and_exit(self) -> NoReturn:
+        status = 1
+        try:
+            with self.read() as reader:
+                reader.read_all()
+            status = 0
+        except Corrupt:
+            status = 2
+        finally:
+            os._exit(status)
 
     def close(self) -> None:
         """Let go of the environment; closing twice is fine."""

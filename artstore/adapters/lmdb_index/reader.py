@@ -95,9 +95,12 @@ class Reader:
         suffix = rows.number_key(number)
         if suffix in self._gone:
             return
+        known = {key for key, _ in self._range("pack")} | self._gone
         for key, value in self._range("chunk"):
             if key[_ID:] == suffix:
                 yield Digest(key[:_ID]), rows.location(key, value)
+            elif key[_ID:] not in known:  # it may be one of ours, with a damaged number
+                raise rows.damaged("chunk", key)
 
     def version_set(self, version: bytes) -> Sequence[int] | None:
         """Sorted pack numbers that the version's content lies in."""
@@ -176,6 +179,15 @@ class Reader:
         """Whether this chunk was purged."""
         value = self._get("erased", id)
         return value is not None and bool(rows.unseal("erased", id, value))
+
+    def read_all(self) -> None:
+        """Read every row and check it; Corrupt at the first damaged one, but for the stat cache."""
+        for name in self._databases._fields:
+            for key, value in self._range(name):
+                if name == "chunk":
+                    rows.location(key, value)
+                elif name != "file":
+                    rows.unseal(name, key, value)
 
     @property
     def sequence(self) -> int:

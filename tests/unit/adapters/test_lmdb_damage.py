@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
@@ -15,13 +16,15 @@ import lmdb
 import pytest
 
 from artstore.adapters.disk import mounts
-from artstore.adapters.lmdb_index import LmdbIndex, environment, rebuilding, rows
+from artstore.adapters.lmdb_index import LmdbIndex, Reader, environment, rebuilding, rows
 from artstore.adapters.lmdb_index.environment import META_FORMAT, Databases, Environment
 from artstore.errors import Busy, Corrupt, NewerFormat, NoSpace, NotPermitted, UsageError
 from artstore.format.reflog import LogDamage, LogRecord, TagSet, encode_record
 from artstore.model import Digest, Move, PackId, PackKind, TableEntry, Tag
 from artstore.ports import IndexReader
 
+# The index is read in a forked child here; newer Pythons warn of that beside threads.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 ONE, TWO = Digest(b"\1" * 32), Digest(b"\2" * 32)
 DIRECTORY = b"d" * 16
 
@@ -107,6 +110,26 @@ def read_all(index: LmdbIndex, opened: Environment) -> None:
         rows.unseal("meta", key, value)
 
 
+def test_a_page_that_kills_its_reader(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`artstore check` would die of a bus error instead of saying that the index is to be rebuilt."""
+
+    def killed(reader: Reader) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    index = LmdbIndex(str(store))
+    index.probe()
+    with monkeypatch.context() as patched:
+        patched.setattr(Reader, "read_all", killed)
+        with pytest.raises(Corrupt, match=r"signal 9.*rebuild-index"):
+            index.probe()
+    with raw(store) as opened:
+        for key, value in rows_of(opened, "set"):
+            put(opened, "set", key, value[:-1])
+    with pytest.raises(Corrupt, match="rebuild-index"):
+        index.probe()
+    index.close()
+
+
 def test_every_database_is_tried() -> None:
     """A new kind of row would go unchecked."""
     assert set(READS) | {"file"} == set(Databases._fields)
@@ -130,6 +153,19 @@ def test_a_chunk_in_an_unknown_pack_is_damage(store: Path) -> None:
         transaction.drop(opened.databases.pack, delete=False)
     with index.read() as reader, pytest.raises(Corrupt, match="rebuild-index"):
         reader.find(ONE)
+    index.close()
+
+
+def test_a_chunk_with_a_damaged_number_is_seen_by_a_scan(store: Path) -> None:
+    """Repair or repacking of a pack would overlook a chunk, and lose it."""
+    index = LmdbIndex(str(store))
+    with raw(store) as opened:
+        ((key, value),) = rows_of(opened, "chunk")
+        with opened.env.begin(write=True, db=opened.databases.chunk) as transaction:
+            transaction.delete(key)
+            transaction.put(key[:-1] + b"\x09", value)
+    with index.read() as reader, pytest.raises(Corrupt):
+        list(reader.pack_contents(1))
     index.close()
 
 
