@@ -37,4 +37,4 @@ class Counters:
     bytes_new: int = 0  # raw bytes of chunks that were not known
     bytes_stored: int = 0  # bytes they took
     current: bytes = b""
-    notes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list[str])

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class _Node:
     """What changes below one directory: by name an entry, None (to be removed), or a node for a sub-directory."""
 
-    children: dict[bytes, Entry | _Node | None] = field(default_factory=dict)
+    children: dict[bytes, Entry | _Node | None] = field(default_factory=lambda: {})
 
 
 def parts_of(path: bytes) -> list[bytes]:

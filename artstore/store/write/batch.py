@@ -82,14 +82,14 @@ class Batch:
     memory: mmap.mmap | None = None
     view: memoryview = field(default_factory=lambda: memoryview(b""))
     used: int = 0
-    begins: list[int] = field(default_factory=list)  # of each chunk, in `view`
-    ends: list[int] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
+    begins: list[int] = field(default_factory=list[int])  # of each chunk, in `view`
+    ends: list[int] = field(default_factory=list[int])
+    events: list[Event] = field(default_factory=list[Event])
     # What the workers add, one for each chunk:
-    ids: list[bytes] = field(default_factory=list)
-    known: list[Location | None] = field(default_factory=list)
-    fresh: list[int] = field(default_factory=list)  # indices of the chunks to store
-    encoded: list[tuple[int, Buffer]] = field(default_factory=list)  # codec and bytes, in the order of `fresh`
+    ids: list[bytes] = field(default_factory=list[bytes])
+    known: list[Location | None] = field(default_factory=lambda: [])
+    fresh: list[int] = field(default_factory=list[int])  # indices of the chunks to store
+    encoded: list[tuple[int, Buffer]] = field(default_factory=lambda: [])  # codec and bytes, in the order of `fresh`
 
     @property
     def room(self) -> int:

@@ -31,10 +31,10 @@ class OpenPack:
 
     kind: PackKind
     sink: PackSink
-    table: list[TableEntry] = field(default_factory=list)
+    table: list[TableEntry] = field(default_factory=list[TableEntry])
     number: int | None = None
     flushed: int = 0
-    notes: list[Callable[[IndexWriter], None]] = field(default_factory=list)
+    notes: list[Callable[[IndexWriter], None]] = field(default_factory=lambda: [])
 
 
 class PackWriter:

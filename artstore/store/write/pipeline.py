@@ -22,7 +22,7 @@ from artstore.store.write.reading import Gatherer
 from artstore.store.write.work import Compressor, Deduplicator, hash_chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
     from typing import Self
 
     from artstore.format.page import Emit
@@ -94,7 +94,7 @@ class Pipeline:
         return result
 
     @contextmanager
-    def collecting(self, packs: set[int | OpenPack]) -> Iterator[Emit]:
+    def collecting(self, packs: set[int | OpenPack]) -> Generator[Emit]:
         """Stores pages made behind the tree, and adds the packs they lie in to `packs`."""
         self._pages.collect_into(packs)
         yield self._pages.emit

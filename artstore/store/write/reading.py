@@ -56,9 +56,9 @@ class Gatherer:
 @cache
 def zero_chunk_bytes() -> int:
     """The length of a chunk that begins within zeros and meets nothing else."""
-    return memoryview(
-        cut(bytes(limits.CHUNK_BYTES_MAX), 0, limits.CHUNK_BYTES_MAX, NO_STARTS, base=0, final=False)
-    ).cast("Q")[0]
+    size = limits.CHUNK_BYTES_MAX
+    (end,) = array("Q", cut(bytes(size), 0, size, NO_STARTS, base=0, final=False))[:1]
+    return end
 
 
 def read_small(gatherer: Gatherer, descriptor: int, size: int, meta: FileMeta) -> Data:
@@ -87,7 +87,7 @@ class Stream:
         self._meta = meta
         self._sparse = sparse
         self._starts = NO_STARTS
-        self._offset = 0  # in the file: what was read
+        self._offset: int = 0  # in the file: what was read
         self._batch = gatherer.room(min(size, 2 * limits.CHUNK_BYTES_MAX))
         self._cut = self._batch.used  # in the buffer: behind the last chunk
         self._first = len(self._batch.begins)  # of this file's chunks in this batch

@@ -20,7 +20,7 @@ from artstore.store.write.reading import Stream, read_small
 from artstore.store.write.statcache import UNTRUSTED, directory_key, fingerprint, head_of, is_racy, row_of, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from artstore.planning.ignore import IgnoreStack
     from artstore.ports import Clock, Index, IndexReader
@@ -36,8 +36,8 @@ READER_USES = 4096  # look-ups, or files read, while one snapshot of the index i
 class Trouble:
     """Paths which can't be committed as they are, by reason; bounded, the rest is counted."""
 
-    paths: dict[str, list[bytes]] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
+    paths: dict[str, list[bytes]] = field(default_factory=dict[str, list[bytes]])
+    counts: dict[str, int] = field(default_factory=dict[str, int])
 
     def add(self, reason: str, path: bytes) -> None:
         """Note a path."""
@@ -117,7 +117,7 @@ class Walker:
             os.close(parent)
 
     @contextmanager
-    def root(self) -> Iterator[None]:
+    def root(self) -> Generator[None]:
         """A directory that is on no disk, to walk files and folders into."""
         self._gatherer.add(Enter(b"", b"", UNTRUSTED))
         yield

@@ -233,7 +233,8 @@ def test_a_file_that_keeps_changing_fails_the_commit_unless_allowed(
 def test_a_file_that_settles_is_read_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file written to once during the commit would fail it, or come out torn."""
     path = bench.write("f", noise(2 * limits.MIB))
-    real, calls = source.same_file, []
+    real = source.same_file
+    calls: list[int] = []
 
     def changed_once(before: os.stat_result, after: os.stat_result) -> bool:
         calls.append(1)
