@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One opened store. `level` is zstd's; `shared` tells that a group may write; `path` is for messages and temporary files."""
+    """One opened store. `path` is for messages and temporary files, `level` zstd's; `shared`: a group may write."""
 
     path: str
     index: Index

@@ -120,11 +120,12 @@ class Fetcher:
         raise self._lost(kind, id, tried, damage) from damage
 
     def _read(self, pack: PackId, place: Location, *, kind: ObjectKind, id: bytes) -> bytes:
-        frame = self._context.packs.read(pack, place.offset, limits.FRAME_HEADER_BYTES + place.stored)
         try:
+            frame = self._context.packs.read(pack, place.offset, limits.FRAME_HEADER_BYTES + place.stored)
             return open_frame(frame, self._tools.decoder, id=id, kind=kind)  # I5
         except Corrupt as error:
-            raise Corrupt(f"{error.message} (pack {pack.hex()})", digest=id, pack=pack.hex()) from error
+            named = error.message if id.hex() in error.message else f"object {id.hex()}: {error.message}"
+            raise Corrupt(f"{named} (pack {pack.hex()})", digest=id, pack=pack.hex(), hint=error.hint) from error
 
     def _copies(self, id: bytes, tried: set[tuple[PackId, int]]) -> list[tuple[PackId, Location]]:
         """Copies not tried yet, the one that look-ups prefer first; packs that are being deleted still serve."""
@@ -145,7 +146,7 @@ class Fetcher:
         if damage is None:
             return Corrupt(f"{name} {id.hex()} is needed, but no pack is known to hold it", digest=id)
         pack = damage.pack or min(tried)[0].hex()
-        return Corrupt(damage.message, digest=id, pack=pack)
+        return Corrupt(damage.message, digest=id, pack=pack, hint=damage.hint)
 
     def _packs_of(self, reader: IndexReader, places: Sequence[Location | None]) -> dict[int, PackId]:
         """The ids of at least the packs named here; numbers are never given twice, so ids are remembered."""

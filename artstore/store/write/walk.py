@@ -152,7 +152,8 @@ class Walker:
     def _enter(self, name: bytes, path: bytes, descriptor: int, stat: os.stat_result, ignore: IgnoreStack) -> None:
         since = self._clock.now_ns()
         lists = source.listing(descriptor)
-        first = next(lists, [])
+        nothing: list[source.Named] = []
+        first = next(lists, nothing)
         frame = _Frame(descriptor, path, ignore, lists, since, (stat.st_dev, stat.st_ino))
         kept = self._kept(frame, first)
         key = directory_key(stat, path, self._flavour)

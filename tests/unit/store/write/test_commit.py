@@ -8,7 +8,6 @@ import random
 import stat
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,9 +17,7 @@ from artstore.model import Content, Form, Kind, Metadata
 from artstore.store.commit import Addition, Naming, Said, commit, edit
 from artstore.store.read import entry_at
 from artstore.store.write import source
-
-if TYPE_CHECKING:
-    from conftest import Bench  # pyright: ignore[reportMissingImports]  # pytest's own import
+from artstore.testing.commit_bench import Bench
 
 
 def noise(size: int, seed: int = 0) -> bytes:
