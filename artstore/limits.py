@@ -102,6 +102,7 @@ INDEX_BATCH = 4096
 
 # --- refs and collection
 ALIAS_MOVES_KEPT = 32  # moves of an alias whose targets are roots of collection
+ABANDONED_NS = 24 * 3600 * 1_000_000_000  # temporary files as old as this belong to nobody
 UNDO_NS = 7 * 24 * 3600 * 1_000_000_000
 REPACK_LIVE_MIN = 0.6  # packs with a smaller live part are rewritten
 ROLLBACK_MOVES_MAX = 4096  # newest moves of an alias that a rollback looks at
@@ -115,6 +116,15 @@ REPACK_IDS_MAX = 1 << 18  # live objects of the packs that are rewritten togethe
 PURGE_IDS_MAX = 1 << 20  # chunks erased by one purge
 SHARERS_NAMED_MAX = 1000  # other paths listed that hold a chunk which a purge keeps
 
+# --- check, repair, rebuild
+CHECK_PROBLEMS_MAX = 10_000  # told one by one; more are counted
+CHECK_PACK_FRAMES_TOLD_MAX = 100  # damaged objects of one pack told one by one
+CHECK_PAGES_REMEMBERED = 1 << 19  # sound pages that several versions share, looked through once
+CHECK_STAMP_PACKS = 64  # packs after which a check of data notes how far it is
+LOST_IDS_MAX = 1 << 16  # ids in one record of what was lost
+REBUILD_PACKS_PER_WRITE = 64
+REBUILD_ROUNDS_MAX = 8  # times that a rebuild takes in what appeared meanwhile
+
 # --- memory of the command line's process (artstore/adapters/allocator.py)
 HEAP_BLOCK_BYTES_MAX = 32 * MIB  # greater blocks are mapped from the kernel; glibc's own ceiling
 HEAP_KEPT_BYTES_MAX = 64 * MIB  # freed memory kept at the heap's top
@@ -124,6 +134,8 @@ SOURCE_PROBE_S = 5.0  # that a git command may take to describe the folder of a 
 PROGRESS_HZ = 10  # how often counters are polled on a terminal
 PROGRESS_PLAIN_S = 5.0  # between two plain lines when there is no terminal
 SUGGESTIONS_MAX = 5  # close matches named in an error
+PATHS_SHOWN_MAX = 10  # per version, by a command that tells what would go
+PATHS_LISTED_MAX = 1000  # the same, as JSON or with -v
 DURATION_S_MAX = 100 * 366 * 86_400  # of options such as --keep-within
 
 assert CHUNK_BYTES_MIN < CHUNK_BYTES_TARGET < CHUNK_BYTES_MAX <= FRAME_RAW_BYTES_MAX

@@ -1,0 +1,173 @@
+"""Checks refs: they lead to versions, their history is whole, and index and refs.log tell the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from artstore.errors import Corrupt, NewerFormat
+from artstore.format.ids import move_id
+from artstore.format.reflog import Erasure, LogDamage, Moved, Record, TagRemoved, TagSet
+from artstore.format.version import encode_move
+from artstore.model import Digest
+from artstore.store.check.report import ProblemKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from artstore.model import Tag
+    from artstore.ports import Index, IndexReader, RefsLog
+    from artstore.store.check.report import Findings
+    from artstore.store.context import Context
+
+
+@dataclass(slots=True)
+class RefState:
+    """What records lead to. `heads`: each alias's last move; `removed`: tags that were removed, and what they named."""
+
+    tags: dict[str, Tag] = field(default_factory=dict[str, "Tag"])
+    heads: dict[str, Digest] = field(default_factory=dict[str, Digest])
+    moves: set[Digest] = field(default_factory=set[Digest])
+    erased: set[bytes] = field(default_factory=set[bytes])
+    removed: dict[str, bytes] = field(default_factory=dict[str, bytes])
+
+    def apply(self, record: Record) -> None:
+        """Take in the next record."""
+        match record:
+            case TagSet():
+                self.tags[record.value.name] = record.value
+                self.removed.pop(record.value.name, None)
+            case TagRemoved():
+                tag = self.tags.pop(record.name, None)
+                if tag is not None:
+                    self.removed[record.name] = tag.version
+            case Moved():
+                id = move_id(encode_move(record.move).data)
+                self.moves.add(id)
+                self.heads[record.move.alias] = id
+            case Erasure():
+                self.erased.update(record.ids)
+
+    def differences(self, other: RefState) -> list[str]:
+        """Names of refs which the two tell differently, and "purged chunks" if these differ."""
+        names = {name for name in self.tags.keys() | other.tags.keys() if self.tags.get(name) != other.tags.get(name)}
+        names |= {n for n in self.heads.keys() | other.heads.keys() if self.heads.get(n) != other.heads.get(n)}
+        if self.moves != other.moves and not names:
+            names.add("earlier moves of aliases")
+        return sorted(names) + (["purged chunks"] if self.erased != other.erased else [])
+
+
+@dataclass(slots=True)
+class LogState:
+    """What refs.log says. `lost_bytes`: damaged ones, of which a torn tail (left by a crash) is not counted."""
+
+    state: RefState
+    sequence: int = 0
+    end: int = 0
+    lost_bytes: int = 0
+    problem: str | None = None
+
+
+def state_of(records: Iterable[Record]) -> RefState:
+    """What records lead to."""
+    state = RefState()
+    for record in records:
+        state.apply(record)
+    return state
+
+
+def log_state(log: RefsLog, until: int | None = None) -> LogState:
+    """Read the log, up to the record with sequence number `until`. Tells damage, and raises NewerFormat."""
+    found = LogState(RefState())
+    if log.size() is None:
+        found.problem = "refs.log is missing"
+        return found
+    try:
+        for item in log.records():
+            if isinstance(item, LogDamage):
+                found.lost_bytes += 0 if item.torn else item.end - item.offset
+            elif until is None or item.seq <= until:
+                found.state.apply(item.record)
+                found.sequence, found.end = item.seq, item.end
+    except Corrupt as error:
+        found.problem = error.message
+    if found.problem is None and found.lost_bytes:
+        found.problem = f"{found.lost_bytes} bytes of refs.log are damaged"
+    if found.problem is None and until is not None and found.sequence < until:
+        found.problem = f"refs.log ends with record {found.sequence}, and the index knows {until}"
+    return found
+
+
+def check_refs(context: Context, findings: Findings) -> None:
+    """Every ref leads to a version; every alias's moves are a chain; no ref is a folder of others."""
+    with context.index.read() as reader:
+        names = _check_tags(reader, findings) + _check_aliases(reader, findings)
+    findings.refs = len(names)
+    # "/" sorts behind "-" and ".", so names are compared by their parts.
+    parts = sorted(tuple(name.split("/")) for name in names)
+    for shorter, longer in pairwise(parts):
+        if longer[: len(shorter)] == shorter:
+            what = (
+                "twice: as a tag and as an alias"
+                if longer == shorter
+                else f"and a folder that holds {'/'.join(longer)}"
+            )
+            findings.add(ProblemKind.NAME, f"{'/'.join(shorter)} is a ref {what}")
+
+
+def check_log(index: Index, findings: Findings) -> None:
+    """Index and refs.log tell the same."""
+    with index.read() as reader:
+        sequence = reader.sequence
+        known = state_of(reader.ref_records())
+    # Read after the snapshot: the log only grows, and what the snapshot doesn't know is left out.
+    found = log_state(index.log, until=sequence)
+    if found.problem is not None:
+        findings.add(ProblemKind.LOG, found.problem)
+        return
+    different = found.state.differences(known)
+    if different:
+        more = f" and {len(different) - 5} more" if len(different) > 5 else ""
+        findings.add(ProblemKind.REF, f"index and refs.log tell different things of {', '.join(different[:5])}{more}")
+
+
+def names_of(reader: IndexReader) -> Iterator[tuple[bytes, str]]:
+    """(version, ref) of all refs."""
+    for tag in reader.tags():
+        yield tag.version, tag.name
+    for alias in reader.aliases():
+        yield alias.version, alias.name
+
+
+def _check_tags(reader: IndexReader, findings: Findings) -> list[str]:
+    names: list[str] = []
+    for tag in reader.tags():
+        names.append(tag.name)
+        _check_target(reader, "tag", tag.name, tag.version, findings)
+    return names
+
+
+def _check_aliases(reader: IndexReader, findings: Findings) -> list[str]:
+    names: list[str] = []
+    for alias in reader.aliases():
+        names.append(alias.name)
+        _check_target(reader, "alias", alias.name, alias.version, findings)
+        try:
+            moves = list(reader.moves(alias.name))
+        except (Corrupt, NewerFormat) as error:
+            findings.add(ProblemKind.REF, f"the history of {alias.name} is broken: {error.message}")
+            continue
+        sequences = [move.seq for _, move in moves]
+        ids = [move_id(encode_move(move).data) for _, move in moves]
+        sound = bool(moves) and ids == [id for id, _ in moves] and sequences == list(range(alias.seq, 0, -1))
+        if not sound or moves[0][1].target != alias.version or moves[0][0] != alias.move:
+            findings.add(ProblemKind.REF, f"the history of {alias.name} is broken")
+    return names
+
+
+def _check_target(reader: IndexReader, kind: str, name: str, version: bytes, findings: Findings) -> None:
+    if reader.version_set(version) is not None:
+        return
+    findings.add(ProblemKind.REF, f"the {kind} {name} names version {version.hex()}, which has no set", digest=version)
+    findings.suspects.add(Digest(version))

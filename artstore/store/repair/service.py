@@ -1,0 +1,168 @@
+"""The repair of a store, going by what a check found; what it does and in which order.
+
+Nothing that can be read is given up. Damaged copies leave the index, so that the next commit stores them again.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from artstore import limits
+from artstore.errors import Busy, Corrupt
+from artstore.model import PackState
+from artstore.store.check.report import ProblemKind
+from artstore.store.check.survey import Surveyor
+from artstore.store.context import Counters
+from artstore.store.repair.refs import restore_refs, rewrite_log
+from artstore.store.repair.report import RepairReport
+from artstore.store.repair.salvage import reindex, salvage
+
+if TYPE_CHECKING:
+    from artstore.model import Digest, PackRow
+    from artstore.ports import Session
+    from artstore.store.check.report import CheckReport, Problem
+    from artstore.store.context import Context
+    from artstore.store.objects import Objects
+
+_MENDED = {
+    ProblemKind.PACK_MISSING,
+    ProblemKind.PACK_DAMAGED,
+    ProblemKind.OBJECT_DAMAGED,
+    ProblemKind.ROWS,
+    ProblemKind.LOG,
+}
+
+
+def repair(context: Context, objects: Objects, report: CheckReport, counters: Counters | None = None) -> RepairReport:
+    """Mend what a check found. Busy while other sessions run; NoSpace leaves what isn't mended yet as it is.
+
+    Idempotent: what a killed repair left is found by the next check.
+    """
+    begun = time.monotonic()
+    with context.sessions.begin() as session:
+        others = [id for id, _ in context.sessions.running() if id != session.id]
+        if others:
+            raise Busy(f"{len(others)} other processes are writing to the store", hint="repair it when they are done")
+        work = _Repair(context, objects, report, session, counters or Counters())
+        work.run()
+    objects.close()
+    return work.result(time.monotonic() - begun)
+
+
+@dataclass(slots=True)
+class _Repair:
+    """One repair."""
+
+    context: Context
+    objects: Objects
+    report: CheckReport
+    session: Session
+    counters: Counters
+    rewritten: int = 0
+    dropped: int = 0
+    kept: int = 0
+    quarantined: int = 0
+    reindexed: int = 0
+    sets_mended: int = 0
+    refs_restored: int = 0
+    log_rewritten: bool = False
+    lost: dict[Digest, None] = field(default_factory=dict["Digest", None])
+    lost_more: int = 0
+    remaining: list[Problem] = field(default_factory=list["Problem"])
+
+    def run(self) -> None:
+        """Refs first: they are small, and dear."""
+        kinds = {problem.kind for problem in self.report.problems}
+        if ProblemKind.INDEX in kinds:  # what the index says can't be gone by
+            self.remaining = list(self.report.problems)
+            return
+        if ProblemKind.LOG in kinds:
+            rewrite_log(self.context.index)
+            self.log_rewritten = True
+        elif ProblemKind.REF in kinds:
+            self.refs_restored = restore_refs(self.context.index)
+        self._packs()
+        for problem in self.report.problems:
+            self._others(problem)
+
+    def _packs(self) -> None:
+        hurt = self.report.hurt_packs
+        misplaced = {problem.pack for problem in self.report.problems if problem.kind is ProblemKind.ROWS}
+        with self.context.index.read() as reader:
+            rows = [row for row in reader.packs() if row.state is not PackState.DELETING]
+        chosen = [row for row in rows if row.number in hurt or row.id in misplaced]
+        self.counters.files_total = len(chosen)
+        for row in chosen:
+            if row.number in hurt:
+                self._salvage(row)
+            else:
+                self._reindex(row)
+            self.counters.files_done += 1
+
+    def _salvage(self, row: PackRow) -> None:
+        done = salvage(self.context, self.session, row)
+        self.rewritten += done.kept > 0
+        self.dropped += done.kept == 0
+        self.kept += done.kept
+        self.quarantined += done.quarantined
+        for id in done.lost:
+            if len(self.lost) < limits.LOST_IDS_MAX:
+                self.lost[id] = None
+            else:
+                self.lost_more += 1
+
+    def _reindex(self, row: PackRow) -> None:
+        try:
+            reindex(self.context, row)
+            self.reindexed += 1
+        except Corrupt:  # damaged since it was checked
+            self._salvage(row)
+
+    def _others(self, problem: Problem) -> None:
+        if problem.kind is ProblemKind.SET or (problem.kind is ProblemKind.REF and problem.digest is not None):
+            assert problem.digest is not None
+            if self._mend_set(problem.digest):
+                return
+        if problem.kind in _MENDED or (problem.kind is ProblemKind.REF and problem.digest is None):
+            return
+        self.remaining.append(problem)
+
+    def _mend_set(self, version: Digest) -> bool:
+        """Name exactly the packs that are there, and all that the version needs. False if the version itself is lost."""
+        with self.context.index.read() as reader:
+            old = reader.version_set(version) or ()
+        survey = Surveyor(self.context.index, self.objects, prefer=frozenset(old)).version(version)
+        if survey.version is None:
+            return False
+        with self.context.index.write() as writer:
+            old = writer.version_set(version) or ()
+            there = {number for number in old if writer.pack(number) is not None}
+            packs = survey.packs | there
+            for number in packs:
+                row = writer.pack(number)
+                if row is not None and row.state is not PackState.LIVE:
+                    writer.set_pack_state(number, PackState.LIVE, 0)
+            writer.put_set(version, packs)
+        self.sets_mended += 1
+        return survey.is_sound
+
+    def result(self, seconds: float) -> RepairReport:
+        """What was done."""
+        return RepairReport(
+            rewritten=self.rewritten,
+            dropped=self.dropped,
+            kept_objects=self.kept,
+            quarantined=self.quarantined,
+            lost=tuple(self.lost),
+            lost_more=self.lost_more,
+            reindexed=self.reindexed,
+            sets_mended=self.sets_mended,
+            log_rewritten=self.log_rewritten,
+            refs_restored=self.refs_restored,
+            hurt=self.report.hurt,
+            remaining=tuple(self.remaining),
+            needs_rebuild=any(problem.kind is ProblemKind.INDEX for problem in self.report.problems),
+            seconds=seconds,
+        )
