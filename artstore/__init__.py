@@ -12,54 +12,43 @@ Every name is loaded when it is first used, so that `import artstore` costs next
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from artstore._api import (
-        ABSENT,
-        Alias,
+    from artstore._api import Setting, Status, Store
+    from artstore.errors import (
         Ambiguous,
         ArtstoreError,
         BadInput,
         BadName,
         Busy,
-        Change,
-        ChangeKind,
-        CheckoutResult,
-        CommitOptions,
-        CommitResult,
-        Compared,
         Conflict,
         Corrupt,
-        Counters,
-        Digest,
-        Entry,
         Erased,
         Interrupted,
-        Kind,
-        LogEntry,
-        Metadata,
-        Move,
-        Moved,
         NewerFormat,
         NoSpace,
         NotFound,
         NotPermitted,
-        RefRow,
         RemoteError,
-        Resolved,
-        Setting,
-        Status,
-        Store,
-        Tag,
-        TagSet,
         Unsafe,
-        Usage,
         UsageError,
-        VerifiedFile,
-        Version,
-        VersionUsage,
     )
+    from artstore.model import Alias, Digest, Entry, Kind, Metadata, Move, Tag, Version
+    from artstore.planning.diff import Change, ChangeKind
+    from artstore.planning.retention import Policy, RetentionPlan
+    from artstore.store.checkout import CheckoutResult
+    from artstore.store.collect import GcPlan, GcResult, UndoResult
+    from artstore.store.commit import CommitOptions, CommitResult
+    from artstore.store.compare import Compared
+    from artstore.store.content import VerifiedFile
+    from artstore.store.context import Counters
+    from artstore.store.facade import LogEntry
+    from artstore.store.purge import PurgePlan, PurgeResult
+    from artstore.store.refs import ABSENT, Moved, RefRow, Resolved, TagSet
+    from artstore.store.remove import Removal
+    from artstore.store.usage import Usage, VersionUsage
 
 __all__ = [
     "ABSENT",
@@ -81,6 +70,8 @@ __all__ = [
     "Digest",
     "Entry",
     "Erased",
+    "GcPlan",
+    "GcResult",
     "Interrupted",
     "Kind",
     "LogEntry",
@@ -91,14 +82,20 @@ __all__ = [
     "NoSpace",
     "NotFound",
     "NotPermitted",
+    "Policy",
+    "PurgePlan",
+    "PurgeResult",
     "RefRow",
     "RemoteError",
+    "Removal",
     "Resolved",
+    "RetentionPlan",
     "Setting",
     "Status",
     "Store",
     "Tag",
     "TagSet",
+    "UndoResult",
     "Unsafe",
     "Usage",
     "UsageError",
@@ -108,19 +105,40 @@ __all__ = [
     "__version__",
 ]
 
+_HOMES: Final = {
+    "artstore._api": "Setting Status Store",
+    "artstore.errors": (
+        "Ambiguous ArtstoreError BadInput BadName Busy Conflict Corrupt Erased Interrupted NewerFormat "
+        "NoSpace NotFound NotPermitted RemoteError Unsafe UsageError"
+    ),
+    "artstore.model": "Alias Digest Entry Kind Metadata Move Tag Version",
+    "artstore.planning.diff": "Change ChangeKind",
+    "artstore.planning.retention": "Policy RetentionPlan",
+    "artstore.store.checkout": "CheckoutResult",
+    "artstore.store.collect": "GcPlan GcResult UndoResult",
+    "artstore.store.commit": "CommitOptions CommitResult",
+    "artstore.store.compare": "Compared",
+    "artstore.store.content": "VerifiedFile",
+    "artstore.store.context": "Counters",
+    "artstore.store.facade": "LogEntry",
+    "artstore.store.purge": "PurgePlan PurgeResult",
+    "artstore.store.refs": "ABSENT Moved RefRow Resolved TagSet",
+    "artstore.store.remove": "Removal",
+    "artstore.store.usage": "Usage VersionUsage",
+}
+_HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names.split()}
+
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
         from importlib.metadata import version
 
         return version("artstore")
-    if name in __all__:
-        from artstore import _api
-
-        value: object = getattr(_api, name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""The public names, gathered: `artstore` re-exports them one by one, when they are first used."""
+"""`artstore.Store`: how a store is found, made, opened and configured. What can be done with one is its base's."""
 
 from __future__ import annotations
 
@@ -7,84 +7,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, overload
 
 from artstore import wiring
-from artstore.errors import (
-    Ambiguous,
-    ArtstoreError,
-    BadInput,
-    BadName,
-    Busy,
-    Conflict,
-    Corrupt,
-    Erased,
-    Interrupted,
-    NewerFormat,
-    NoSpace,
-    NotFound,
-    NotPermitted,
-    RemoteError,
-    Unsafe,
-    UsageError,
-)
-from artstore.model import Alias, Digest, Entry, Kind, Metadata, Move, PackState, Scalar, Tag, Version
-from artstore.planning.diff import Change, ChangeKind
+from artstore.errors import NotFound, UsageError
+from artstore.model import PackState, Scalar
 from artstore.store import facade
-from artstore.store.checkout import CheckoutResult
-from artstore.store.commit import CommitOptions, CommitResult
-from artstore.store.compare import Compared
-from artstore.store.content import VerifiedFile
-from artstore.store.context import Counters
-from artstore.store.facade import AnyPath, LogEntry, Rev
-from artstore.store.refs import ABSENT, Moved, RefRow, Resolved, TagSet
-from artstore.store.usage import Usage, VersionUsage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = [
-    "ABSENT",
-    "Alias",
-    "Ambiguous",
-    "ArtstoreError",
-    "BadInput",
-    "BadName",
-    "Busy",
-    "Change",
-    "ChangeKind",
-    "CheckoutResult",
-    "CommitOptions",
-    "CommitResult",
-    "Compared",
-    "Conflict",
-    "Corrupt",
-    "Counters",
-    "Digest",
-    "Entry",
-    "Erased",
-    "Interrupted",
-    "Kind",
-    "LogEntry",
-    "Metadata",
-    "Move",
-    "Moved",
-    "NewerFormat",
-    "NoSpace",
-    "NotFound",
-    "NotPermitted",
-    "RefRow",
-    "RemoteError",
-    "Resolved",
-    "Setting",
-    "Status",
-    "Store",
-    "Tag",
-    "TagSet",
-    "Unsafe",
-    "Usage",
-    "UsageError",
-    "VerifiedFile",
-    "Version",
-    "VersionUsage",
-]
+    from artstore.store.content import VerifiedFile
+    from artstore.store.facade import AnyPath, Rev
 
 
 @dataclass(frozen=True, slots=True)

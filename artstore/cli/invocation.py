@@ -12,7 +12,7 @@ from artstore.cli.output import Output, is_terminal
 from artstore.errors import UsageError
 
 if TYPE_CHECKING:
-    from artstore._api import Store
+    from artstore import Store
     from artstore.store.context import Counters
 
 
@@ -34,7 +34,7 @@ class Invocation:
 
     def open_store(self, *, create: bool = False) -> Store:
         """The store; with `create` the default one is made on first use. Closed when the command ends."""
-        from artstore._api import Store
+        from artstore import Store
 
         if self._opened is None:
             self._opened = Store.open(self.store, create=create)

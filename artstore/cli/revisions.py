@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from artstore.cli import text
 
 if TYPE_CHECKING:
-    from artstore._api import Resolved
+    from artstore import Resolved
 
 
 def name_of(found: Resolved) -> str:

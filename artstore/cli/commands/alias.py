@@ -13,7 +13,7 @@ from artstore.cli.params import REVISION
 from artstore.errors import Corrupt
 
 if TYPE_CHECKING:
-    from artstore._api import Move, Store
+    from artstore import Move, Store
     from artstore.cli.documents import MoveItem
     from artstore.cli.output import Output
 
@@ -116,8 +116,8 @@ def rm_command(invocation: Invocation, alias: str, reason: str, yes: bool) -> No
     store.alias_log(alias)  # is there one?
     if not invocation.confirm(f"Remove the alias {alias}?", yes=yes, what="alias rm"):
         raise click.Abort
-    store.remove_alias(alias, reason=reason)
-    document = RmDocument(removed=[alias])
+    removal = store.remove(alias, reason=reason)
+    document = RmDocument(removed=[alias], unnamed=[version.hex() for version in removal.unnamed])
     invocation.output.document(document, lines=lambda: [f"removed {alias}"], ids=lambda: [alias])
 
 

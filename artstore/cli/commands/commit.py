@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 import click
 
@@ -16,11 +16,9 @@ from artstore.cli.params import REVISION
 from artstore.errors import UsageError
 
 if TYPE_CHECKING:
-    from artstore._api import CommitOptions, CommitResult, Store
+    from artstore import CommitOptions, CommitResult, Store
     from artstore.cli.documents import IgnoreItem
     from artstore.model import Scalar
-
-Links = Literal["fail", "follow", "keep"]
 
 
 @click.command(
@@ -60,23 +58,11 @@ def commit_command(
     path: str | None,
     tag: str | None,
     artifact: str | None,
-    message: str,
-    author: str | None,
-    params: tuple[str, ...],
-    metrics: tuple[str, ...],
-    labels: tuple[str, ...],
-    inputs: tuple[str, ...],
-    excludes: tuple[str, ...],
-    no_default_ignores: bool,
-    links: Links,
-    skip_unreadable: bool,
-    allow_changing: bool,
-    no_stat_cache: bool,
-    dry_run: bool,
     name: str | None,
     base: str | None,
     added: tuple[str, ...],
     removed: tuple[str, ...],
+    **given: Unpack[_Given],
 ) -> None:
     """Make a version of a folder or file.
 
@@ -84,28 +70,9 @@ def commit_command(
     tag its next vN. If neither content nor metadata changed, no version is made. `.artignore` files leave things out by
     gitignore's rules; .gitignore is never read. `-` is standard input.
     """
-    from artstore._api import CommitOptions
-    from artstore.store.metadata import parse_metrics, parse_values
-
     _check_arguments(path, name, base, added, removed)
-    options = CommitOptions(
-        excludes=excludes,
-        default_ignores=not no_default_ignores,
-        links=links,
-        skip_unreadable=skip_unreadable,
-        allow_changing=allow_changing,
-        dry_run=dry_run,
-        stat_cache=not no_stat_cache,
-    )
-    said = _Said(
-        message=message,
-        author=author,
-        params=parse_values(params, option="--param"),
-        metrics=parse_metrics(metrics, option="--metric"),
-        labels=parse_values(labels, option="--label"),
-        inputs=dict(_split_input(item) for item in inputs),
-    )
-    store = invocation.open_store(create=base is None and not dry_run)
+    options, said = _options(given), _said(given)
+    store = invocation.open_store(create=base is None)
     with invocation.work("commit") as counters:
         if base is None:
             assert path is not None
@@ -116,14 +83,7 @@ def commit_command(
         else:
             add = [_split_add(item) for item in added]
             result = store.edit(
-                base,
-                add=add,
-                remove=removed,
-                tag=tag,
-                artifact=artifact,
-                options=options,
-                counters=counters,
-                **said,
+                base, add=add, remove=removed, tag=tag, artifact=artifact, options=options, counters=counters, **said
             )
     _report(invocation, store, result, options)
 
@@ -179,6 +139,24 @@ def summary(result: CommitResult, *, dry_run: bool) -> str:
     return f"{name} · {text.size(result.size)}, {new} · {took}"
 
 
+class _Given(TypedDict):
+    """The options which say what is read, and what is said of it."""
+
+    message: str
+    author: str | None
+    params: tuple[str, ...]
+    metrics: tuple[str, ...]
+    labels: tuple[str, ...]
+    inputs: tuple[str, ...]
+    excludes: tuple[str, ...]
+    no_default_ignores: bool
+    links: Literal["fail", "follow", "keep"]
+    skip_unreadable: bool
+    allow_changing: bool
+    no_stat_cache: bool
+    dry_run: bool
+
+
 class _Said(TypedDict):
     """What a person says of a version."""
 
@@ -188,6 +166,33 @@ class _Said(TypedDict):
     metrics: dict[str, int | float]
     labels: dict[str, Scalar]
     inputs: dict[str, str]
+
+
+def _options(given: _Given) -> CommitOptions:
+    from artstore import CommitOptions
+
+    return CommitOptions(
+        excludes=given["excludes"],
+        default_ignores=not given["no_default_ignores"],
+        links=given["links"],
+        skip_unreadable=given["skip_unreadable"],
+        allow_changing=given["allow_changing"],
+        dry_run=given["dry_run"],
+        stat_cache=not given["no_stat_cache"],
+    )
+
+
+def _said(given: _Given) -> _Said:
+    from artstore.store.metadata import parse_metrics, parse_values
+
+    return _Said(
+        message=given["message"],
+        author=given["author"],
+        params=parse_values(given["params"], option="--param"),
+        metrics=parse_metrics(given["metrics"], option="--metric"),
+        labels=parse_values(given["labels"], option="--label"),
+        inputs=dict(_split_input(item) for item in given["inputs"]),
+    )
 
 
 def _check_arguments(

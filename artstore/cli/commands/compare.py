@@ -16,7 +16,7 @@ from artstore.errors import BadName, NotFound
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from artstore._api import Compared, Store
+    from artstore import Compared, Store
     from artstore.cli.documents import ChangeItem, UsageItem
     from artstore.cli.output import Output
 

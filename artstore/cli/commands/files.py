@@ -18,7 +18,7 @@ from artstore.errors import NotFound, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from artstore._api import CheckoutResult, Entry, Resolved, Store
+    from artstore import CheckoutResult, Entry, Resolved, Store
     from artstore.cli.documents import EntryItem
     from artstore.cli.output import Output
 

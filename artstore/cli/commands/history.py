@@ -16,7 +16,7 @@ from artstore.errors import NotFound
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from artstore._api import LogEntry
+    from artstore import LogEntry
     from artstore.cli.documents import VersionItem
     from artstore.cli.output import Output
 

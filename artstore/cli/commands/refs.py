@@ -16,7 +16,7 @@ from artstore.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from artstore._api import Store
+    from artstore import Store
     from artstore.cli.documents import RefItem
     from artstore.cli.output import Output
 
@@ -96,28 +96,30 @@ def tag_command(invocation: Invocation, name: str, revision: str | None) -> None
 
 @click.command("rm", cls=Command, examples=[("artstore rm llama/v1 llama/old", "two names; then `artstore gc`")])
 @click.argument("names", metavar="NAME...", nargs=-1, required=True, type=REVISION)
+@click.option("--reason", metavar="TEXT", default="", help="Why, for the history of aliases.")
 @click.option("-y", "--yes", is_flag=True, help="Don't ask.")
 @click.pass_obj
-def rm_command(invocation: Invocation, names: tuple[str, ...], yes: bool) -> None:
-    """Remove tags and aliases from this store.
+def rm_command(invocation: Invocation, names: tuple[str, ...], reason: str, yes: bool) -> None:
+    """Remove tags and aliases, or by its id a version with all its tags: all of them or none.
 
-    Their content stays until `gc` finds that nothing else leads to it; a tag's name stays reserved for its version.
+    Content stays until `gc` finds that nothing leads to it, and for seven days `gc --undo` brings the names back. A
+    version that an alias names or that another one was made from is not left without a name.
     """
     from artstore.cli.documents import RmDocument
 
     store = invocation.open_store()
-    kinds = [_kind(store, name) for name in names]
+    for name in names:
+        _check_exact(store, name)
     if not invocation.confirm(f"Remove {', '.join(names)}?", yes=yes, what="rm"):
         raise click.Abort
-    for name, kind in zip(names, kinds, strict=True):
-        if kind == "tag":
-            store.remove_tag(name)
-        else:
-            store.remove_alias(name)
+    removal = store.remove(*names, reason=reason)
+    removed = [*(tag.name for tag in removal.tags), *(alias.name for alias in removal.aliases)]
     invocation.output.document(
-        RmDocument(removed=list(names)), lines=lambda: [f"removed {name}" for name in names], ids=lambda: names
+        RmDocument(removed=removed, unnamed=[version.hex() for version in removal.unnamed]),
+        lines=lambda: [f"removed {name}" for name in removed],
+        ids=lambda: removed,
     )
-    invocation.output.note("next: artstore gc")
+    invocation.output.note("next: artstore gc" if removal.unnamed else "their content has other names and stays")
 
 
 def _refs(store: Store, pattern: str | None, only: str | None) -> Iterator[RefItem]:
@@ -136,13 +138,13 @@ def _refs(store: Store, pattern: str | None, only: str | None) -> Iterator[RefIt
             )
 
 
-def _kind(store: Store, name: str) -> str:
-    """What a name is; NotFound with what comes near. Only exact names are removed."""
-    for ref in store.refs(name):
-        if ref.name == name:
-            return ref.kind
+def _check_exact(store: Store, name: str) -> None:
+    """Only what is named exactly is removed; NotFound with what comes near."""
+    if any(ref.name == name for ref in store.refs(name)):
+        return
     found = store.resolve(name)
-    raise UsageError(f"{name!r} is no tag or alias by itself", hint=f"it leads to {name_of(found)}: name that")
+    if found.tag is not None or found.alias is not None:
+        raise UsageError(f"{name!r} is no tag or alias by itself", hint=f"it leads to {name_of(found)}: name that")
 
 
 def _line(output: Output, item: RefItem) -> str:

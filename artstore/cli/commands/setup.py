@@ -15,7 +15,7 @@ from artstore.errors import NotFound
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from artstore._api import Setting, Store
+    from artstore import Setting, Store
     from artstore.cli.documents import ConfigItem
 
 _OWN_GROUP = "\0"
@@ -39,7 +39,7 @@ def init_command(invocation: Invocation, directory: str | None, shared: str | No
 
     Only a shared store or one in a special place needs this: the first commit creates the default one.
     """
-    from artstore._api import Store
+    from artstore import Store
     from artstore.cli.documents import InitDocument
 
     if directory is not None and invocation.store is not None:
