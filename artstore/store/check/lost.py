@@ -43,8 +43,11 @@ def lost_records(reader: IndexReader) -> Iterator[LostRecord]:
 
 
 def put_lost(writer: IndexWriter, ids: Iterable[bytes], versions: Iterable[bytes]) -> None:
-    """Remember that these ids have no copy, and that these versions may need them."""
+    """Remember that these ids have no copy, and that these versions may need them. Idempotent."""
     ordered, hurt = sorted(set(ids)), sorted(set(versions))
+    for record in lost_records(writer):
+        if set(hurt).issubset(record.versions):
+            ordered = sorted(set(ordered).difference(record.ids))
     number = max((int(key.removeprefix(_PREFIX)) for key in writer.journal_keys(_PREFIX)), default=0)
     for start in range(0, len(ordered) if hurt else 0, limits.LOST_IDS_MAX):
         number += 1

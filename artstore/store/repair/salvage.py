@@ -1,8 +1,8 @@
-"""Replaces a damaged pack by a new one with what can still be read; damaged copies leave the index with the old pack.
+"""Replaces a damaged pack by a new one with what can be read; damaged copies leave the index with the old pack.
 
-A pack never changes [I6], so that nothing is mended in place. The order keeps each moment sound: the new pack is durable
-before it is named [I1], named in the transaction that forgets the old one, and the old file goes last [I4]. A commit that
-counted on the old pack fails at its end and is to be done again; it never leads to what is lost.
+A pack never changes [I6], so that nothing is mended in place. The order keeps each moment sound: the new pack is
+durable before it is named [I1], it is named in the transaction that forgets the old one, and the old file goes last
+[I4]. A commit that counted on the old pack fails at its end and is to be done again; it never leads to what is lost.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from artstore import limits
 from artstore.errors import Busy, Corrupt
 from artstore.model import PackState
-from artstore.store.check.report import ProblemKind
+from artstore.store.check.lost import put_lost
+from artstore.store.check.report import Hurt, ProblemKind
 from artstore.store.check.survey import Surveyor
 from artstore.store.context import Counters
 from artstore.store.repair.refs import restore_refs, rewrite_log
@@ -25,14 +26,6 @@ if TYPE_CHECKING:
     from artstore.store.check.report import CheckReport, Problem
     from artstore.store.context import Context
     from artstore.store.objects import Objects
-
-_MENDED = {
-    ProblemKind.PACK_MISSING,
-    ProblemKind.PACK_DAMAGED,
-    ProblemKind.OBJECT_DAMAGED,
-    ProblemKind.ROWS,
-    ProblemKind.LOG,
-}
 
 
 def repair(context: Context, objects: Objects, report: CheckReport, counters: Counters | None = None) -> RepairReport:
@@ -70,6 +63,7 @@ class _Repair:
     log_rewritten: bool = False
     lost: dict[Digest, None] = field(default_factory=dict["Digest", None])
     lost_more: int = 0
+    hurt: list[Hurt] = field(default_factory=list["Hurt"])
     remaining: list[Problem] = field(default_factory=list["Problem"])
 
     def run(self) -> None:
@@ -85,7 +79,10 @@ class _Repair:
             self.refs_restored = restore_refs(self.context.index)
         self._packs()
         for problem in self.report.problems:
-            self._others(problem)
+            if problem.digest is not None and problem.kind in (ProblemKind.SET, ProblemKind.REF):
+                self._mend_set(problem.digest)
+        self._tell_hurt()
+        self.remaining = [problem for problem in self.report.problems if self._remains(problem)]
 
     def _packs(self) -> None:
         hurt = self.report.hurt_packs
@@ -120,33 +117,42 @@ class _Repair:
         except Corrupt:  # damaged since it was checked
             self._salvage(row)
 
-    def _others(self, problem: Problem) -> None:
-        if problem.kind is ProblemKind.SET or (problem.kind is ProblemKind.REF and problem.digest is not None):
-            assert problem.digest is not None
-            if self._mend_set(problem.digest):
-                return
-        if problem.kind in _MENDED or (problem.kind is ProblemKind.REF and problem.digest is None):
-            return
-        self.remaining.append(problem)
-
-    def _mend_set(self, version: Digest) -> bool:
-        """Name exactly the packs that are there, and all that the version needs. False if the version itself is lost."""
+    def _mend_set(self, version: Digest) -> None:
+        """Name exactly the packs that are there, and all that the version needs."""
         with self.context.index.read() as reader:
             old = reader.version_set(version) or ()
         survey = Surveyor(self.context.index, self.objects, prefer=frozenset(old)).version(version)
         if survey.version is None:
-            return False
+            return
         with self.context.index.write() as writer:
             old = writer.version_set(version) or ()
-            there = {number for number in old if writer.pack(number) is not None}
-            packs = survey.packs | there
+            packs = survey.packs | {number for number in old if writer.pack(number) is not None}
             for number in packs:
                 row = writer.pack(number)
                 if row is not None and row.state is not PackState.LIVE:
                     writer.set_pack_state(number, PackState.LIVE, 0)
             writer.put_set(version, packs)
         self.sets_mended += 1
-        return survey.is_sound
+
+    def _tell_hurt(self) -> None:
+        """What can't be read after all that, and a note of it for whoever stores it again."""
+        refs = {hurt.version: hurt.refs for hurt in self.report.hurt}
+        surveyor = Surveyor(self.context.index, self.objects)
+        for version in sorted(refs):
+            survey = surveyor.version(version)
+            self.hurt += [Hurt(version, path, refs[version]) for path in survey.complaints]
+            if survey.missing:
+                with self.context.index.write() as writer:
+                    put_lost(writer, survey.missing, [version])
+
+    def _remains(self, problem: Problem) -> bool:
+        """Whether a repair could do nothing about it."""
+        if problem.kind is ProblemKind.NAME:
+            return True
+        if problem.kind not in (ProblemKind.VERSION, ProblemKind.REF, ProblemKind.SET):
+            return False
+        hurt = {each.version for each in self.hurt}
+        return problem.digest in hurt or not hurt.isdisjoint(each.version for each in problem.hurt)
 
     def result(self, seconds: float) -> RepairReport:
         """What was done."""
@@ -161,7 +167,7 @@ class _Repair:
             sets_mended=self.sets_mended,
             log_rewritten=self.log_rewritten,
             refs_restored=self.refs_restored,
-            hurt=self.report.hurt,
+            hurt=tuple(self.hurt),
             remaining=tuple(self.remaining),
             needs_rebuild=any(problem.kind is ProblemKind.INDEX for problem in self.report.problems),
             seconds=seconds,
