@@ -157,7 +157,7 @@ def _open(path: str, *, shared: bool, create: bool) -> Environment:
         max_readers=limits.INDEX_READERS_MAX,
         mode=FILE_MODE_SHARED if shared else 0o644,
         readahead=False,  # look-ups hit pages at random
-        meminit=False,
+        meminit=True,  # else memory that was freed, with what was read or purged in it, ends in the file
         readonly=readonly,
         lock=not readonly,
         create=create,

@@ -104,13 +104,14 @@ def gc_plan(context: Context, objects: Objects, *, now: bool = False) -> GcPlan:
     gain, notes = _gain(context, objects, facts, suspects, undo_ns)
     leftovers = find_leftovers(context).size
     versions = tuple(_going(objects, sight, version, names.get(version, ())) for version in sight.roots.gone)
-    at_once = leftovers + packs.freed_now + (gain if now else 0)
-    later = packs.freed_later
+    freed_now, waiting, later = packs.freed_now + leftovers, packs.waiting, packs.freed_later
     if gain and not now:
         later = (*later, Freeing(sight.view.now + limits.UNDO_NS, gain))
-    return GcPlan(
-        now, versions, young, at_once, _merged(later), packs.waiting, gain, leftovers, notes=notes, facts=facts
-    )
+    elif sight.view.running:
+        waiting += gain
+    else:
+        freed_now += gain
+    return GcPlan(now, versions, young, freed_now, _merged(later), waiting, gain, leftovers, notes, facts)
 
 
 def only_paths(context: Context, objects: Objects, plan: GcPlan, version: Digest) -> Iterator[OnlyPath]:
