@@ -21,6 +21,7 @@ from artstore.revision import artifact_of
 from artstore.store import refs
 from artstore.store.context import Context, Counters
 from artstore.store.edit import apply_edits
+from artstore.store.trouble import translate
 from artstore.store.write.assemble import TreeResult
 from artstore.store.write.pipeline import Pipeline
 from artstore.store.write.walk import Walker
@@ -186,12 +187,16 @@ def _walk_path(walker: Walker, path: bytes, options: CommitOptions) -> None:
 
 def _walk_stream(walker: Walker, stream: IO[bytes], name: bytes, folder: str) -> None:
     # Spooled first: zip and Parquet keep their directory at the end, and a changing size can't be read twice.
-    with tempfile.TemporaryDirectory(dir=os.path.join(folder, "tmp"), prefix="stdin-") as spool:
-        path = os.path.join(os.fsencode(spool), name)
-        with open(path, "wb") as file:
-            while block := stream.read(COPY_BYTES):
-                file.write(block)
-        _walk_path(walker, path, CommitOptions())
+    temporary = os.path.join(folder, "tmp")
+    try:
+        with tempfile.TemporaryDirectory(dir=temporary, prefix="stdin-") as spool:
+            path = os.path.join(os.fsencode(spool), name)
+            with open(path, "wb") as file:
+                while block := stream.read(COPY_BYTES):
+                    file.write(block)
+            _walk_path(walker, path, CommitOptions())
+    except OSError as error:
+        raise translate(error, "keep the stream in", os.fsencode(temporary)) from error
 
 
 def ignore_rules(options: CommitOptions) -> IgnoreStack:
@@ -231,7 +236,7 @@ class _Commit:
             context.sessions.begin() as session,
             Pipeline(context, session, self._counters, store=store, keep_top=keep_top) as pipeline,
         ):
-            walker = Walker(context.index, context.clock, pipeline.gatherer, options, self._counters)
+            walker = Walker(context.path, context.index, context.clock, pipeline.gatherer, options, self._counters)
             gather(walker)
             walker.fail_on_trouble()
             tree = pipeline.finish_tree()

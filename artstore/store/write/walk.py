@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from artstore import limits
 from artstore.errors import BadInput
 from artstore.model import Content, Entry, Form, Kind
+from artstore.store.trouble import translate
 from artstore.store.write import source
 from artstore.store.write.batch import Data, Drop, Enter, FileMeta, Known, Leave
 from artstore.store.write.reading import Stream, read_small
@@ -70,11 +71,12 @@ class _Frame:
 
 
 class Walker:
-    """One walk over one folder. `skipped` lists what the options allowed to leave out."""
+    """One walk over one folder. `skipped` lists what the options allowed to leave out; so is the store itself."""
 
     def __init__(
-        self, index: Index, clock: Clock, gatherer: Gatherer, options: CommitOptions, counters: Counters
+        self, store: str, index: Index, clock: Clock, gatherer: Gatherer, options: CommitOptions, counters: Counters
     ) -> None:
+        self._store = _identity(os.stat(store))
         self._index = index
         self._clock = clock
         self._gatherer = gatherer
@@ -94,10 +96,13 @@ class Walker:
 
         `name` is its entry's, where it is part of a larger tree.
         """
-        descriptor = source.open_directory(root, None, follow=True)
+        path = os.path.realpath(root)
         try:
-            rules = ignore.enter(b"", _artignore(descriptor))
-            self._enter(name, os.path.realpath(root), descriptor, os.fstat(descriptor), rules)
+            try:
+                self._refuse_store(path)
+                self._enter(name, path, source.open_directory(path, None), ignore)
+            except OSError as error:
+                raise translate(error, "read", path) from error
             while self._stack:
                 self._step(self._stack[-1])
         finally:
@@ -109,12 +114,15 @@ class Walker:
     def walk_file(self, path: bytes, name: bytes) -> None:
         """One file as the entry `name` of the directory that is open."""
         folder, own_name = os.path.split(os.path.realpath(path))
-        parent = source.open_directory(folder, None)
         try:
-            stat = os.stat(own_name, dir_fd=parent, follow_symlinks=False)
-            self._file(own_name, path, parent, stat, UNTRUSTED, entry_name=name)
-        finally:
-            os.close(parent)
+            parent = source.open_directory(folder, None)
+            try:
+                stat = os.stat(own_name, dir_fd=parent, follow_symlinks=False)
+                self._file(own_name, path, parent, stat, UNTRUSTED, entry_name=name)
+            finally:
+                os.close(parent)
+        except OSError as error:
+            raise translate(error, "read", path) from error
 
     @contextmanager
     def root(self) -> Generator[None]:
@@ -149,19 +157,42 @@ class Walker:
 
     # -- directories
 
-    def _enter(self, name: bytes, path: bytes, descriptor: int, stat: os.stat_result, ignore: IgnoreStack) -> None:
+    def _refuse_store(self, path: bytes) -> None:
+        """A version of the store would hold itself, and every version of it all earlier ones."""
+        while True:
+            if _identity(os.stat(path)) == self._store:
+                raise BadInput(
+                    f"nothing was committed: {os.fsdecode(path)} is the store itself",
+                    [path],
+                    hint="name another folder",
+                )
+            parent = os.path.dirname(path)
+            if parent == path:
+                return
+            path = parent
+
+    def _enter(self, name: bytes, path: bytes, descriptor: int, above: IgnoreStack) -> None:
+        """Begin a directory; its descriptor is closed with it."""
+        depth = len(self._stack)
+        try:
+            ignore = above.enter(name if depth else b"", _artignore(descriptor))
+            self._begin(name, path, descriptor, os.fstat(descriptor), ignore)
+        finally:
+            if len(self._stack) == depth:
+                os.close(descriptor)
+
+    def _begin(self, name: bytes, path: bytes, descriptor: int, stat: os.stat_result, ignore: IgnoreStack) -> None:
         since = self._clock.now_ns()
         lists = source.listing(descriptor)
         nothing: list[source.Named] = []
         first = next(lists, nothing)
-        frame = _Frame(descriptor, path, ignore, lists, since, (stat.st_dev, stat.st_ino))
+        frame = _Frame(descriptor, path, ignore, lists, since, _identity(stat))
         kept = self._kept(frame, first)
         key = directory_key(stat, path, self._flavour)
         mark = UNTRUSTED
         if len(first) < limits.BATCH_FILES_MAX and all(stat_module.S_ISREG(each.st_mode) for _, each in kept):
             mark = fingerprint([each for each, _ in kept], [row_of(each) for _, each in kept])
         if self._options.stat_cache and self._is_as_it_was(name, key, mark, frame):
-            os.close(descriptor)
             return
         if any(is_racy(each, since) for _, each in kept):
             mark = UNTRUSTED
@@ -201,7 +232,11 @@ class Walker:
             self._entry(frame, name, stat)
             if len(self._stack) != depth:
                 return
-        following = next(frame.lists, None)
+        try:
+            following = next(frame.lists, None)
+        except OSError:
+            self.trouble.add(UNREADABLE, frame.path)
+            following = None
         if following is not None:
             frame.entries = iter(self._kept(frame, following))
             return
@@ -234,18 +269,20 @@ class Walker:
         except OSError:
             self.trouble.add(UNREADABLE, path)
             return
-        stat = os.fstat(descriptor)
-        if any(each.identity == (stat.st_dev, stat.st_ino) for each in self._stack):
+        identity = _identity(os.fstat(descriptor))
+        if identity == self._store:
+            os.close(descriptor)
+            self.ignored += 1
+            self._counters.notes.append(f"{os.fsdecode(path)} is the store itself and was left out")
+            return
+        if any(each.identity == identity for each in self._stack):
             os.close(descriptor)
             self.trouble.add(LOOP, path)
             return
-        depth = len(self._stack)
         try:
-            self._enter(name, path, descriptor, stat, frame.ignore.enter(name, _artignore(descriptor)))
+            self._enter(name, path, descriptor, frame.ignore)
         except OSError:
-            if len(self._stack) == depth:
-                os.close(descriptor)
-            raise
+            self.trouble.add(UNREADABLE, path)
 
     # -- files and links
 
@@ -403,6 +440,10 @@ class Walker:
         if self._reader is not None:
             self._reader = None
             self._reader_context.__exit__(None, None, None)
+
+
+def _identity(stat: os.stat_result) -> tuple[int, int]:
+    return stat.st_dev, stat.st_ino
 
 
 def _artignore(directory: int) -> bytes | None:
