@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    __version__: str
     from artstore._api import Setting, Status, Store
     from artstore.errors import (
         Ambiguous,

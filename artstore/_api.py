@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from artstore.store.content import VerifiedFile
+    from artstore.store.context import Counters
     from artstore.store.facade import AnyPath, Rev
+    from artstore.store.rebuild import RebuildReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,11 @@ class Store(facade.Store):
         group = wiring.own_group() if shared is True else shared or None
         place = wiring.init(None if path is None else os.fspath(path), group=group)
         return cls(place, wiring.connect(place))
+
+    @staticmethod
+    def rebuild_index(path: str | os.PathLike[str] | None = None, *, counters: Counters | None = None) -> RebuildReport:
+        """Make the index of a store anew from its packs and refs.log. No process may have it open to write (Busy)."""
+        return wiring.rebuild_index(wiring.find(None if path is None else os.fspath(path)), counters)
 
     def __reduce__(self) -> tuple[Callable[[str], Store], tuple[str]]:
         return (_reopen, (self.path,))

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from artstore.errors import Conflict, NotFound, NotPermitted
+from artstore.errors import ArtstoreError, Conflict, Corrupt, NewerFormat, NotFound, NotPermitted
 from artstore.store.context import Context
 from artstore.store.facade import Connection
 
 if TYPE_CHECKING:
     from artstore.adapters.store_folder import StoreConfig
+    from artstore.ports import Index
+    from artstore.store.context import Counters
+    from artstore.store.rebuild import RebuildReport
 
 
 def default_path() -> str:
@@ -23,11 +26,21 @@ def default_path() -> str:
     return user_data_dir("artstore")
 
 
+def place_of(path: str | None) -> str:
+    """The absolute path of the store that is meant; None: the default one."""
+    return default_path() if path is None else os.path.abspath(os.path.expanduser(path))
+
+
+def is_store(path: str) -> bool:
+    """Is there a store at this path, as far as this user can see?"""
+    from artstore.adapters import store_folder
+
+    return store_folder.is_store(path)
+
+
 def find(path: str | None, *, create: bool = False) -> str:
     """The path of an existing store. `create` makes the default one; one that was named must be there (NotFound)."""
-    from artstore.adapters.store_folder import is_store
-
-    place = default_path() if path is None else os.path.abspath(os.path.expanduser(path))
+    place = place_of(path)
     if is_store(place) or path is not None:
         return place  # opening tells what is wrong with it
     if not create:
@@ -49,10 +62,10 @@ def init(path: str | None, *, group: str | None = None) -> str:
     from artstore.adapters.lmdb_index import LmdbIndex
     from artstore.chunking import CHUNKER_ID
 
-    place = default_path() if path is None else os.path.abspath(os.path.expanduser(path))
+    place = place_of(path)
     refuse_network(place)
     store_folder.prepare(place, group=group)
-    LmdbIndex(place, shared=group is not None).close()
+    LmdbIndex.create(place, shared=group is not None).close()
     store_folder.complete(place, chunker=CHUNKER_ID, group=group)
     return place
 
@@ -64,8 +77,11 @@ def connect(path: str) -> Connection:
     from artstore.adapters.lmdb_index import LmdbIndex
     from artstore.adapters.packs import FilePacks
     from artstore.adapters.sessions import FileSessions
+    from artstore.chunking import CHUNKER_ID
 
     config = store_folder.load_config(path)
+    if config.chunker != CHUNKER_ID:
+        raise NewerFormat(f"the store {path} cuts files by rule {config.chunker}, unknown here", hint="upgrade artstore")
     shared = config.group is not None
     try:
         index = LmdbIndex(path, shared=shared)
@@ -88,6 +104,49 @@ def connect(path: str) -> Connection:
         index.close()
 
     return Connection(context, close)
+
+
+def rebuild_index(path: str, counters: Counters | None = None) -> RebuildReport:
+    """Make a store's index anew from its packs and refs.log. Busy while anybody else writes to it."""
+    from artstore.adapters import lmdb_index, store_folder
+    from artstore.adapters.clock import SystemClock
+    from artstore.adapters.disk.mounts import refuse_network
+    from artstore.adapters.packs import FilePacks
+    from artstore.adapters.sessions import FileSessions
+    from artstore.store.rebuild import RebuildPorts, rebuild_index
+
+    refuse_network(path)
+    shared = store_folder.load_config(path).group is not None
+    packs = FilePacks(path, shared=shared)
+    ports = RebuildPorts(
+        path=path,
+        packs=packs,
+        sessions=FileSessions(path, shared=shared),
+        clock=SystemClock(),
+        log=lmdb_index.RefsLog(os.path.join(path, store_folder.LOG), shared=shared),
+        building=lambda: lmdb_index.rebuilding(path, shared=shared),
+        open_old=lambda: _sound_index(path, shared=shared),
+    )
+    try:
+        return rebuild_index(ports, counters)
+    finally:
+        packs.close()
+
+
+def _sound_index(path: str, *, shared: bool) -> Index | None:
+    """The index of a store if all of it can be read, else None."""
+    from artstore.adapters.lmdb_index import LmdbIndex
+
+    try:
+        index = LmdbIndex(path, shared=shared)
+    except ArtstoreError:
+        return None
+    try:
+        index.probe()
+    except Corrupt:
+        index.close()
+        return None
+    return index
 
 
 def load_config(path: str) -> StoreConfig:

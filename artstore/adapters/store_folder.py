@@ -14,7 +14,7 @@ import pwd
 import secrets
 import tomllib
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, cast
 
 from artstore.adapters.disk import faultpoints
 from artstore.adapters.disk.errnos import translating
@@ -29,8 +29,9 @@ from artstore.errors import Conflict, Corrupt, NewerFormat, NotFound, NotPermitt
 
 FORMAT: Final = 1
 CONFIG: Final = "config.toml"
+LOG: Final = "refs.log"
 FOLDERS: Final = ("packs", "sessions", "tmp")
-_PARTS: Final = (*FOLDERS, "index.lmdb", "refs.log")
+_PARTS: Final = (*FOLDERS, "index.lmdb", LOG)
 _PRIVATE: Final = 0o700  # who can read a store but not its lock can't read it safely
 _KNOWN: Final = ("format", "id", "chunker")
 _CONFIG_BYTES_MAX: Final = 1 << 20
@@ -178,17 +179,21 @@ def _config_of(path: str, values: dict[str, object]) -> StoreConfig:
     if isinstance(number, int) and number > FORMAT:
         raise NewerFormat(f"the store {path} has format {number}, this release knows {FORMAT}", hint="upgrade artstore")
     id, chunker = values.get("id"), values.get("chunker")
-    compression, shared = values.get("compression", {}), values.get("shared", {})
+    compression, shared = _table(values, "compression"), _table(values, "shared")
     if number != FORMAT or not isinstance(id, str) or not isinstance(chunker, int):
         raise _damaged(path, "format, id or chunker is missing")
-    if not isinstance(compression, dict) or not isinstance(shared, dict):
+    if compression is None or shared is None:
         raise _damaged(path, "compression and shared are tables")
-    level: object = compression.get("level", _LEVEL_DEFAULT)
-    group: object = shared.get("group")
+    level, group = compression.get("level", _LEVEL_DEFAULT), shared.get("group")
     if not isinstance(level, int) or not 1 <= level <= 22 or not isinstance(group, str | None):
         raise _damaged(path, "compression.level is 1 to 22, shared.group a name")
     rest = {key: value for key, value in values.items() if key not in (*_KNOWN, "compression", "shared")}
     return StoreConfig(id, chunker, level, group, rest)
+
+
+def _table(values: dict[str, object], key: str) -> dict[str, object] | None:
+    found = values.get(key, {})
+    return cast("dict[str, object]", found) if isinstance(found, dict) else None
 
 
 def _exists(path: str) -> Conflict:
@@ -215,10 +220,11 @@ def _write_config(path: str, config: StoreConfig, *, exclusive: bool) -> bool:
 def toml(values: dict[str, object], prefix: str = "") -> str:
     """Scalars, arrays of scalars and tables as TOML; a JSON string is a TOML basic string."""
     lines = [f"{_key(key)} = {json.dumps(value)}\n" for key, value in values.items() if not isinstance(value, dict)]
-    for key, value in values.items():
-        if isinstance(value, dict):
+    for key in values:
+        below = _table(values, key)
+        if isinstance(values[key], dict) and below is not None:
             name = prefix + _key(key)
-            lines.append(f"\n[{name}]\n" + toml(value, name + "."))
+            lines.append(f"\n[{name}]\n" + toml(below, name + "."))
     return "".join(lines)
 
 

@@ -50,7 +50,7 @@ COMMANDS: Final[dict[str, Known]] = {
     "rollback": Known("alias", "Move an alias back to where it stood.", _NAME),
     "rm": Known("refs", "Remove names; `gc` frees what nothing names.", _NAME),
     "gc": Known("care", "Free what no name leads to, with seven days to undo.", _KEEP),
-    "check": Known("care", "Verify the store; rebuild its index; repair it.", _KEEP),
+    "check": Known("check", "Verify the store; rebuild its index; repair it.", _KEEP),
     "purge": Known("care", "Erase content from all versions, for good.", _KEEP),
     "doctor": Known("doctor", "Look for what is wrong with this machine and store.", _KEEP),
     "config": Known("setup", "Settings of the store.", _SET),

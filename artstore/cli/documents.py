@@ -38,7 +38,7 @@ class CommitDocument(Document, frozen=True, kw_only=True):
     """A version was made, or nothing had changed."""
 
     schema: Literal["artstore/commit/v1"] = "artstore/commit/v1"
-    ref: Annotated[str | None, Meta(description="Its tag; in a dry run the one it would get.")]
+    ref: Annotated[str | None, Meta(description="Its tag; null in a dry run.")]
     version: Annotated[str | None, Meta(description="Its id; null in a dry run.")]
     parent: Annotated[str | None, Meta(description="Id of the version before, or null.")]
     files: Files
@@ -419,6 +419,34 @@ class ProblemItem(Document, frozen=True, kw_only=True):
     hurt_more: int
 
 
+class RebuildItem(Document, frozen=True, kw_only=True):
+    """What a new index knows."""
+
+    packs: int
+    objects: int
+    versions: int
+    refs: int
+    unreadable: Annotated[list[str], Meta(description="Packs in which nothing was found; their files stay.")]
+    hurt: Annotated[list[HurtItem], Meta(description="What can't be read of versions that have a name.")]
+    notes: list[str]
+
+
+class RepairItem(Document, frozen=True, kw_only=True):
+    """What a repair did."""
+
+    packs_rewritten: int
+    packs_dropped: int
+    quarantined: Annotated[int, Meta(description="Damaged copies taken out of use.")]
+    lost: Annotated[
+        list[str], Meta(description="Ids without another copy; a commit that meets them stores them again.")
+    ]
+    lost_more: int
+    hurt: Annotated[list[HurtItem], Meta(description="What can't be read until then.")]
+    refs_restored: int
+    remaining: Annotated[list[ProblemItem], Meta(description="What a repair can't mend.")]
+    needs_rebuild: Annotated[bool, Meta(description="True: run check --rebuild-index.")]
+
+
 class CheckDocument(Document, frozen=True, kw_only=True):
     """What a check looked at, and what is wrong."""
 
@@ -435,6 +463,8 @@ class CheckDocument(Document, frozen=True, kw_only=True):
     leftovers: Annotated[int, Meta(description="Packs of killed commands; harmless, gc removes them.")]
     problems: list[ProblemItem]
     problems_more: int
+    rebuild: Annotated[RebuildItem | None, Meta(description="What --rebuild-index found, else null.")]
+    repair: Annotated[RepairItem | None, Meta(description="What --repair did, else null.")]
     seconds: Seconds
 
 

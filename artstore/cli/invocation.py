@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -41,7 +41,7 @@ class Invocation:
         return self._opened
 
     @contextmanager
-    def work(self, verb: str) -> Iterator[Counters]:
+    def work(self, verb: str) -> Generator[Counters]:
         """Something that may take long: memory is set up for it, and its counters are shown as it goes."""
         from artstore import wiring
         from artstore.cli.progress import Progress

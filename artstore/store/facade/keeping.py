@@ -1,4 +1,4 @@
-"""Keeping a store well: collection with undo, retention, erasure."""
+"""Keeping a store well: collection with undo, retention, check and repair, erasure."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ if TYPE_CHECKING:
 
     from artstore.model import Digest
     from artstore.planning.retention import Policy, RetentionPlan
+    from artstore.store.check import CheckReport
     from artstore.store.collect import GcPlan, GcResult, OnlyPath, UndoResult
+    from artstore.store.context import Counters
     from artstore.store.purge import PurgePlan, PurgeResult
     from artstore.store.remove import Removal
+    from artstore.store.repair import RepairReport
 
 
 class Keeping(Base):
-    """What frees and erases."""
+    """What frees, verifies, mends and erases."""
 
     def gc_plan(self, *, now: bool = False) -> GcPlan:
         """What `gc` would free, and when; changes nothing. `now`: without the undo window."""
@@ -57,6 +60,25 @@ class Keeping(Base):
 
         who = identity.user()
         return apply_policy(self.context, self.objects, policy, plan, artifacts=artifacts, who=who)
+
+    def check(
+        self,
+        *,
+        data: bool = False,
+        max_duration: float | None = None,
+        resume: bool = True,
+        counters: Counters | None = None,
+    ) -> CheckReport:
+        """Look for damage: structure in seconds; with `data` every chunk is read, on from where a run was cut short."""
+        from artstore.store.check import check
+
+        return check(self.context, self.objects, data=data, max_duration=max_duration, resume=resume, counters=counters)
+
+    def repair(self, report: CheckReport, *, counters: Counters | None = None) -> RepairReport:
+        """Mend what a check found: the next commit stores again what was damaged. Busy while writers run."""
+        from artstore.store.repair import repair
+
+        return repair(self.context, self.objects, report, counters)
 
     def purge_plan(self, path: AnyPath, revisions: Sequence[Rev] | None = None) -> PurgePlan:
         """What erasing a path from some versions (None: from all) would do; changes nothing."""
