@@ -88,8 +88,9 @@ def test_a_missing_object_is_damage_and_names_itself(planter: Planter, objects: 
 def test_a_whole_copy_is_used_when_another_is_damaged(planter: Planter) -> None:
     """A repair that stored the chunk again would not have helped."""
     data = b"twice" * 100
+    id = chunk_id(data)
     for _ in range(2):
-        id = planter.put(ObjectKind.CHUNK, data)
+        planter.put(ObjectKind.CHUNK, data)
         planter.flush()
     paths = pack_paths(planter)
     assert len(paths) == 2
@@ -168,7 +169,8 @@ def test_a_forked_child_reads(planter: Planter) -> None:
     objects = Objects(planter.context)
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(objects.chunk, stored)) == list(stored.values())
-        with objects._caches.chunks._lock:  # as if one of these threads were in the middle of a read
+        lock = objects._caches.chunks._lock  # pyright: ignore[reportPrivateUsage]
+        with lock:  # as if one of these threads were in the middle of a read
             child = os.fork()
             if child == 0:
                 # Nothing of the parent's may run in the child: no handler, no fixture.
