@@ -11,10 +11,13 @@ import fcntl
 import os
 import re
 import secrets
+import shutil
 import threading
+import time
 from types import TracebackType
 from typing import Self
 
+from artstore import limits
 from artstore.adapters.disk import faultpoints
 from artstore.adapters.disk.errnos import translating
 from artstore.adapters.disk.files import share
@@ -26,6 +29,8 @@ SESSION_ID_BYTES = 12
 SEQUENCE_MAX = (1 << 32) - 1
 
 _NAME = re.compile(r"[0-9a-f]{24}")
+_UNFINISHED = re.compile(r".+\.[0-9a-f]{16}\.tmp")  # disk.files.durable_write
+_INDEX = re.compile(r"index-[0-9a-f]{16}(\.old)?")  # lmdb_index.rebuilding
 _PACK = re.compile(r"([0-9a-f]{24})[0-9a-f]{8}\.pack")
 
 
@@ -85,6 +90,7 @@ class FileSessions:
     """Implements `artstore.ports.Sessions` for the store at a path."""
 
     def __init__(self, store: str, *, shared: bool = False) -> None:
+        self._store = store
         self._folder = os.path.join(store, FOLDER)
         self._temporary = os.path.join(store, TEMPORARY)
         self._shared = shared
@@ -129,6 +135,16 @@ class FileSessions:
             match = _PACK.fullmatch(name)
             if match is not None and not os.path.exists(os.path.join(self._folder, match[1])):
                 removed += _unlink_if_there(os.path.join(self._temporary, name))
+        return removed + self._remove_abandoned()
+
+    def _remove_abandoned(self) -> int:
+        """What killed `durable_write`s or rebuilding of the index left: they have no session, but none takes a day."""
+        removed = 0
+        for folder, pattern in ((self._store, _UNFINISHED), (self._temporary, _INDEX)):
+            for name in _listed(folder):
+                path = os.path.join(folder, name)
+                if pattern.fullmatch(name) and _age_ns(path) > limits.ABANDONED_NS:
+                    removed += _remove(path)
         return removed
 
     def _remove_if_dead(self, name: str) -> int:
@@ -181,6 +197,23 @@ def _listed(folder: str) -> list[str]:
             return os.listdir(folder)
         except FileNotFoundError:
             return []
+
+
+def _age_ns(path: str) -> int:
+    """Since the last change of a file, or of the newest thing in a folder; 0 when it is gone."""
+    with translating("look at", path):
+        try:
+            inside = [os.path.join(path, name) for name in os.listdir(path)] if os.path.isdir(path) else []
+            return time.time_ns() - max(os.stat(each).st_mtime_ns for each in (path, *inside))
+        except FileNotFoundError:
+            return 0
+
+
+def _remove(path: str) -> int:
+    if not os.path.isdir(path):
+        return _unlink_if_there(path)
+    shutil.rmtree(path, ignore_errors=True)
+    return 1
 
 
 def _unlink_if_there(path: str) -> int:

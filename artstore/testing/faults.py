@@ -139,6 +139,11 @@ class FaultyIndex:
             self._faults.reach("index.commit")
         self._faults.reach("index.committed")
 
+    def probe(self) -> None:
+        """Probe, unless it fails."""
+        self._faults.reach("index.probe")
+        self._index.probe()
+
     def close(self) -> None:
         """Close; this never fails."""
         self._index.close()

@@ -70,6 +70,9 @@ class MemoryIndex:
             self._state = state
             self.log.held = state.log
 
+    def probe(self) -> None:
+        """Nothing can be damaged."""
+
     def close(self) -> None:
         """Nothing is held."""
 

@@ -1,17 +1,16 @@
 """The LMDB environments of this process: one for each path, opened once, opened anew after a fork.
 
 LMDB's locks belong to a process and a file: a second environment on the same file would break the first one's, and a
-forked child must not use its parent's. No fork happens while another thread of this process holds a write transaction
-(the fork waits for it): a child could neither use nor close an environment in that state.
+forked child must not use its parent's, nor close it: it leaves it as it is, and opens its own.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, cast
 
 import lmdb
 
@@ -71,7 +70,7 @@ class Environment:
 
 _environments: dict[object, Environment] = {}
 _registry_lock = threading.Lock()
-_held_for_fork: list[Environment] = []
+_generation = 0  # of forks, from the process that began
 
 
 def acquire(path: str, *, shared: bool, create: bool) -> Environment:
@@ -122,6 +121,8 @@ def translated(error: lmdb.Error, path: str) -> ArtstoreError:
     code: int = getattr(error, "code", 0)
     if code > 0:
         return errnos.translate(code, doing="use the index", path=path)
+    if type(error) is lmdb.Error:  # py-lmdb's own refusal
+        return Busy(f"the index {path}: {error}", hint="another part of this process has it open")
     return Corrupt(f"the index {path}: {error}", hint=rows.REBUILD)
 
 
@@ -233,29 +234,36 @@ def _first_rows() -> list[tuple[bytes, bytes]]:
     ]
 
 
-def _before_fork() -> None:
-    _registry_lock.acquire()
-    me = threading.get_ident()
-    for environment in _environments.values():
-        if environment.writer != me:
-            environment.writing.acquire()
-            _held_for_fork.append(environment)
-
-
-def _after_fork_in_parent() -> None:
-    for environment in _held_for_fork:
-        environment.writing.release()
-    _held_for_fork.clear()
-    _registry_lock.release()
-
-
 def _after_fork_in_child() -> None:
-    global _registry_lock  # noqa: PLW0603 - a lock does not survive a fork
+    global _registry_lock, _generation  # noqa: PLW0603 - a lock does not survive a fork, and so does no environment
     _registry_lock = threading.Lock()
-    for environment in _held_for_fork:  # those within a write of the forking thread can't be closed, nor used again
-        environment.env.close()
-    _held_for_fork.clear()
+    _generation += 1
+    if _environments:
+        import ctypes  # here, since it takes 10 ms
+
+        for environment in _environments.values():
+            # Kept for good, past the end of the interpreter: what closes or frees it would wait for operations of
+            # threads that didn't come along, and would end the parent's snapshots in the table of readers.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(environment.env))
     _environments.clear()
 
 
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+def _tell_forks_apart() -> None:
+    """Let a child open what its parent has open, which py-lmdb would take for opening it twice.
+
+    A release of py-lmdb that has no such function has no such guard, or another one, which a test would meet.
+    """
+    try:
+        from lmdb import _envid
+    except ImportError:
+        return
+    keys = cast("Callable[[str, bool], tuple[tuple[object, ...], ...]]", _envid.__dict__["env_keys"])
+
+    def keys_of_this_process(path: str, subdir: bool) -> tuple[tuple[object, ...], ...]:
+        return tuple((_generation, *key) for key in keys(path, subdir))
+
+    _envid.env_keys = keys_of_this_process
+
+
+_tell_forks_apart()
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -62,8 +62,13 @@ class LmdbIndex:
     def read(self) -> Generator[Reader, None, None]:
         """A snapshot."""
         current = self._current()
-        with environment.translating(self._path), current.env.begin() as transaction:
-            yield Reader(transaction, current.databases)
+        with environment.translating(self._path):
+            transaction = current.env.begin()
+            try:
+                yield Reader(transaction, current.databases)
+            finally:
+                if current.pid == os.getpid():  # else it is the parent's: ending it would free what the parent reads
+                    transaction.abort()
 
     @contextmanager
     def write(self, *, sync: bool = True) -> Generator[Writer, None, None]:
@@ -79,13 +84,25 @@ class LmdbIndex:
         with current.writing:
             current.writer = threading.get_ident()
             try:
-                with environment.translating(self._path), current.env.begin(write=True) as transaction:
-                    writer = Writer(transaction, current.databases, self.log)
+                with environment.translating(self._path), self._writing(current) as writer:
                     yield writer
-                    writer.finish()
             finally:
                 current.writer = None
         faultpoints.reach("index.after_commit")
+
+    @contextmanager
+    def _writing(self, current: Environment) -> Generator[Writer, None, None]:
+        transaction = current.env.begin(write=True)
+        try:
+            writer = Writer(transaction, current.databases, self.log)
+            yield writer
+            assert current.pid == os.getpid(), "a write transaction does not survive a fork"
+            writer.finish()
+        except BaseException:
+            if current.pid == os.getpid():
+                transaction.abort()
+            raise
+        transaction.commit()
 
     def probe(self) -> None:
         """Corrupt if reading the whole index fails, or kills who does it: LMDB trusts what its pages say of themselves.

@@ -379,7 +379,7 @@ DiskFull = type("DiskFull", (lmdb.Error,), {"code": errno.ENOSPC})
         (lmdb.InvalidError("x"), Corrupt),
         (lmdb.VersionMismatchError("x"), NewerFormat),
         (DiskFull("x"), NoSpace),
-        (lmdb.Error("x"), Corrupt),
+        (lmdb.Error("x"), Busy),
     ],
 )
 def test_errors_of_lmdb_are_ours(error: lmdb.Error, expected: type[Exception]) -> None:

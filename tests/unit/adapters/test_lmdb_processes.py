@@ -152,6 +152,82 @@ def test_a_fork_beside_a_writing_thread(index: LmdbIndex) -> None:
         assert len(list(reader.journal_keys("child"))) == 10
 
 
+def test_a_fork_beside_reading_threads(index: LmdbIndex) -> None:
+    """A data loader that starts while the same process reads would hang for ever."""
+    stop = threading.Event()
+    ids = [Digest(number.to_bytes(32, "big")) for number in range(2000)]
+
+    def read() -> None:
+        while not stop.is_set():
+            with index.read() as reader:
+                reader.find_many(ids)
+
+    def work() -> None:
+        with index.read() as reader:
+            assert reader.find(ids[0]) is None
+
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        assert [child(work) for _ in range(20)] == [0] * 20
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+FORKING = """
+import os, sys
+from artstore.adapters.lmdb_index import LmdbIndex, environment
+index = LmdbIndex(sys.argv[1])
+
+def readers():
+    opened = environment.acquire(sys.argv[1] + "/index.lmdb", shared=False, create=False)
+    lines = opened.env.readers().splitlines()
+    environment.release(opened)
+    return sum(str(os.getpid()) in line and not line.endswith(" -") for line in lines)
+
+parent = os.getpid()
+with index.read() as reader:
+    if os.fork() == 0:
+        with index.read() as own:  # opens its own environment
+            pass
+        sys.exit(0)  # through the parent's snapshot, and the end of the interpreter
+    os.wait()
+    print("held", readers())
+    if os.fork() == 0:
+        index.close()
+        sys.exit(0)
+    os.wait()
+    print("held", readers())
+"""
+
+
+def test_a_child_leaves_its_parent_s_snapshot_alone(tmp_path: Path, index: LmdbIndex) -> None:
+    """Pages that a checkout is reading would be written over, once a worker it forked has ended."""
+    ended = subprocess.run(
+        [sys.executable, "-c", FORKING, str(tmp_path)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert ended.stdout == "held 1\nheld 1\n", ended.stderr
+
+
+def test_a_child_does_not_commit_for_its_parent(index: LmdbIndex) -> None:
+    """A forked worker would commit half of what its parent is about to write, or free the lock on it."""
+
+    def work() -> None:
+        with pytest.raises(AssertionError):
+            leave.__exit__(None, None, None)
+
+    leave = index.write()
+    writer = leave.__enter__()
+    writer.put_journal("x", b"parent")
+    assert child(work) == 0
+    leave.__exit__(None, None, None)
+    with index.read() as reader:
+        assert reader.journal("x") == b"parent"
+
+
 def test_a_reader_does_not_wait_for_a_writer(tmp_path: Path, index: LmdbIndex) -> None:
     """A mount or a checkout would stop while a collection runs."""
     script = """

@@ -123,3 +123,22 @@ def test_sessions_begin_while_others_clean_up(store: Path) -> None:
         stop.set()
         thread.join()
     assert os.listdir(store / "sessions") == []
+
+
+def test_what_a_killed_write_left_goes_after_a_day(store: Path) -> None:
+    """Every killed `artstore config` or rebuilding would leave a file for ever, or lose a running one."""
+    names = ["config.toml.0123456789abcdef.tmp", "tmp/index-0123456789abcdef", "config.toml", "tmp/index-mine"]
+    for name in names:
+        if name.startswith("tmp"):
+            (store / name).mkdir()
+            (store / name / "data.mdb").write_bytes(b"x")
+        else:
+            (store / name).write_bytes(b"x")
+    sessions = FileSessions(str(store))
+    assert sessions.clean() == 0
+    for name in names:
+        os.utime(store / name, (1_600_000_000, 1_600_000_000))
+    assert sessions.clean() == 1  # the index is still written
+    os.utime(store / "tmp/index-0123456789abcdef/data.mdb", (1_600_000_000, 1_600_000_000))
+    assert sessions.clean() == 1
+    assert [name for name in names if (store / name).exists()] == names[2:]
