@@ -237,6 +237,10 @@ class Index(Protocol):
         """Waits for other writers. `sync=False` is only for what may be lost (the stat cache)."""
         ...
 
+    def probe(self) -> None:
+        """Read all of it where that can't hurt this process; Corrupt if it can't be read."""
+        ...
+
     def close(self) -> None: ...
 
 

@@ -50,6 +50,7 @@ __all__ = [
     "remove_alias",
     "remove_tag",
     "removed_tag",
+    "reserve_name",
     "removed_tags",
     "resolve",
     "restore_tag",
@@ -176,6 +177,11 @@ def removed_tags(reader: IndexReader) -> Iterator[tuple[str, Digest]]:
         version = reader.journal(key)
         if version is not None:
             yield key.removeprefix(_REMOVED_TAG), Digest(version)
+
+
+def reserve_name(writer: IndexWriter, name: str, version: Digest) -> None:
+    """Keep the name of a tag that was removed for its version: what `remove_tag` noted, when an index is rebuilt."""
+    writer.put_journal(_REMOVED_TAG + name, version)
 
 
 def restore_tag(writer: IndexWriter, tag: Tag) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from artstore.errors import Corrupt, NewerFormat
 from artstore.format.ids import move_id
-from artstore.format.reflog import Erasure, LogDamage, Moved, Record, TagRemoved, TagSet
+from artstore.format.reflog import FILE_HEADER_BYTES, Erasure, LogDamage, Moved, Record, TagRemoved, TagSet
 from artstore.format.version import encode_move
 from artstore.model import Digest
 from artstore.store.check.report import ProblemKind
@@ -60,12 +60,16 @@ class RefState:
 
 @dataclass(slots=True)
 class LogState:
-    """What refs.log says. `lost_bytes`: damaged ones, of which a torn tail (left by a crash) is not counted."""
+    """What refs.log says, up to record `sequence`, which ends at `end`.
+
+    `torn_bytes`: behind the last sound record, as a crash leaves them; `lost_bytes`: damaged ones before it.
+    """
 
     state: RefState
     sequence: int = 0
-    end: int = 0
+    end: int = FILE_HEADER_BYTES
     lost_bytes: int = 0
+    torn_bytes: int = 0
     problem: str | None = None
 
 
@@ -86,7 +90,10 @@ def log_state(log: RefsLog, until: int | None = None) -> LogState:
     try:
         for item in log.records():
             if isinstance(item, LogDamage):
-                found.lost_bytes += 0 if item.torn else item.end - item.offset
+                if item.torn:
+                    found.torn_bytes += item.end - item.offset
+                else:
+                    found.lost_bytes += item.end - item.offset
             elif until is None or item.seq <= until:
                 found.state.apply(item.record)
                 found.sequence, found.end = item.seq, item.end

@@ -66,6 +66,9 @@ def check(
 
 def _structure(context: Context, objects: Objects, findings: Findings, counters: Counters) -> list[PackRow] | None:
     """The packs there are, or None if the index can't tell."""
+    # A page of the index that lies can kill who reads it: a child tries first.
+    if not _guarded(findings, context.index.probe):
+        return None
     _guarded(findings, lambda: _heal(context))
     rows: list[PackRow] = []
     if not _guarded(findings, lambda: rows.extend(visible_packs(context))):
