@@ -9,7 +9,7 @@ import io
 import os
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,12 +21,12 @@ from artstore.adapters.lmdb_index.refs_log import RefsLog
 from artstore.adapters.packs import FilePacks
 from artstore.errors import ArtstoreError, Busy, Conflict, NoSpace
 from artstore.format.reflog import LogRecord
-from artstore.model import Digest, Metadata
-from artstore.ports import IndexWriter, Session, Sessions
+from artstore.model import Digest, Metadata, PackId
+from artstore.ports import Buffer, IndexWriter, PackFiles, PackSink, Session, Sessions
 from artstore.store import refs
 from artstore.store.commit import Addition, CommitResult, Naming, Said, commit, edit
 from artstore.store.objects import Objects
-from artstore.testing.faults import Faults, FaultyIndex, FaultyPacks
+from artstore.testing.faults import Faults, FaultyIndex, FaultyPacks, FaultyPackSink
 from artstore.testing.local_store import Opened, create, files_of, opened
 
 CALLS_MAX = 400  # a sweep that gets this far never meets a run without a failure
@@ -227,6 +227,51 @@ def test_each_call_of_a_commit_from_a_stream_fails(tmp_path: Path) -> None:
         return commit(store.context, store.objects, io.BytesIO(piped), naming=NAMING, said=SAID)
 
     sweep(path, prepare, act, NoSpace, False)
+
+
+class LateSealing(FaultyPacks):
+    """Packs of which none can be sealed; that shows when the commit, done with reading, hands over its last pack."""
+
+    def __init__(self, packs: PackFiles) -> None:
+        super().__init__(packs, Faults(0))
+        self.handing_over = threading.Event()
+
+    def create(self, pack: PackId) -> PackSink:
+        return LateSealingSink(super().create(pack), self.handing_over)
+
+
+class LateSealingSink(FaultyPackSink):
+    """One of them."""
+
+    def __init__(self, sink: PackSink, handing_over: threading.Event) -> None:
+        super().__init__(sink, Faults(0))
+        self._handing_over = handing_over
+
+    def append(self, buffers: Sequence[Buffer]) -> int:
+        if threading.current_thread() is threading.main_thread():
+            self._handing_over.set()
+            for thread in threading.enumerate():
+                if thread.name == "artstore-seal":
+                    thread.join()
+        return super().append(buffers)
+
+    def seal(self) -> None:
+        assert self._handing_over.wait(60)
+        raise NoSpace("the disk is full")
+
+
+@pytest.mark.usefixtures("_small_limits")
+def test_a_failure_behind_the_back_of_the_last_pack(tmp_path: Path) -> None:
+    """A full disk would be reported as an error without a word, or as a bug."""
+    folder, path = tmp_path / "folder", tmp_path / "store"
+    folder.mkdir()
+    (folder / "f").write_bytes(random.Random(1).randbytes(limits.PACK_BYTES_TARGET * 3 // 2))
+    create(path)
+    with opened(path) as store:
+        context = replace(store.context, packs=LateSealing(store.context.packs))
+        with pytest.raises(NoSpace, match="the disk is full"):
+            Opened(context, Objects(context)).commit(folder)
+        assert_nothing_is_left(store)
 
 
 def moves(store: Opened, alias: str) -> list[bytes]:

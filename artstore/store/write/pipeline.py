@@ -108,7 +108,7 @@ class Pipeline:
         needed: set[int | OpenPack] = set(packs)
         if document is not None:
             needed.add(self._pages.put_document(ObjectKind.VERSION, *document))
-        self._seal(self._data.close())
+        self._checked(lambda: self._seal(self._data.close()))
         meta = self._meta.close()
         self._sealer.finish()
         for thread in self._others:
