@@ -76,7 +76,9 @@ class LocalTree:
         except OSError as error:
             raise translate(error, "open", folder.path) from error
         try:
-            rules = folder.rules.enter(os.path.basename(folder.path) if folder.depth else b"", _artignore(descriptor))
+            rules = folder.rules.enter(
+                os.path.basename(folder.path) if folder.depth else b"", source.artignore(descriptor)
+            )
             others = _Others(self._objects, folder.counterpart)
             for names in source.listing(descriptor) if only is None else _named(descriptor, only):
                 for name, found in names:
@@ -188,15 +190,6 @@ def local_chunks(descriptor: int, size: int) -> Iterator[tuple[Digest, int]]:
 def _named(descriptor: int, name: bytes) -> Iterator[list[source.Named]]:
     with suppress(FileNotFoundError):
         yield [(name, os.stat(name, dir_fd=descriptor, follow_symlinks=False))]
-
-
-def _artignore(directory: int) -> bytes | None:
-    try:
-        descriptor = source.open_file(b".artignore", directory)
-    except OSError:
-        return None
-    with open(descriptor, "rb") as file:
-        return file.read(limits.ARTIGNORE_BYTES_MAX)
 
 
 def _drop(kind: ObjectKind, digest: Digest, data: bytes) -> None:

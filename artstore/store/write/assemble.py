@@ -105,7 +105,7 @@ class Assembler:
                 case Enter():
                     self._enter(event)
                 case Leave():
-                    self._leave()
+                    self._leave(whole=event.whole)
                 case Drop():
                     self._file = None
                 case _:
@@ -156,13 +156,14 @@ class Assembler:
         if directory.rows is not None and event.row:
             directory.rows.add(entry.name, event.row, entry.kind, entry.size, entry.content)
 
-    def _leave(self) -> None:
+    def _leave(self, *, whole: bool) -> None:
         directory = self._directories.pop()
         summary = directory.builder.finish()
         self._pages.collected()
         self._pages.needs(summary.root, directory.packs)
         if directory.rows is not None:
-            directory.rows.finish(directory.mark or UNTRUSTED, summary.root, summary.size, summary.files)
+            mark = directory.mark if whole else UNTRUSTED
+            directory.rows.finish(mark, summary.root, summary.size, summary.files)
         if not self._directories:
             self.result = TreeResult(summary.root, summary.files, summary.size, frozenset(directory.packs), self._top)
             return

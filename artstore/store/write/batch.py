@@ -6,6 +6,7 @@ A batch knows nothing of threads; whoever holds it owns it.
 from __future__ import annotations
 
 import mmap
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,9 @@ class Enter:
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """The innermost directory is complete."""
+    """The innermost directory ends. `whole`: nothing of it was left out, so that its fingerprint may stand for it."""
+
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,8 @@ class BufferPool:
         if self._made < limits.BATCHES_MAX and self._free.is_empty:
             self._made += 1
             batch.memory = mmap.mmap(-1, limits.BATCH_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-            batch.memory.madvise(mmap.MADV_HUGEPAGE)
+            with suppress(OSError):  # a kernel without huge pages; they are only quicker
+                batch.memory.madvise(mmap.MADV_HUGEPAGE)
         else:
             batch.memory = self._free.get()
         assert batch.memory is not None

@@ -34,6 +34,21 @@ def open_file(name: bytes, parent: int, *, follow: bool = False) -> int:
     return os.open(name, _FILE & ~os.O_NOFOLLOW if follow else _FILE, dir_fd=parent)
 
 
+def artignore(directory: int) -> bytes | None:
+    """The text of the folder's own `.artignore`; OSError if it can't be read: its rules must not be passed over."""
+    try:
+        descriptor = open_file(b".artignore", directory, follow=True)
+    except FileNotFoundError:
+        return None
+    try:
+        if not stat_module.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(limits.ARTIGNORE_BYTES_MAX)
+    finally:
+        os.close(descriptor)
+
+
 def listing(descriptor: int) -> Iterator[list[Named]]:
     """A directory's entries with their stat, in the order of their names' bytes, in lists of bounded length.
 

@@ -5,6 +5,7 @@ What can't be committed is gathered in `Trouble`; after the first such path noth
 
 from __future__ import annotations
 
+import errno
 import os
 import stat as stat_module
 from contextlib import contextmanager
@@ -47,6 +48,11 @@ class Trouble:
         if len(listed) < limits.TROUBLE_PATHS_MAX:
             listed.append(path)
 
+    @property
+    def total(self) -> int:
+        """Paths noted so far."""
+        return sum(self.counts.values())
+
 
 UNREADABLE = "can't be read"
 ODD = "is neither file, folder nor symlink"
@@ -65,6 +71,7 @@ class _Frame:
     lists: Iterator[list[source.Named]]
     since: int
     identity: tuple[int, int]
+    troubles: int  # paths that were noted before
     entries: Iterator[source.Named] = field(default_factory=lambda: iter(()))
     old: Iterator[tuple[bytes, Old]] | None = None
     ahead: tuple[bytes, Old] | None = None
@@ -175,7 +182,7 @@ class Walker:
         """Begin a directory; its descriptor is closed with it."""
         depth = len(self._stack)
         try:
-            ignore = above.enter(name if depth else b"", _artignore(descriptor))
+            ignore = above.enter(name if depth else b"", source.artignore(descriptor))
             self._begin(name, path, descriptor, os.fstat(descriptor), ignore)
         finally:
             if len(self._stack) == depth:
@@ -186,7 +193,7 @@ class Walker:
         lists = source.listing(descriptor)
         nothing: list[source.Named] = []
         first = next(lists, nothing)
-        frame = _Frame(descriptor, path, ignore, lists, since, _identity(stat))
+        frame = _Frame(descriptor, path, ignore, lists, since, _identity(stat), self.trouble.total)
         kept = self._kept(frame, first)
         key = directory_key(stat, path, self._flavour)
         mark = UNTRUSTED
@@ -234,15 +241,17 @@ class Walker:
                 return
         try:
             following = next(frame.lists, None)
-        except OSError:
-            self.trouble.add(UNREADABLE, frame.path)
+        except OSError as error:
+            self._unreadable(error, frame.path)
             following = None
         if following is not None:
             frame.entries = iter(self._kept(frame, following))
             return
         self._stack.pop()
         os.close(frame.descriptor)
-        self._gatherer.add(Leave())
+        # What was left out now may be readable next time, although no row has changed.
+        whole = self.trouble.total == frame.troubles and not self._must_stop()
+        self._gatherer.add(Leave(whole))
 
     def _entry(self, frame: _Frame, name: bytes, stat: os.stat_result) -> None:
         match stat_module.S_IFMT(stat.st_mode):
@@ -266,8 +275,8 @@ class Walker:
         except FileNotFoundError:
             self.trouble.add(CHANGING, path)
             return
-        except OSError:
-            self.trouble.add(UNREADABLE, path)
+        except OSError as error:
+            self._unreadable(error, path)
             return
         identity = _identity(os.fstat(descriptor))
         if identity == self._store:
@@ -281,8 +290,14 @@ class Walker:
             return
         try:
             self._enter(name, path, descriptor, frame.ignore)
-        except OSError:
-            self.trouble.add(UNREADABLE, path)
+        except OSError as error:
+            self._unreadable(error, path)
+
+    def _unreadable(self, error: OSError, path: bytes) -> None:
+        """Note a path, unless it is this process that lacks something: then nobody may skip what isn't at fault."""
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            raise translate(error, "read", path) from error
+        self.trouble.add(UNREADABLE, path)
 
     # -- files and links
 
@@ -369,15 +384,15 @@ class Walker:
         except FileNotFoundError:
             self.trouble.add(CHANGING, path)
             return
-        except OSError:
-            self.trouble.add(UNREADABLE, path)
+        except OSError as error:
+            self._unreadable(error, path)
             return
         try:
             if self._must_stop():
                 return
             self._read(descriptor, entry_name or name, path, stat, row)
-        except OSError:
-            self.trouble.add(UNREADABLE, path)
+        except OSError as error:
+            self._unreadable(error, path)
         finally:
             os.close(descriptor)
 
@@ -395,9 +410,9 @@ class Walker:
             if not stat_module.S_ISREG(before.st_mode):
                 break
             meta = FileMeta(name, Kind.EXEC if before.st_mode & 0o111 else Kind.FILE, row)
-            data = self._read_once(descriptor, before, meta)
+            data, is_all = self._read_once(descriptor, before, meta)
             after = os.fstat(descriptor)
-            is_whole = source.same_file(before, after)
+            is_whole = is_all and source.same_file(before, after)
             if is_whole or (self._options.allow_changing and attempt == limits.CHANGED_RETRIES):
                 self._gatherer.add(data)
                 self._counters.files_done += 1
@@ -409,20 +424,24 @@ class Walker:
             before, row = after, UNTRUSTED
         self.trouble.add(CHANGING, path)
 
-    def _read_once(self, descriptor: int, stat: os.stat_result, meta: FileMeta) -> Data:
+    def _read_once(self, descriptor: int, stat: os.stat_result, meta: FileMeta) -> tuple[Data, bool]:
+        """What was read, and whether it is all there is: some file systems tell less than a file has (/proc: 0)."""
         size = stat.st_size
         if size < limits.CHUNK_BYTES_MIN:
             os.lseek(descriptor, 0, os.SEEK_SET)
             data = read_small(self._gatherer, descriptor, size, meta)
+            batch = self._gatherer.batch
+            is_all = sum(batch.ends[data.first :]) - sum(batch.begins[data.first :]) <= size
         else:
             stream = Stream(self._gatherer, descriptor, size, meta, sparse=source.is_sparse(stat))
             try:
                 data = stream.read()
+                is_all = not os.pread(descriptor, 1, size)
             except OSError:
                 stream.abandon()
                 raise
         self._counters.bytes_done += size
-        return data
+        return data, is_all
 
     # -- the index
 
@@ -444,13 +463,3 @@ class Walker:
 
 def _identity(stat: os.stat_result) -> tuple[int, int]:
     return stat.st_dev, stat.st_ino
-
-
-def _artignore(directory: int) -> bytes | None:
-    """The text of the folder's own `.artignore`."""
-    try:
-        descriptor = source.open_file(b".artignore", directory)
-    except OSError:
-        return None
-    with open(descriptor, "rb") as file:
-        return file.read(limits.ARTIGNORE_BYTES_MAX)
