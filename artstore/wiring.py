@@ -74,6 +74,7 @@ def connect(path: str) -> Connection:
     """Open a store. NotFound, NotPermitted with whom to ask, NewerFormat, Corrupt, UsageError on a network disk."""
     from artstore.adapters import store_folder
     from artstore.adapters.clock import SystemClock
+    from artstore.adapters.disk.owners import refused
     from artstore.adapters.lmdb_index import LmdbIndex
     from artstore.adapters.packs import FilePacks
     from artstore.adapters.sessions import FileSessions
@@ -81,12 +82,14 @@ def connect(path: str) -> Connection:
 
     config = store_folder.load_config(path)
     if config.chunker != CHUNKER_ID:
-        raise NewerFormat(f"the store {path} cuts files by rule {config.chunker}, unknown here", hint="upgrade artstore")
+        raise NewerFormat(
+            f"the store {path} cuts files by rule {config.chunker}, unknown here", hint="upgrade artstore"
+        )
     shared = config.group is not None
     try:
         index = LmdbIndex(path, shared=shared)
     except NotPermitted as error:
-        raise store_folder.refused(path) from error
+        raise refused(path) from error
     packs = FilePacks(path, shared=shared)
     context = Context(
         path=path,

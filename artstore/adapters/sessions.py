@@ -21,6 +21,7 @@ from artstore import limits
 from artstore.adapters.disk import faultpoints
 from artstore.adapters.disk.errnos import translating
 from artstore.adapters.disk.files import share
+from artstore.adapters.disk.owners import refused
 from artstore.model import PackId
 
 FOLDER = "sessions"
@@ -98,6 +99,8 @@ class FileSessions:
     def begin(self) -> FileSession:
         """Create and lock a session's file."""
         with translating("begin a session in", self._folder):
+            if not os.access(self._folder, os.W_OK) and os.path.isdir(self._folder):
+                raise refused(self._store)
             while True:
                 id = secrets.token_bytes(SESSION_ID_BYTES)
                 path = os.path.join(self._folder, id.hex())

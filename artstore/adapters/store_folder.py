@@ -10,7 +10,6 @@ import contextlib
 import grp
 import json
 import os
-import pwd
 import secrets
 import tomllib
 from dataclasses import dataclass, field, replace
@@ -25,6 +24,7 @@ from artstore.adapters.disk.files import (
     fsync_folder,
     make_folder,
 )
+from artstore.adapters.disk.owners import owner_of, refused
 from artstore.errors import Conflict, Corrupt, NewerFormat, NotFound, NotPermitted, UsageError
 
 FORMAT: Final = 1
@@ -146,32 +146,6 @@ def own_group() -> str:
         return grp.getgrgid(os.getgid()).gr_name
     except KeyError as error:
         raise UsageError("your group has no name on this machine", hint="name one: --shared=GROUP") from error
-
-
-def owner_of(path: str) -> str:
-    """The name of who owns the nearest folder that can be looked at."""
-    while True:
-        try:
-            uid = os.stat(path).st_uid
-        except OSError:
-            parent = os.path.dirname(path)
-            if parent == path:
-                return "its owner"
-            path = parent
-            continue
-        try:
-            return pwd.getpwuid(uid).pw_name
-        except KeyError:
-            return f"user {uid}"
-
-
-def refused(path: str) -> NotPermitted:
-    """What to tell a user who may not open or write this store."""
-    owner = owner_of(path)
-    return NotPermitted(
-        f"the store {path} belongs to {owner} and is not open to you",
-        hint=f"ask {owner} to run `artstore --store {path} config shared GROUP` with a group that you are in",
-    )
 
 
 def _config_of(path: str, values: dict[str, object]) -> StoreConfig:

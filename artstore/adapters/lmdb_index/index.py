@@ -18,12 +18,13 @@ from typing import NoReturn
 from artstore.adapters.disk import faultpoints
 from artstore.adapters.disk.errnos import translating
 from artstore.adapters.disk.files import fsync_folder, make_folder
+from artstore.adapters.disk.owners import refused
 from artstore.adapters.lmdb_index import environment, rows
 from artstore.adapters.lmdb_index.environment import Environment
 from artstore.adapters.lmdb_index.reader import Reader
 from artstore.adapters.lmdb_index.refs_log import START, RefsLog
 from artstore.adapters.lmdb_index.writer import Writer
-from artstore.errors import Corrupt, NotPermitted
+from artstore.errors import Corrupt
 
 FOLDER = "index.lmdb"
 LOG = "refs.log"
@@ -36,6 +37,7 @@ class LmdbIndex:
 
     def __init__(self, store: str, *, shared: bool = False, folder: str = FOLDER) -> None:
         """Open the index, and make it for a new store. Corrupt if a store with content has none."""
+        self._store = store
         self._path = os.path.join(store, folder)
         self._shared = shared
         self.log = RefsLog(os.path.join(store, LOG), shared=shared)
@@ -79,7 +81,7 @@ class LmdbIndex:
         del sync
         current = self._current()
         if current.note is not None:
-            raise NotPermitted(f"{self._path} can only be read by this user", hint="ask the owner of the store")
+            raise refused(self._store)
         assert current.writer != threading.get_ident(), "a write transaction within another one"
         with current.writing:
             current.writer = threading.get_ident()
