@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -163,19 +164,30 @@ def test_many_threads_read_at_once(planter: Planter) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_forked_child_reads(planter: Planter) -> None:
+def test_a_forked_child_reads_whatever_its_parents_threads_do(planter: Planter) -> None:
     """Every data loader with worker processes would hang on a lock that a thread of its parent held."""
     stored = chunks_of(planter, 32)
-    objects = Objects(planter.context)
+    objects = Objects(planter.context, cache_bytes=10_000)
+    done = threading.Event()
+
+    def read() -> bool:
+        while not done.is_set():
+            if any(objects.chunk(id) != data for id, data in stored.items()):
+                return False
+        return True
+
     with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(objects.chunk, stored)) == list(stored.values())
-        lock = objects._caches.chunks._lock  # pyright: ignore[reportPrivateUsage]
-        with lock:  # as if one of these threads were in the middle of a read
-            child = os.fork()
-            if child == 0:
-                # Nothing of the parent's may run in the child: no handler, no fixture.
-                os._exit(0 if all(objects.chunk(id) == data for id, data in stored.items()) else 1)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        reads = [pool.submit(read) for _ in range(4)]
+        try:
+            for _ in range(5):
+                child = os.fork()
+                if child == 0:
+                    # Nothing of the parent's may run in the child: no handler, no fixture.
+                    os._exit(0 if all(objects.chunk(id) == data for id, data in stored.items()) else 1)
+                assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        finally:
+            done.set()
+        assert all(each.result() for each in reads)
 
 
 class Repacking:
