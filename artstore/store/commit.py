@@ -19,6 +19,7 @@ from artstore.model import Digest, PackState, Version
 from artstore.planning.ignore import IgnoreStack
 from artstore.revision import artifact_of
 from artstore.store import refs
+from artstore.store.check.lost import heal_sets
 from artstore.store.context import Context, Counters
 from artstore.store.edit import apply_edits
 from artstore.store.trouble import translate
@@ -246,7 +247,7 @@ class _Commit:
                 return self._result(walker, tree, None, unchanged=False)
             same = self._same_version(tree.root)
             if same is not None and (self._naming.tag is None or self._is_taken(same)):
-                pipeline.keep_rows()
+                self._keep(pipeline, tree, same)
                 return self._result(walker, tree, same, unchanged=True)
             return self._publish(walker, pipeline, tree, same)
 
@@ -266,7 +267,13 @@ class _Commit:
 
     def _publish(self, walker: Walker, pipeline: Pipeline, tree: TreeResult, same: Digest | None) -> CommitResult:
         if same is not None:  # new name, nothing else
-            pipeline.publish(frozenset(), None, lambda writer, _: self._name(writer, same))
+            packs = tree.packs if _is_stored_again(tree) else frozenset[int]()
+
+            def name(writer: IndexWriter, packs: set[int]) -> None:
+                _add_to_set(writer, same, packs)
+                self._name(writer, same)
+
+            pipeline.publish(packs, None, name)
             return self._result(walker, tree, same, unchanged=False)
         said = self._said
         parents = [] if self._parent is None else [bytes(self._parent.version)]
@@ -284,11 +291,19 @@ class _Commit:
 
         def publish(writer: IndexWriter, packs: set[int]) -> None:
             revive(writer, packs)
+            heal_sets(writer)
             writer.put_set(digest, packs)
             self._name(writer, digest)
 
         pipeline.publish(tree.packs, (digest, document), publish)
         return self._result(walker, tree, digest, unchanged=False)
+
+    def _keep(self, pipeline: Pipeline, tree: TreeResult, same: Digest) -> None:
+        """Nothing has changed; but what a repair had to give up was stored again, and makes the old version whole."""
+        if _is_stored_again(tree):
+            pipeline.publish(tree.packs, None, lambda writer, packs: _add_to_set(writer, same, packs))
+        else:
+            pipeline.keep_rows()
 
     def _name(self, writer: IndexWriter, version: Digest) -> None:
         name = self._naming.tag or refs.next_tag_name(writer, self._naming.family)
@@ -335,6 +350,18 @@ class _Commit:
             skipped=tuple(walker.skipped),
             seconds=time.monotonic() - self._begun,
         )
+
+
+def _is_stored_again(tree: TreeResult) -> bool:
+    """Did a tree that is known already need something new?"""
+    return any(not isinstance(pack, int) for pack in tree.packs)
+
+
+def _add_to_set(writer: IndexWriter, version: Digest, packs: set[int]) -> None:
+    if packs:
+        revive(writer, packs)
+        heal_sets(writer)
+        writer.put_set(version, packs.union(writer.version_set(version) or ()))
 
 
 def revive(writer: IndexWriter, packs: Iterable[int]) -> None:

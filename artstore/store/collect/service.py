@@ -13,6 +13,7 @@ from artstore import limits
 from artstore.errors import Busy
 from artstore.model import PackState
 from artstore.planning.gc import plan_gc
+from artstore.store.check.lost import heal_sets
 from artstore.store.collect import records
 from artstore.store.collect.leftovers import remove_leftovers
 from artstore.store.collect.repack import repack
@@ -99,6 +100,7 @@ class _Run:
     def _step(self) -> Step:
         context, result = self._context, self._result
         with context.index.write() as writer:
+            heal_sets(writer)  # what was lost and stored again is needed by versions whose sets don't say so yet
             sight = look(context, writer, self.facts, own=self._session.id, allowed=self._allowed, undo_ns=self.undo_ns)
             if self.undo_ns == 0 and sight.view.running and not self._begun:
                 raise Busy(_HELD_BACK, hint="wait for them, or leave out --now: nothing is lost by collecting later")
