@@ -62,6 +62,9 @@ ANCESTORS_MAX = 1_000_000  # parents followed by all of a revision's ~N
 BATCH_BYTES = 8 * MIB  # one buffer of file data; must hold a whole chunk besides the rest
 BATCH_FILES_MAX = 4096
 BATCHES_MAX = 8  # buffers in all, over all threads
+BATCHES_ON_THE_WAY_MAX = 16  # batches in all, those without a buffer included
+NOTES_BYTES_MAX = 8 * MIB  # of rows for the index that wait for a metadata pack; about
+DRY_RUN_IDS_MAX = 1 << 19  # new chunks that a dry run remembers; it counts those it forgot again
 WORKERS_MAX = 16
 HOLE_RUN_MAX = 100_000  # equal chunks of a hole passed on at once
 CHANGED_RETRIES = 3
@@ -140,6 +143,7 @@ DURATION_S_MAX = 100 * 366 * 86_400  # of options such as --keep-within
 
 assert CHUNK_BYTES_MIN < CHUNK_BYTES_TARGET < CHUNK_BYTES_MAX <= FRAME_RAW_BYTES_MAX
 assert 2 * CHUNK_BYTES_MAX <= BATCH_BYTES
+assert BATCHES_MAX <= BATCHES_ON_THE_WAY_MAX
 assert PACK_BYTES_TARGET + 2 * BATCH_BYTES <= PACK_BYTES_MAX
 assert PAGE_ENTRIES_MIN < PAGE_ENTRIES_MEAN < PAGE_ENTRIES_MAX
 assert PAGE_BYTES_MAX <= METAPACK_BYTES_TARGET

@@ -90,17 +90,31 @@ class Sealer:
     def __init__(self, context: Context, forget: Callable[[OpenPack], None]) -> None:
         self._context = context
         self._forget = forget
-        self._queue: Channel[tuple[OpenPack, bool]] = Channel(2)
+        self._queue: Channel[Callable[[], None]] = Channel(2)
 
     def flush(self, pack: OpenPack) -> None:
         """Start writing out a growing pack, unless there is more than enough to do."""
         if pack.sink.size - pack.flushed >= FLUSH_BYTES and not self._queue.is_full:
             pack.flushed = pack.sink.size
-            self._queue.put((pack, False))
+            self._queue.put(pack.sink.flush)
 
     def seal(self, pack: OpenPack) -> None:
         """Queue a closed pack; waits while two others are queued."""
-        self._queue.put((pack, True))
+        self._queue.put(lambda: self.seal_now(pack))
+
+    def seal_now(self, pack: OpenPack) -> None:
+        """The same on this thread."""
+        seal_pack(self._context, pack)
+        self._forget(pack)
+
+    def note(self, note: Callable[[IndexWriter], None]) -> None:
+        """Queue what is to be entered into the index once all packs queued before are named."""
+        self._queue.put(lambda: self.note_now(note))
+
+    def note_now(self, note: Callable[[IndexWriter], None]) -> None:
+        """The same on this thread."""
+        with self._context.index.write() as writer:
+            note(writer)
 
     def finish(self) -> None:
         """`run` returns once all that was queued is durable and named."""
@@ -112,13 +126,8 @@ class Sealer:
 
     def run(self) -> None:
         """Until finished."""
-        while (item := self._queue.get()) is not None:
-            pack, is_closed = item
-            if is_closed:
-                seal_pack(self._context, pack)
-                self._forget(pack)
-            else:
-                pack.sink.flush()
+        while (work := self._queue.get()) is not None:
+            work()
 
 
 def seal_pack(context: Context, pack: OpenPack) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from artstore import limits
 from artstore.format.codec import Encoder
 from artstore.model import ObjectKind
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
     Packs = set[int | OpenPack]
 
+_NEED_BYTES = 512  # about what a set and its root take in memory
+_NEED_PACK_BYTES = 64
+
 
 class PageStore:
     """Stores each distinct page once, and tells in which pack each lies. Used by one thread."""
@@ -30,6 +34,7 @@ class PageStore:
         self._recent: dict[bytes, OpenPack] = {}
         self._collectors: list[Packs] = []
         self._needs: list[tuple[bytes, Packs]] = []
+        self._needs_bytes = self._rows_bytes = self._weighed = 0
         self.rows: list[tuple[bytes, bytes]] = []  # of the stat cache
 
     def collect_into(self, packs: Packs) -> None:
@@ -47,8 +52,10 @@ class PageStore:
             self._collectors[-1].add(pack)
 
     def _store(self, kind: ObjectKind, digest: bytes, data: bytes) -> OpenPack | int | None:
-        if digest in self._recent:
-            return self._recent[digest]
+        # Asked in this order, none is missed: the index knew a page before it was forgotten here.
+        recent = self._recent.get(digest)
+        if recent is not None:
+            return recent
         with self._index.read() as reader:
             location = reader.find(digest)
         if location is not None:
@@ -66,18 +73,27 @@ class PageStore:
         return pack
 
     def forget(self, digests: Iterable[bytes]) -> None:
-        """These pages are in the index now."""
+        """These pages are in the index now. May be called from another thread."""
         for digest in digests:
             self._recent.pop(digest, None)
 
     def needs(self, root: bytes, packs: Packs) -> None:
         """Note which packs the tree or recipe below `root` needs, itself included."""
         self._needs.append((root, packs))
+        self._needs_bytes += _NEED_BYTES + _NEED_PACK_BYTES * len(packs)
+
+    @property
+    def notes_are_many(self) -> bool:
+        """Should they be entered now, although no metadata pack is full? Pages that are known fill none."""
+        self._rows_bytes += sum(len(record) for _, record in self.rows[self._weighed :])
+        self._weighed = len(self.rows)
+        return self._needs_bytes + self._rows_bytes >= limits.NOTES_BYTES_MAX
 
     def take_notes(self) -> Callable[[IndexWriter], None]:
         """What is to be entered into the index together with the metadata pack that is closed now."""
         needs, rows = self._needs, self.rows[:]
         self._needs = []
+        self._needs_bytes = self._rows_bytes = self._weighed = 0
         self.rows.clear()  # its list is known to the directories that are open
 
         def note(writer: IndexWriter) -> None:

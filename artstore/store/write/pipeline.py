@@ -16,7 +16,7 @@ from artstore.model import ObjectKind, PackKind
 from artstore.store.write.assemble import Assembler
 from artstore.store.write.batch import BufferPool
 from artstore.store.write.channel import Channel, Closed, Turn
-from artstore.store.write.packer import OpenPack, PackWriter, Sealer, name_pack, seal_pack
+from artstore.store.write.packer import OpenPack, PackWriter, Sealer, name_pack
 from artstore.store.write.pages import PageStore, numbers
 from artstore.store.write.reading import Gatherer
 from artstore.store.write.work import Compressor, Deduplicator, hash_chunks
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from artstore.format.page import Emit
+    from artstore.model import PackId
     from artstore.ports import IndexWriter, PackSink, Session
     from artstore.store.context import Context, Counters
     from artstore.store.write.assemble import TreeResult
@@ -52,7 +53,7 @@ class Pipeline:
         self._session = session
         self._counters = counters
         self._store = store
-        self._sinks: list[PackSink] = []
+        self._sinks: dict[PackId, PackSink] = {}  # of packs that may have a temporary file
         self._data = PackWriter(self._new_sink, PackKind.DATA, counters)
         self._meta = PackWriter(self._new_sink, PackKind.META, counters)
         self._pages = PageStore(context.index, self._meta if store else None, context.level)
@@ -62,6 +63,7 @@ class Pipeline:
         self._turn = Turn()
         self._inbox: Channel[Batch] = Channel(limits.BATCHES_MAX)
         self._outbox: Channel[Batch] = Channel(limits.BATCHES_MAX)
+        self._on_the_way: Channel[int] = Channel(limits.BATCHES_ON_THE_WAY_MAX)
         self._sealer = Sealer(context, self._forget)
         self._workers: list[threading.Thread] = []
         self._others: list[threading.Thread] = []
@@ -76,7 +78,7 @@ class Pipeline:
         self._close()
         for thread in (*self._workers, *self._others):
             thread.join()
-        for sink in self._sinks:
+        for sink in self._sinks.values():
             sink.abort()  # a sealed one has no temporary file any more
 
     def finish_tree(self) -> TreeResult:
@@ -135,12 +137,15 @@ class Pipeline:
     def _submit(self, batch: Batch) -> None:
         if not self._workers:
             if not batch.begins:
-                self._assembler.apply(batch)
-                self._pool.take_back(batch)
+                self._take_in(batch)
                 self._turn.done()
                 return
             self._start(batch.sequence)
-        self._checked(lambda: self._inbox.put(batch))
+        self._checked(lambda: self._send(batch))
+
+    def _send(self, batch: Batch) -> None:
+        self._on_the_way.put(batch.sequence)
+        self._inbox.put(batch)
 
     def _start(self, first: int) -> None:
         def start(name: str, run: Callable[[], None]) -> threading.Thread:
@@ -148,8 +153,10 @@ class Pipeline:
             thread.start()
             return thread
 
-        self._others = [start("write", lambda: self._write(first)), start("seal", self._sealer.run)]
-        self._workers = [start("work", self._work) for _ in range(worker_count())]
+        self._others.append(start("write", lambda: self._write(first)))
+        self._others.append(start("seal", self._sealer.run))
+        for _ in range(worker_count()):
+            self._workers.append(start("work", self._work))
 
     def _checked(self, act: Callable[[], None]) -> None:
         """Do what may find the pipeline closed; tell why it is."""
@@ -173,17 +180,26 @@ class Pipeline:
             self._outbox.put(batch)
 
     def _write(self, following: int) -> None:
-        early: dict[int, Batch] = {}  # bounded by the number of buffers
+        early: dict[int, Batch] = {}  # bounded by those on the way
         while (arrived := self._outbox.get()) is not None:
             early[arrived.sequence] = arrived
             while (batch := early.pop(following, None)) is not None:
                 following += 1
                 self._place(batch)
-                self._assembler.apply(batch)
-                if self._meta.is_full:
-                    self._rotate()
-                self._pool.take_back(batch)
+                self._take_in(batch)
+                self._on_the_way.get()
         assert not early
+
+    def _take_in(self, batch: Batch) -> None:
+        """What happened in the batch becomes pages; what is too much to be held goes to disk [I9]."""
+        self._assembler.apply(batch)
+        self._pool.take_back(batch)
+        if not self._store:
+            self._pages.take_notes()
+            if len(self._deduplicator.pending) > limits.DRY_RUN_IDS_MAX:
+                self._deduplicator.pending.clear()
+        elif self._meta.is_full or self._pages.notes_are_many:
+            self._rotate()
 
     def _place(self, batch: Batch) -> None:
         """Append the batch's new chunks; until they are in the index, `pending` tells where they are."""
@@ -200,12 +216,16 @@ class Pipeline:
             self._sealer.flush(self._data.pack)
 
     def _rotate(self) -> None:
-        """A full metadata pack: what its pages need goes first [I2]."""
+        """End the metadata pack, if there is one, with its notes: what its pages need goes first [I2]."""
         self._seal(self._data.close())
-        meta = self._meta.close()
-        assert meta is not None
-        meta.notes.append(self._pages.take_notes())
-        self._seal(meta)
+        meta, note = self._meta.close(), self._pages.take_notes()
+        if meta is not None:
+            meta.notes.append(note)
+            self._seal(meta)
+        elif self._others:
+            self._sealer.note(note)
+        else:
+            self._sealer.note_now(note)
 
     def _seal(self, pack: OpenPack | None) -> None:
         if pack is None:
@@ -213,7 +233,7 @@ class Pipeline:
         if self._others:
             self._sealer.seal(pack)
         else:
-            seal_pack(self._context, pack)
+            self._sealer.seal_now(pack)
 
     def _pack_of(self, digest: bytes) -> OpenPack | int | None:
         pack = self._deduplicator.pending.get(digest)
@@ -230,11 +250,14 @@ class Pipeline:
             pending = self._deduplicator.pending
             for entry in pack.table:
                 pending.pop(entry.id, None)
+        else:
+            self._pages.forget(entry.id for entry in pack.table)
+        self._sinks.pop(pack.sink.id, None)
         pack.table, pack.notes = [], []  # directories refer to the pack until the end
 
     def _new_sink(self) -> PackSink:
         sink = self._context.packs.create(self._session.next_pack_id())
-        self._sinks.append(sink)
+        self._sinks[sink.id] = sink
         return sink
 
     # -- failure
@@ -250,7 +273,7 @@ class Pipeline:
             self._close()
 
     def _close(self) -> None:
-        for part in (self._inbox, self._outbox, self._turn, self._pool, self._sealer):
+        for part in (self._inbox, self._outbox, self._on_the_way, self._turn, self._pool, self._sealer):
             part.close()
 
     def _raise_failure(self) -> None:
