@@ -21,7 +21,7 @@ from artstore.revision import artifact_of
 from artstore.store import refs
 from artstore.store.check.lost import heal_sets
 from artstore.store.context import Context, Counters
-from artstore.store.edit import apply_edits
+from artstore.store.edit import apply_edits, parts_of
 from artstore.store.trouble import translate
 from artstore.store.write.assemble import TreeResult
 from artstore.store.write.pipeline import Pipeline
@@ -159,7 +159,7 @@ def edit(
             for number, addition in enumerate(additions):
                 name = b"%012d" % number
                 if os.path.isdir(addition.local):
-                    walker.walk(addition.local, ignore_rules(options), name)
+                    walker.walk(addition.local, ignore_rules(options), name, above=len(parts_of(addition.path)))
                 else:
                     _check_file(addition.local)
                     walker.walk_file(addition.local, name)

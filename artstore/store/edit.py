@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from artstore import limits
 from artstore.errors import BadInput, NotFound
 from artstore.format.tree import TreeBuilder, lookup
 from artstore.format.tree_edit import edit_tree
@@ -26,18 +27,24 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class _Node:
-    """What changes below one directory: by name an entry, None (to be removed), or a node for a sub-directory."""
+    """What changes below one directory: by name an entry, None (to be removed), or a node for a sub-directory.
+
+    `anew`: what the base has there was removed.
+    """
 
     children: dict[bytes, Entry | _Node | None] = field(default_factory=lambda: {})
+    anew: bool = False
 
 
 def parts_of(path: bytes) -> list[bytes]:
-    """A path's names; BadInput if it leads elsewhere."""
+    """A path's names; BadInput if it leads elsewhere, or deeper than a folder may lie."""
     parts = [part for part in path.split(b"/") if part not in (b"", b".")]
     if not parts or b".." in parts:
         raise BadInput(
             f"{os.fsdecode(path)!r} is no path within a version", [path], hint="write a relative path, without .."
         )
+    if len(parts) >= limits.PATH_DEPTH_MAX:
+        raise BadInput(f"{os.fsdecode(path[:200])!r} lies more than {limits.PATH_DEPTH_MAX} folders deep", [path])
     return parts
 
 
@@ -48,32 +55,42 @@ def apply_edits(
     load: Load,
     emit: Emit,
 ) -> TreeSummary:
-    """The tree `base` with entries put at paths (missing folders are made) and paths removed (NotFound if absent)."""
+    """The tree `base` with paths removed (NotFound if absent), then entries put at paths (missing folders are made).
+
+    The order in which they are named means nothing.
+    """
     root = _Node()
-    for path in removed:
-        parts = parts_of(path)
+    for parts in sorted(map(parts_of, removed)):  # a folder before what lies in it
         if _find(base, parts, load) is None:
-            raise NotFound(f"{os.fsdecode(path)} isn't in the base version", hint="see `artstore ls REV`")
-        _node(root, parts).children[parts[-1]] = None
-    for path, entry in added:
-        parts = parts_of(path)
+            raise NotFound(f"{_shown(parts)} isn't in the base version", hint="see `artstore ls REV`")
+        node = _node(root, parts, adding=False)
+        if node is not None:
+            node.children[parts[-1]] = None
+    for parts, entry in sorted(((parts_of(path), entry) for path, entry in added), key=lambda each: each[0]):
+        node = _node(root, parts, adding=True)
+        if node is None or isinstance(node.children.get(parts[-1]), Entry):
+            raise BadInput(f"{_shown(parts)} lies at or below something else that is added", [b"/".join(parts)])
         renamed = Entry(parts[-1], entry.kind, entry.size, entry.content, entry.files)
-        _node(root, parts).children[parts[-1]] = renamed
+        node.children[parts[-1]] = renamed
     return _rewrite(base, root, load, emit)
 
 
-def _node(root: _Node, parts: list[bytes]) -> _Node:
+def _node(root: _Node, parts: list[bytes], *, adding: bool) -> _Node | None:
+    """What changes in the folder of a path; None if all of that folder is added, or, unless adding, removed."""
     node = root
     for part in parts[:-1]:
+        removed = part in node.children and node.children[part] is None
         child = node.children.get(part)
-        if isinstance(child, Entry):
-            raise BadInput(
-                f"{os.fsdecode(b'/'.join(parts))} lies below something else that is added", [b"/".join(parts)]
-            )
+        if isinstance(child, Entry) or (removed and not adding):
+            return None
         if child is None:
-            child = node.children[part] = _Node()
+            child = node.children[part] = _Node(anew=removed)
         node = child
     return node
+
+
+def _shown(parts: list[bytes]) -> str:
+    return os.fsdecode(b"/".join(parts))
 
 
 def _find(tree: bytes, parts: list[bytes], load: Load) -> Entry | None:
@@ -90,11 +107,11 @@ def _find(tree: bytes, parts: list[bytes], load: Load) -> Entry | None:
 
 
 def _rewrite(tree: bytes | None, node: _Node, load: Load, emit: Emit) -> TreeSummary:
-    """Bounded by PATH_DEPTH_MAX: `parts_of` a path can't be longer than a name the system accepts."""
+    """As deep as the longest path, which PATH_DEPTH_MAX bounds."""
     edits: list[tuple[bytes, Entry | None]] = []
     for name, child in sorted(node.children.items(), key=lambda item: item[0]):
         if isinstance(child, _Node):
-            below = lookup(tree, name, load) if tree is not None else None
+            below = lookup(tree, name, load) if tree is not None and not child.anew else None
             subtree = below.content.value if below is not None and below.kind == Kind.DIR else None
             summary = _rewrite(subtree, child, load, emit)
             child = Entry(name, Kind.DIR, summary.size, Content(Form.TREE, summary.root), summary.files)

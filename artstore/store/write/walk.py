@@ -94,15 +94,17 @@ class Walker:
         self._reader: IndexReader | None = None
         self._reader_uses = 0
         self._stack: list[_Frame] = []
+        self._above = 0
         self.trouble = Trouble()
         self.skipped: list[bytes] = []
         self.ignored = 0
 
-    def walk(self, root: bytes, ignore: IgnoreStack, name: bytes = b"") -> None:
+    def walk(self, root: bytes, ignore: IgnoreStack, name: bytes = b"", *, above: int = 0) -> None:
         """The whole folder `root`, as Enter … Leave, or as one Known if nothing in it has changed.
 
-        `name` is its entry's, where it is part of a larger tree.
+        `name` is its entry's, where it is part of a larger tree, `above` the folders there that it will lie in.
         """
+        self._above = above
         path = os.path.realpath(root)
         try:
             try:
@@ -268,7 +270,7 @@ class Walker:
 
     def _directory(self, frame: _Frame, name: bytes, *, follow: bool = False) -> None:
         path = frame.path + b"/" + name
-        if len(self._stack) >= limits.PATH_DEPTH_MAX:
+        if self._above + len(self._stack) >= limits.PATH_DEPTH_MAX:
             raise BadInput(f"{os.fsdecode(path)} lies more than {limits.PATH_DEPTH_MAX} folders deep", [path])
         try:
             descriptor = source.open_directory(name, frame.descriptor, follow=follow)
