@@ -172,7 +172,7 @@ def check_set(context: Context, objects: Objects, version: Digest, findings: Fin
         packs = reader.version_set(version)
     if packs is None:
         return
-    survey = Surveyor(context.index, objects, findings.damage, prefer=frozenset(packs)).version(version)
+    survey = Surveyor(context.index, objects, prefer=frozenset(packs)).version(version)
     lacking = survey.packs.difference(packs)
     if lacking:
         message = f"the set of version {version.hex()} lacks {len(lacking)} packs that it needs"
