@@ -112,10 +112,7 @@ class Pipeline:
             needed.add(self._pages.put_document(ObjectKind.VERSION, *document))
         self._checked(lambda: self._seal(self._data.close()))
         meta = self._meta.close()
-        self._sealer.finish()
-        for thread in self._others:
-            thread.join()
-        self._raise_failure()
+        self._end_sealing()
         if meta is not None:
             meta.sink.seal()
         with self._context.index.write() as writer:
@@ -125,9 +122,16 @@ class Pipeline:
             publish(writer, numbers(needed))
 
     def keep_rows(self) -> None:
-        """Nothing has changed: keep what the stat cache learned, without waiting for the disk."""
+        """Nothing has changed: keep what the stat cache learned, what is queued already included."""
+        self._end_sealing()
         with self._context.index.write(sync=False) as writer:
             self._pages.take_notes()(writer)
+
+    def _end_sealing(self) -> None:
+        self._sealer.finish()
+        for thread in self._others:
+            thread.join()
+        self._raise_failure()
 
     # -- the caller's thread
 
