@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         ("artstore commit --base corpus/v7 --add new/part=./part --remove old", "without having the rest here"),
     ],
 )
-@click.argument("path", required=False, type=click.Path(allow_dash=True))
+@click.argument("path", required=False, type=click.Path(allow_dash=True, readable=False))
 @click.option("--tag", metavar="NAME", help="The version's name; else the artifact's next vN.")
 @click.option("--artifact", metavar="NAME", help="What it is a version of; else the name of the folder.")
 @click.option("-m", "--message", metavar="TEXT", default="", help="What a person should know about it.")
@@ -103,7 +103,10 @@ def commit_command(
 def check_ignore_command(
     invocation: Invocation, paths: tuple[str, ...], root: str, excludes: tuple[str, ...], no_default_ignores: bool
 ) -> None:
-    """Tell which rule leaves a path out of a commit of DIR, or takes it in again."""
+    """Tell which rule leaves a path out of a commit.
+
+    DIR is the folder that would be committed.
+    """
     from artstore.cli.documents import IgnoreDocument
 
     items = [_explain(path, root, excludes, defaults=not no_default_ignores) for path in paths]

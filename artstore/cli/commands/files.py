@@ -77,7 +77,10 @@ def ls_command(invocation: Invocation, revision: str, recursive: bool, null: boo
 @click.argument("revisions", metavar="REV:PATH...", nargs=-1, required=True, type=REVISION)
 @click.pass_obj
 def cat_command(invocation: Invocation, revisions: tuple[str, ...]) -> None:
-    """Print files of versions, one after the other, each byte verified."""
+    """Print files of versions, verified.
+
+    One after the other; nothing is printed that has not been checked.
+    """
     store = invocation.open_store()
     for revision in revisions:
         found = store.resolve(revision)
@@ -97,7 +100,7 @@ def cat_command(invocation: Invocation, revisions: tuple[str, ...]) -> None:
     ],
 )
 @click.argument("revision", metavar="REV[:PATH]", type=REVISION)
-@click.argument("destination", metavar="DEST", type=click.Path())
+@click.argument("destination", metavar="DEST", type=click.Path(readable=False))
 @click.option("-f", "--force", is_flag=True, help="Overwrite what differs in DEST.")
 @click.option("--sync", is_flag=True, help="Return only when the files are safe from a power cut.")
 @click.option("-j", "--jobs", type=click.IntRange(1, limits.WORKERS_MAX), help="Files written at once.")
@@ -105,7 +108,7 @@ def cat_command(invocation: Invocation, revisions: tuple[str, ...]) -> None:
 def checkout_command(
     invocation: Invocation, revision: str, destination: str, force: bool, sync: bool, jobs: int | None
 ) -> None:
-    """Write a version's files to DEST, verified.
+    """Write a version's files to a folder, verified.
 
     Files are written aside and renamed; what already lies in DEST with the right content stays. What differs is not
     overwritten without --force; other files are left alone. Interrupted, run it again.
@@ -143,9 +146,10 @@ def checkout_command(
 @click.option("--mount", metavar="DIR", envvar="ARTSTORE_MOUNT", help="Where it is mounted; else $ARTSTORE_MOUNT.")
 @click.pass_obj
 def path_command(invocation: Invocation, revision: str, mount: str | None) -> None:
-    """Where a version stands in the mount: a path whose content never changes.
+    """Where a version stands in the mount.
 
-    Resolve once, then open files: an alias may move between two look-ups, this path doesn't.
+    A path whose content never changes. Resolve once, then open files: an alias may move between two look-ups, this
+    path doesn't.
     """
     from artstore.cli.documents import PathDocument
 

@@ -29,15 +29,16 @@ _OWN_GROUP = "\0"
         ("artstore init --store /data/art --shared=ml", "one that the group ml reads and writes"),
     ],
 )
-@click.argument("directory", metavar="[DIR]", required=False, type=click.Path())
+@click.argument("directory", metavar="[DIR]", required=False, type=click.Path(readable=False))
 @click.option(
     "--shared", metavar="[=GROUP]", is_flag=False, flag_value=_OWN_GROUP, help="Let a group use it; yours unless named."
 )
 @click.pass_obj
 def init_command(invocation: Invocation, directory: str | None, shared: str | None) -> None:
-    """Create a store at DIR, else where --store, $ARTSTORE_HOME or the default say.
+    """Create a store, alone or shared by a group.
 
-    Only a shared store or one in a special place needs this: the first commit creates the default one.
+    At DIR, else where --store, $ARTSTORE_HOME or the default say. Only a shared store or one in a special place
+    needs this: the first commit creates the default one.
     """
     from artstore import Store
     from artstore.cli.documents import InitDocument
@@ -67,7 +68,10 @@ def init_command(invocation: Invocation, directory: str | None, shared: str | No
     ],
 )
 def config_command() -> None:
-    """Settings of the store, kept in its config.toml."""
+    """Settings of the store.
+
+    They are kept in its config.toml.
+    """
 
 
 @config_command.command("list", examples=[("artstore config list --json", "")])
@@ -121,7 +125,10 @@ def shared_command(invocation: Invocation, group: str) -> None:
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_obj
 def completion_command(invocation: Invocation, shell: str) -> None:
-    """Print the completion script of a shell; it completes commands, options, tags and aliases."""
+    """Print the completion script of a shell.
+
+    It completes commands, options, tags and aliases.
+    """
     invocation.output.data(completion_script(shell).encode())
 
 
@@ -135,7 +142,10 @@ def completion_command(invocation: Invocation, shell: str) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj
 def bench_command(invocation: Invocation, arguments: Sequence[str]) -> int:
-    """Measure artstore beside its peers on this machine."""
+    """Measure artstore beside its peers.
+
+    On this machine, in one run.
+    """
     from importlib import import_module
     from importlib.util import find_spec
 
