@@ -101,7 +101,7 @@ def test_commands_of_the_documents_exist(document: str, arguments: str) -> None:
     """Who copies a line from the documents must not get `no such option`."""
     words = arguments.split('"')[0].split()
     command = [words[0]]
-    if words[0] in {"alias", "config"} and words[1] in {"set", "log", "list", "shared", "get"}:
+    if words[0] in {"alias", "config"} and words[1] in {"set", "log", "list", "rm", "shared", "get"}:
         command.append(words[1])
     shown = help_of(*command)
     unknown = [option for option in OPTION.findall(re.sub(r'"[^"]*"', "", arguments)) if option not in shown]

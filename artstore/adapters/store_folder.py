@@ -63,7 +63,7 @@ def prepare(path: str, *, group: str | None) -> None:
         found = set(os.listdir(path))
         if CONFIG in found:
             raise _exists(path)
-        strangers = sorted(name for name in found if name not in _PARTS and not name.startswith(CONFIG))
+        strangers = sorted(name for name in found if name not in _PARTS and not name.startswith((CONFIG, LOG)))
         if strangers:
             raise Conflict(f"{path} is no store and not empty: it holds {strangers[0]!r}", hint="choose a new folder")
         if gid is None:

@@ -353,6 +353,7 @@ class GcDocument(Document, frozen=True, kw_only=True):
     done: Annotated[bool, Meta(description="False: this is a plan, nothing was changed.")]
     removed_tags: Annotated[list[str], Meta(description="Tags that the retention rules let go.")]
     versions: list[GoingItem]
+    young: Annotated[int, Meta(description="Versions without a name that stay: they are younger than 7 days.")]
     freed_bytes: Annotated[int, Meta(description="Freed now.")]
     freed_later: list[FreedItem]
     waiting_bytes: Annotated[int, Meta(description="Free as soon as running commits have ended.")]

@@ -93,10 +93,10 @@ def gc_command(
 @click.option("-n", "--dry-run", is_flag=True, help="Only tell.")
 @click.pass_obj
 def purge_command(invocation: Invocation, what: str, all_versions: bool, reason: str, yes: bool, dry_run: bool) -> None:
-    """Erase the content of a file or folder for good, from every pack that holds it.
+    """Erase a path's content for good, from one or all versions.
 
-    Versions keep their ids; reading the path then says that it was erased. What any other path uses stays, and is
-    listed. There is no undo.
+    From every pack that holds it. Versions keep their ids; reading the path then says that it was erased. What any
+    other path uses stays, and is listed. There is no undo.
     """
     store = invocation.open_store()
     if all_versions:
@@ -146,7 +146,7 @@ def _collect(
     going = _going(store, plan, output, verbose=invocation.verbose)
     with invocation.work("gc"):
         result = store.gc(plan, now=now)
-    _print_result(output, result, going, removed)
+    _print_result(output, result, going, removed, plan.young)
 
 
 def _going(store: Store, plan: GcPlan, output: Output, *, verbose: int) -> list[GoingItem]:
@@ -177,6 +177,7 @@ def _print_plan(output: Output, plan: GcPlan, going: list[GoingItem], removed: l
         done=False,
         removed_tags=removed,
         versions=going,
+        young=plan.young,
         freed_bytes=plan.freed_now,
         freed_later=_later(plan.freed_later),
         waiting_bytes=plan.waiting,
@@ -186,13 +187,14 @@ def _print_plan(output: Output, plan: GcPlan, going: list[GoingItem], removed: l
     output.document(document, lines=lambda: _gc_lines(document, "would go"), ids=lambda: _ids(going))
 
 
-def _print_result(output: Output, result: GcResult, going: list[GoingItem], removed: list[str]) -> None:
+def _print_result(output: Output, result: GcResult, going: list[GoingItem], removed: list[str], young: int) -> None:
     from artstore.cli.documents import GcDocument
 
     document = GcDocument(
         done=True,
         removed_tags=removed,
         versions=going,
+        young=young,
         freed_bytes=result.freed_bytes,
         freed_later=_later(result.freed_later),
         waiting_bytes=result.waiting,
@@ -216,6 +218,8 @@ def _gc_lines(document: GcDocument, word: str) -> Iterator[str]:
             yield f"    {text.printable(path)}"
         if item.paths_more:
             yield "    … and more (-v lists them)"
+    if document.young:
+        yield f"{text.count(document.young, 'version')} without a name, younger than 7 days, to be gone then"
     yield _frees(document)
     for note in document.notes:
         yield f"not done: {note}"
@@ -246,8 +250,8 @@ def _undo(invocation: Invocation, store: Store) -> None:
 
     result = store.gc_undo()
     document = UndoDocument(
-        tags=list(result.tags),
-        aliases=list(result.aliases),
+        tags=sorted(result.tags),
+        aliases=sorted(result.aliases),
         versions=[version.hex() for version in result.versions],
         revived_bytes=result.revived_bytes,
         lost=[LostItem(name=name, why=why) for name, why in result.lost],

@@ -45,10 +45,10 @@ EXIT_DAMAGED = 6
 def check_command(
     invocation: Invocation, data: bool, max_duration: float | None, restart: bool, repair: bool, rebuild_index: bool
 ) -> int:
-    """Verify the store; exit 6 if anything is wrong.
+    """Verify the store; rebuild its index; repair it.
 
-    Names every version and path that is hurt. After a repair the next commit of the same files stores again what was
-    damaged.
+    Exit 6 if anything is wrong. Names every version and path that is hurt. After a repair the next commit of the
+    same files stores again what was damaged.
     """
     if (max_duration is not None or restart) and not (data or repair):
         raise click.UsageError("--max-duration and --restart go with --data")

@@ -77,7 +77,7 @@ def diff_command(invocation: Invocation, before: str, after: str | None, path: s
 @click.argument("revisions", metavar="[REV]...", nargs=-1, type=REVISION)
 @click.pass_obj
 def du_command(invocation: Invocation, revisions: tuple[str, ...]) -> None:
-    """Size of versions: in full, what only they need, and what they share with others.
+    """Size of each version: its own, and what it shares.
 
     Removing a version frees what is exclusive to it. Without REV: of all that have a name.
     """

@@ -36,10 +36,10 @@ _COLORS = {"ok": None, "warning": "yellow", "problem": "red", "absent": None}
 )
 @click.pass_obj
 def doctor_command(invocation: Invocation) -> int:
-    """Look for what is wrong with this machine and store; exit 6 if something is.
+    """Look for what is wrong with this machine and store.
 
-    Python, packages, the compiled kernel, FUSE, limits of the system, disk, store. What is absent is only needed for
-    the part it names.
+    Exit 6 if something is. Python, packages, the compiled kernel, FUSE, limits of the system, disk, store. What is
+    absent is only needed for the part it names.
     """
     from artstore.cli.documents import DoctorDocument
 

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 @click.option("-n", "--max-count", metavar="N", type=click.IntRange(min=1), help="At most N versions.")
 @click.pass_obj
 def log_command(invocation: Invocation, revision: str | None, max_count: int | None) -> None:
-    """Versions, newest first: those of all tags, or of REV and its first parents.
+    """Versions, newest first.
 
-    A parent that was collected ends the history.
+    Those of all tags, or REV and its first parents. A parent that was collected ends the history.
     """
     from artstore.cli.documents import LogHead
 
@@ -64,7 +64,10 @@ def log_command(invocation: Invocation, revision: str | None, max_count: int | N
 @click.argument("revision", metavar="REV", default="", type=REVISION)
 @click.pass_obj
 def show_command(invocation: Invocation, revision: str) -> None:
-    """Everything recorded about one version; without REV the newest."""
+    """Everything recorded about one version.
+
+    Without REV, the newest of all.
+    """
     from artstore.cli.documents import ShowDocument
 
     store = invocation.open_store()

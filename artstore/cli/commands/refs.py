@@ -35,7 +35,10 @@ if TYPE_CHECKING:
 @click.option("--aliases", "only", flag_value="alias", help="Aliases alone.")
 @click.pass_obj
 def list_command(invocation: Invocation, pattern: str | None, only: str | None) -> None:
-    """Tags and aliases, by name. PATTERN: a name, an artifact, or a pattern with * and ?."""
+    """Tags and aliases, by name.
+
+    PATTERN is a name, an artifact, or a pattern with * and ?.
+    """
     from artstore.cli.documents import ListHead
 
     output = invocation.output
@@ -62,7 +65,10 @@ def list_command(invocation: Invocation, pattern: str | None, only: str | None) 
 @click.argument("revision", metavar="REV", type=REVISION)
 @click.pass_obj
 def resolve_command(invocation: Invocation, revision: str) -> None:
-    """The version id of a revision: resolve once, use it everywhere."""
+    """The version id of a revision.
+
+    Resolve once, use the id everywhere.
+    """
     from artstore.cli.documents import ResolveDocument
 
     found = invocation.open_store().resolve(revision)
@@ -80,9 +86,9 @@ def resolve_command(invocation: Invocation, revision: str) -> None:
 @click.argument("revision", metavar="[REV]", required=False, type=REVISION)
 @click.pass_obj
 def tag_command(invocation: Invocation, name: str, revision: str | None) -> None:
-    """Give a version an immutable name; without REV the newest of NAME's artifact.
+    """Give a version an immutable name.
 
-    A tag never moves: for a name that does, see `artstore alias`.
+    Without REV, the newest of NAME's artifact. A tag never moves: for a name that does, see `artstore alias`.
     """
     from artstore.cli.documents import TagDocument
 
@@ -100,10 +106,11 @@ def tag_command(invocation: Invocation, name: str, revision: str | None) -> None
 @click.option("-y", "--yes", is_flag=True, help="Don't ask.")
 @click.pass_obj
 def rm_command(invocation: Invocation, names: tuple[str, ...], reason: str, yes: bool) -> None:
-    """Remove tags and aliases, or by its id a version with all its tags: all of them or none.
+    """Remove names; `gc` frees what nothing names.
 
-    Content stays until `gc` finds that nothing leads to it, and for seven days `gc --undo` brings the names back. A
-    version that an alias names or that another one was made from is not left without a name.
+    Tags, aliases, or by its id a version with all its tags: all of them or none. Content stays until `gc` finds
+    that nothing leads to it, and for seven days `gc --undo` brings the names back. A version that an alias names or
+    that another one was made from is not left without a name.
     """
     from artstore.cli.documents import RmDocument
 

@@ -1,0 +1,39 @@
+"""Progress: what a line of it says."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from artstore import limits
+from artstore.cli.output import Output
+from artstore.cli.progress import Progress, plain_line
+from artstore.store.context import Counters
+
+
+def test_a_line_tells_how_far_how_fast_and_how_long_still() -> None:
+    """In a log of a night's job this line is all there is."""
+    counters = Counters(files_done=3, files_total=12, bytes_done=2 * 10**9, bytes_total=10 * 10**9)
+    assert plain_line("commit", counters, 10.0) == "commit: 2.00 GB of 10.0 GB · 3 of 12 files · 200 MB/s · 40.0 s left"
+    assert plain_line("commit", Counters(bytes_done=500), 1.0) == "commit: 500 B · 500 B/s"
+    assert plain_line("check", Counters(), 0.0) == "check: 0 B"
+
+
+def test_without_a_terminal_lines_come_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A log gets plain lines, no bar; with --quiet nothing; notes are told at the end."""
+    monkeypatch.setattr(limits, "PROGRESS_PLAIN_S", 0.001)
+    counters = Counters(notes=["took a.log as it was, it kept changing"])
+    shown = threading.Event()
+    monkeypatch.setattr("artstore.cli.progress.plain_line", lambda *_: (shown.set(), "commit: 1 B")[1])
+    with Progress("commit", counters, Output()):
+        assert shown.wait(30)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.splitlines()[0] == "commit: 1 B"
+    assert err.splitlines()[-1] == counters.notes[0]
+    with Progress("commit", counters, Output(quiet=True)):
+        pass
+    assert capfd.readouterr() == ("", "")

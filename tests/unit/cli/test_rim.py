@@ -1,0 +1,72 @@
+"""Errors become exit codes and words: one total table."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import click
+import pytest
+
+from artstore import errors
+from artstore.cli.rim import EXIT_BUG, problem_of
+
+DOCUMENTED = {
+    errors.UsageError: 2, errors.BadName: 2, errors.Ambiguous: 2, errors.BadInput: 2, errors.Unsafe: 2,
+    errors.NewerFormat: 2, errors.NotFound: 3, errors.NotPermitted: 4, errors.Conflict: 5, errors.Corrupt: 6,
+    errors.Erased: 6, errors.RemoteError: 7, errors.Busy: 8, errors.NoSpace: 9, errors.Interrupted: 130,
+}  # fmt: skip
+
+
+def every_error(kind: type[errors.ArtstoreError] = errors.ArtstoreError) -> set[type[errors.ArtstoreError]]:
+    return {kind}.union(*map(every_error, kind.__subclasses__()))
+
+
+def test_every_error_of_ours_has_its_exit_code() -> None:
+    """Scripts branch on exit codes; a new error without one would look like success or like `differs`."""
+    ours = {kind for kind in every_error() if kind.__module__ == "artstore.errors"}
+    assert ours == {errors.ArtstoreError, *DOCUMENTED}
+    for kind, code in DOCUMENTED.items():
+        error = kind("x", ["a", "b"]) if kind is errors.Ambiguous else kind("x")
+        assert problem_of(error).exit_code == code
+    assert len({kind.code for kind in ours}) == len(ours)
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code"),
+    [
+        (errno.ENOSPC, 9), (errno.EDQUOT, 9), (errno.EACCES, 4), (errno.EROFS, 4), (errno.ENOENT, 3), (errno.EIO, 6),
+        (errno.EMFILE, 8), (errno.ECONNREFUSED, 7), (errno.EISDIR, 2), (errno.EEXIST, 5), (errno.ENOPROTOOPT, EXIT_BUG),
+    ],
+)  # fmt: skip
+def test_what_the_system_refuses_is_told_with_its_path(
+    code: int, exit_code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: os.PathLike[str]
+) -> None:
+    """A full disk that no adapter met must still not look like a bug, nor hide where it happened."""
+    monkeypatch.setenv("XDG_STATE_HOME", os.fspath(tmp_path))
+    problem = problem_of(OSError(code, os.strerror(code), "/some/file"))
+    assert problem.exit_code == exit_code
+    assert "/some/file" in problem.message
+
+
+def test_usage_errors_name_the_help_of_their_command() -> None:
+    """Who misspells an option is one command away from the right one."""
+    context = click.Context(
+        click.Command("diff"), info_name="diff", parent=click.Context(click.Command("artstore"), info_name="artstore")
+    )
+    problem = problem_of(click.UsageError("No such option: --x.", context))
+    assert (problem.exit_code, problem.message) == (2, "No such option: --x")
+    assert problem.hint == "see `artstore diff --help`"
+
+
+def test_out_of_memory_is_no_bug() -> None:
+    """The machine is too small, which the user can mend."""
+    assert problem_of(MemoryError()).exit_code == 8
+
+
+def test_a_bug_without_a_place_for_its_report_is_still_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a read-only home the error must not be lost to a second error."""
+    monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")
+    problem = problem_of(ValueError("first\nsecond"))
+    assert (problem.exit_code, problem.message) == (EXIT_BUG, "this is a bug: ValueError: first")
+    assert problem.hint == "please report it"
