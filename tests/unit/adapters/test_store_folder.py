@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 import tomllib
-from collections.abc import Callable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -58,7 +58,7 @@ def test_of_two_first_commits_at_once_one_makes_the_store(tmp_path: Path, monkey
     """Two jobs that start together on a new machine must end up in one store."""
     monkeypatch.setenv("ARTSTORE_HOME", str(tmp_path / "store"))
     with ThreadPoolExecutor(8) as pool:
-        paths = list(pool.map(lambda _: wiring.find(None, create=True), range(8)))
+        paths = [each.result() for each in [pool.submit(wiring.find, None, create=True) for _ in range(8)]]
     assert set(paths) == {str(tmp_path / "store")}
     wiring.connect(paths[0]).close()
     assert sorted(path.name for path in tmp_path.joinpath("store").glob("config*")) == ["config.toml"]
@@ -117,7 +117,11 @@ def test_a_network_file_system_is_refused_before_anything_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An index on NFS is damaged sooner or later; the answer names a way out."""
-    monkeypatch.setattr("artstore.adapters.disk.mounts.file_system_of", lambda *_: "nfs4")
+
+    def nfs(path: str, lines: Iterable[str] | None = None) -> str:
+        return "nfs4"
+
+    monkeypatch.setattr("artstore.adapters.disk.mounts.file_system_of", nfs)
     with pytest.raises(ArtstoreError, match="network file system") as caught:
         wiring.init(str(tmp_path / "store"))
     assert caught.value.exit_code == 2
@@ -127,7 +131,7 @@ def test_a_network_file_system_is_refused_before_anything_is_made(
 @pytest.mark.parametrize("create", [True, False])
 def test_a_named_store_is_never_made(tmp_path: Path, create: bool) -> None:
     """A typo in a path must be heard of."""
-    opened: Callable[[], object] = lambda: wiring.connect(wiring.find(str(tmp_path / "none"), create=create))  # noqa: E731
+    place = wiring.find(str(tmp_path / "none"), create=create)
     with pytest.raises(NotFound, match="artstore init"):
-        opened()
+        wiring.connect(place)
     assert not (tmp_path / "none").exists()

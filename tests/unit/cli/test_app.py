@@ -34,16 +34,14 @@ def test_each_command_has_help_and_examples_that_parse(name: str) -> None:
         words = [word.strip("'") for word in line.split("|")[-1 if "| artstore" in line else 0].split(">")[0].split()]
         if words[:1] != ["artstore"] or "…" in line:
             continue
-        known = Invocation()
-        with app.make_context("artstore", words[1:], obj=known) as context:
-            rest = [*context._protected_args, *context.args]
+        with app.make_context("artstore", words[1:], obj=Invocation()) as context:
+            rest = words[3:] if words[1] == "--store" else words[1:]
             group: click.Group = app
             while isinstance(found := group.get_command(context, rest[0]), click.Group):
                 group, rest = found, rest[1:]
             assert found is not None
-            quoted = " ".join(rest[1:])
             if "'" not in line:
-                found.make_context(rest[0], quoted.split(), parent=context)
+                found.make_context(rest[0], rest[1:], parent=context)
 
 
 def test_global_options_work_before_and_after_the_command() -> None:

@@ -27,7 +27,12 @@ def test_without_a_terminal_lines_come_now_and_then(
     monkeypatch.setattr(limits, "PROGRESS_PLAIN_S", 0.001)
     counters = Counters(notes=["took a.log as it was, it kept changing"])
     shown = threading.Event()
-    monkeypatch.setattr("artstore.cli.progress.plain_line", lambda *_: (shown.set(), "commit: 1 B")[1])
+
+    def line(verb: str, counters: Counters, elapsed_s: float) -> str:
+        shown.set()
+        return "commit: 1 B"
+
+    monkeypatch.setattr("artstore.cli.progress.plain_line", line)
     with Progress("commit", counters, Output()):
         assert shown.wait(30)
     out, err = capfd.readouterr()
