@@ -139,8 +139,11 @@ def rebuild_index(path: str, counters: Counters | None = None) -> RebuildReport:
 def _sound_index(path: str, *, shared: bool) -> Index | None:
     """The index of a store if all of it can be read, else None."""
     from artstore.adapters.lmdb_index import LmdbIndex
+    from artstore.adapters.lmdb_index.index import FOLDER
+    from artstore.adapters.lmdb_index.probe import require_readable
 
     try:
+        require_readable(os.path.join(path, FOLDER))
         index = LmdbIndex(path, shared=shared)
     except ArtstoreError:
         return None

@@ -19,6 +19,7 @@ from artstore.adapters.disk import errnos
 from artstore.adapters.disk.files import FILE_MODE_SHARED
 from artstore.adapters.disk.mounts import refuse_network
 from artstore.adapters.lmdb_index import rows
+from artstore.adapters.lmdb_index.probe import require_whole
 from artstore.adapters.lmdb_index.refs_log import START
 from artstore.errors import ArtstoreError, Busy, Corrupt, NewerFormat, NoSpace, NotPermitted
 
@@ -78,8 +79,9 @@ def acquire(path: str, *, shared: bool, create: bool) -> Environment:
 
     `create` makes an empty index where there is none; else that is Corrupt.
     """
+    require_whole(path)  # it may fork, which the lock forbids
     with _registry_lock:
-        identity = _identity(path)
+        identity = identity_of(path)
         known = _environments.get(identity) if identity is not None else None
         if known is not None:
             known.users += 1
@@ -137,7 +139,7 @@ _TABLE: dict[type[lmdb.Error], tuple[type[ArtstoreError], str]] = {
 }
 
 
-def _identity(path: str) -> object | None:
+def identity_of(path: str) -> object | None:
     """What tells this environment from one that was deleted and made again at the same path."""
     try:
         status = os.stat(os.path.join(path, "data.mdb"))
@@ -169,7 +171,7 @@ def _open(path: str, *, shared: bool, create: bool) -> Environment:
         if not readonly:
             env.reader_check()  # forgets the readers of processes that died
         databases = _databases(env, path, create=create)
-        identity = _identity(path)
+        identity = identity_of(path)
         assert identity is not None
         return Environment(env, databases, note=READ_ONLY_NOTE if readonly else None, identity=identity)
     except BaseException:
