@@ -61,9 +61,9 @@ class FaultyLog(RefsLog):
         super().__init__(path)
         self._faults = faults
 
-    def cut(self, end: int) -> None:
+    def cut(self, end: int, sequence: int) -> None:
         self._faults.reach("log.cut")
-        super().cut(end)
+        super().cut(end, sequence)
 
     def append(self, data: bytes, *, end: int) -> None:
         self._faults.reach("log.append")

@@ -24,7 +24,7 @@ from artstore.adapters.lmdb_index.environment import Environment
 from artstore.adapters.lmdb_index.reader import Reader
 from artstore.adapters.lmdb_index.refs_log import START, RefsLog
 from artstore.adapters.lmdb_index.writer import Writer
-from artstore.errors import Corrupt
+from artstore.errors import Busy, Corrupt
 
 FOLDER = "index.lmdb"
 LOG = "refs.log"
@@ -96,15 +96,23 @@ class LmdbIndex:
     def _writing(self, current: Environment) -> Generator[Writer, None, None]:
         transaction = current.env.begin(write=True)
         try:
+            self._refuse_replaced(current)
             writer = Writer(transaction, current.databases, self.log)
             yield writer
             assert current.pid == os.getpid(), "a write transaction does not survive a fork"
             writer.finish()
+            # Who replaces the index looks at refs.log afterwards: either we see that it is gone, or he our records.
+            self._refuse_replaced(current)
         except BaseException:
             if current.pid == os.getpid():
                 transaction.abort()
             raise
         transaction.commit()
+
+    def _refuse_replaced(self, current: Environment) -> None:
+        """What is written into an index that was rebuilt since it was opened, nobody would ever read."""
+        if environment.identity_of(self._path) != current.identity:
+            raise Busy(f"the index {self._path} was rebuilt or removed meanwhile", hint="open the store again")
 
     def probe(self) -> None:
         """Corrupt if reading the whole index fails, or kills who does it: LMDB trusts what its pages say of themselves.

@@ -40,14 +40,17 @@ class RefsLog:
             except FileNotFoundError:
                 return None
 
-    def cut(self, end: int) -> None:
-        """Bring the log to where the index knows it ends; shorter than that is Corrupt."""
+    def cut(self, end: int, sequence: int) -> None:
+        """Bring the log to where the index knows it ends, behind the record with this number; Corrupt if it doesn't."""
         size = self.size()
         if size is None or size < end:
             there = "is missing" if size is None else f"has {size} bytes"
             raise Corrupt(f"{self.path} {there}, and the index knows {end}", hint=REPAIR)
         if size == end:
             return
+        if end > START and not self._ends_at(end, sequence):
+            # It was rewritten, and the index not told before a crash: its records are sound, and not to be cut through.
+            raise Corrupt(f"{self.path} has no record {sequence} that ends at byte {end}", hint=REPAIR)
         with translating("cut", self.path):
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
             try:
@@ -82,6 +85,10 @@ class RefsLog:
                 yield from reflog.scan_records(lambda offset, count: self._read_at(descriptor, offset, count), size)
             finally:
                 os.close(descriptor)
+
+    def _ends_at(self, end: int, sequence: int) -> bool:
+        found = next((item for item in self.records() if item.end >= end), None)
+        return isinstance(found, LogRecord) and (found.end, found.seq) == (end, sequence)
 
     def rewrite(self, records: Iterable[Record]) -> tuple[int, int]:
         """Replace the whole log; return the last sequence number and the end, for the index.

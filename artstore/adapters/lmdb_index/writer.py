@@ -173,7 +173,7 @@ class Writer(Reader):
     def _record(self, record: Record) -> None:
         if self._log_start is None:
             sequence, end = self._log_end()
-            self._log.cut(end)
+            self._log.cut(end, sequence)
             self._sequence, self._log_start = sequence, end
         self._records.append(reflog.encode_record(self._sequence + 1, record))
         self._sequence += 1

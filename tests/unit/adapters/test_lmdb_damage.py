@@ -266,6 +266,46 @@ def test_a_log_behind_the_index_is_damage(store: Path, damage: str) -> None:
     index.close()
 
 
+def test_a_log_that_was_rewritten_unknown_to_the_index_is_not_cut_through(store: Path) -> None:
+    """Killed between the new log and the index, a repair of refs.log would cost the refs of the sound new log."""
+    index = LmdbIndex(str(store))
+    with index.read() as reader:
+        records = list(reader.ref_records())
+    index.log.rewrite([TagSet(Tag("a/a-longer-name-than-before", ONE, 3)), *records])
+    rewritten = (store / "refs.log").read_bytes()
+    with pytest.raises(Corrupt, match="repair"), index.write() as writer:
+        writer.put_tag(Tag("a/v2", ONE, 9))
+    assert (store / "refs.log").read_bytes() == rewritten
+    with index.write() as writer:
+        writer.set_log_end(*index.log.rewrite(writer.ref_records()))
+    with index.write() as writer:
+        writer.put_tag(Tag("a/v2", ONE, 9))
+    index.close()
+
+
+def test_nothing_is_written_into_an_index_that_was_replaced(store: Path) -> None:
+    """A program that has the store open while its index is rebuilt would make versions that nobody ever sees, and cut
+    refs.log where the old index thought it ends.
+    """
+    (store / "tmp").mkdir()
+    index = LmdbIndex(str(store))
+    with rebuilding(str(store)):
+        pass
+    log = (store / "refs.log").read_bytes()
+    with pytest.raises(Busy, match="open the store again"), index.write() as writer:
+        writer.put_tag(Tag("a/v2", ONE, 9))
+    index.close()
+    index = LmdbIndex(str(store))
+    writing = index.write()
+    writing.__enter__().put_tag(Tag("a/v2", ONE, 9))
+    with rebuilding(str(store)):
+        pass
+    with pytest.raises(Busy, match="open the store again"):
+        writing.__exit__(None, None, None)
+    index.close()
+    assert (store / "refs.log").read_bytes().startswith(log)  # a record that no index knows is cut off later
+
+
 def test_a_rebuilt_index_takes_the_old_one_s_place(store: Path) -> None:
     """`check --rebuild-index` would lose refs, or leave the damaged index in place when it is interrupted."""
     (store / "tmp").mkdir()
