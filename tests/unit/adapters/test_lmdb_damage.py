@@ -294,6 +294,7 @@ def test_nothing_is_written_into_an_index_that_was_replaced(store: Path) -> None
     log = (store / "refs.log").read_bytes()
     with pytest.raises(Busy, match="open the store again"), index.write() as writer:
         writer.put_tag(Tag("a/v2", ONE, 9))
+    assert (store / "refs.log").read_bytes() == log
     index.close()
     index = LmdbIndex(str(store))
     writing = index.write()
@@ -303,7 +304,6 @@ def test_nothing_is_written_into_an_index_that_was_replaced(store: Path) -> None
     with pytest.raises(Busy, match="open the store again"):
         writing.__exit__(None, None, None)
     index.close()
-    assert (store / "refs.log").read_bytes().startswith(log)  # a record that no index knows is cut off later
 
 
 def test_a_rebuilt_index_takes_the_old_one_s_place(store: Path) -> None:
