@@ -169,9 +169,7 @@ class IndexReader(Protocol):
 class IndexWriter(IndexReader, Protocol):
     """The one write transaction; sees its own changes. Durable when its context ends without an exception."""
 
-    def add_pack(
-        self, pack: PackId, kind: PackKind, *, size: int, created: int, table: Sequence[TableEntry]
-    ) -> int:
+    def add_pack(self, pack: PackId, kind: PackKind, *, size: int, created: int, table: Sequence[TableEntry]) -> int:
         """Name a durable pack and all its entries [I1]; return its local number. Idempotent by pack id."""
         ...
 
