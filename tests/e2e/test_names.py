@@ -74,8 +74,8 @@ def test_typos_in_names_are_answered_with_what_is_near(run: Run, two_versions: P
     assert "--json" in run("log", "--jso", code=2).err
 
 
-def test_ambiguous_ids_list_the_candidates(run: Run, two_versions: Path) -> None:
-    """An id prefix that fits nothing or too much is never guessed; eight digits find a version."""
+def test_short_ids_find_a_version_and_nothing_is_guessed(run: Run, two_versions: Path) -> None:
+    """Eight digits find a version; an id that fits nothing is an error, not the nearest one."""
     whole = run("resolve", "llama/v1").out.strip()
     assert run("resolve", whole[:8]).out.strip() == whole
     assert "no tag" in run("resolve", "00000000", code=3).err
