@@ -133,6 +133,8 @@ def _carry_out(writer: IndexWriter, sight: Sight, step: Step) -> list[tuple[Pack
         writer.set_pack_state(number, PackState.CONDEMNED, time)
     for number in step.delete:
         writer.set_pack_state(number, PackState.DELETING, time)
+    # A pack that a commit took back may be marked a second time: who ran after the first mark vouches for nothing then.
+    records.put_witnesses(writer, step.delete, None)
     records.put_witnesses(writer, step.witness, sight.view.running)
     rows = [row for number in step.unlink if (row := writer.pack(number)) is not None]
     for row in rows:  # I4: the entries, then the file
