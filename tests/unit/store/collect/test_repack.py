@@ -90,8 +90,9 @@ def test_a_version_made_while_packs_are_rewritten_keeps_them(keeper: Keeper, mon
     files, version = mostly_dead(keeper)
     made: list[bytes] = []
     from artstore.store.collect import repack as module
+    from artstore.store.collect.live import table_of
 
-    original = module.table_of
+    original = table_of
 
     def commit_first(*arguments: object) -> object:
         if not made:
