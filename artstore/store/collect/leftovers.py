@@ -1,4 +1,4 @@
-"""What killed commands leave behind: files of their sessions, packs never finished or never named, spooled streams.
+"""What killed commands leave behind: files of their sessions, packs never finished or never named, temporary folders.
 
 Nothing here is known to the index, so that nobody can need it but the session that made it; what a running session may
 have made stays [I10].
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from artstore.model import PackId
     from artstore.store.context import Context
 
-_SPOOL_PREFIX = "stdin-"  # what a commit spools a stream into, in STORE/tmp
+_PREFIXES = ("stdin-", "index-")  # in STORE/tmp: what a stream is spooled into, an index that is made anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ def orphans(context: Context) -> Iterator[tuple[PackId, int]]:
 
 def find_leftovers(context: Context) -> Leftovers:
     """What `remove_leftovers` would remove, but for the files of dead sessions."""
-    packs, spools = list(orphans(context)), list(_dead_spools(context))
-    return Leftovers(len(packs) + len(spools), sum(size for _, size in packs) + sum(map(_bytes_below, spools)))
+    packs, folders = list(orphans(context)), list(_dead_folders(context))
+    return Leftovers(len(packs) + len(folders), sum(size for _, size in packs) + sum(map(_bytes_below, folders)))
 
 
 def remove_leftovers(context: Context) -> Leftovers:
@@ -49,16 +49,16 @@ def remove_leftovers(context: Context) -> Leftovers:
     found = find_leftovers(context)
     for pack, _ in orphans(context):
         context.packs.delete(pack)
-    for path in _dead_spools(context):
+    for path in _dead_folders(context):
         shutil.rmtree(path, ignore_errors=True)
     return Leftovers(found.files + context.sessions.clean(), found.size)
 
 
-def _dead_spools(context: Context) -> Iterator[str]:
-    """Folders that were made before any session that runs now began."""
+def _dead_folders(context: Context) -> Iterator[str]:
+    """Temporary folders that were made before any session that runs now began."""
     folder = os.path.join(context.path, "tmp")
     try:
-        names = [name for name in os.listdir(folder) if name.startswith(_SPOOL_PREFIX)]
+        names = [name for name in os.listdir(folder) if name.startswith(_PREFIXES)]
     except OSError:
         return
     begun = min((start for _, start in context.sessions.running()), default=None)

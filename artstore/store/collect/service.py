@@ -34,8 +34,9 @@ _HELD_BACK = "commits or other writers run that began before"
 @dataclass(slots=True)
 class GcResult:
     """What was done. `versions`: those that went; `condemned_packs`: now condemned, to be freed at the times of
-    `freed_later`; `freed_bytes`: of packs unlinked, leftovers included; `waiting`: bytes held back by running sessions;
-    `repacked_*`: packs rewritten, their bytes and those of the new ones; `notes`: what could not be done, and why.
+    `freed_later`; `freed_bytes`: of packs unlinked and leftovers, less what was rewritten at once; `waiting`: bytes
+    held back by running sessions; `repacked_*`: packs rewritten and their bytes, `rewritten_bytes` those of the new
+    ones; `notes`: what could not be done, and why.
     """
 
     versions: set[Digest] = field(default_factory=set["Digest"])
@@ -67,6 +68,8 @@ def gc(context: Context, objects: Objects, plan: GcPlan, *, now: bool = False) -
         result.notes += done.damaged
         if done.packs:
             run.collect()
+        if now:  # otherwise the old packs stay for a while, and `freed_later` tells of them
+            result.freed_bytes -= result.rewritten_bytes
         swept = remove_leftovers(context)
         result.leftovers, result.freed_bytes = swept.files, result.freed_bytes + swept.size
     if now and result.waiting:
