@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from artstore import limits
 from artstore.errors import Conflict, NotFound
+from artstore.format import reflog
 from artstore.model import Alias, Digest, Move, PackState, Tag
 from artstore.planning.rollback import Refusal, RollbackPlan, plan_rollback
 from artstore.revision import artifact_of, check_artifact_name, check_ref_name, next_version_name
@@ -44,6 +45,7 @@ __all__ = [
     "artifact_tags",
     "is_known",
     "list_refs",
+    "log_records",
     "newest_tag",
     "next_tag_name",
     "parse",
@@ -182,6 +184,14 @@ def removed_tags(reader: IndexReader) -> Iterator[tuple[str, Digest]]:
 def reserve_name(writer: IndexWriter, name: str, version: Digest) -> None:
     """Keep the name of a tag that was removed for its version: what `remove_tag` noted, when an index is rebuilt."""
     writer.put_journal(_REMOVED_TAG + name, version)
+
+
+def log_records(reader: IndexReader) -> Iterator[reflog.Record]:
+    """What refs.log has to say that leads to this index: removed tags too, since their names are never used again."""
+    for name, version in removed_tags(reader):
+        yield reflog.TagSet(Tag(name, version, 0))
+        yield reflog.TagRemoved(name, 0, "")
+    yield from reader.ref_records()
 
 
 def restore_tag(writer: IndexWriter, tag: Tag) -> None:

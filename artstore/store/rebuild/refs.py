@@ -12,7 +12,7 @@ from artstore.format.undo import RemovedRef
 from artstore.model import Digest
 from artstore.store.check.refs import log_state
 from artstore.store.collect.records import note_removed
-from artstore.store.refs import reserve_name
+from artstore.store.refs import log_records, reserve_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -74,7 +74,7 @@ def _old_refs(open_old: OpenOld) -> _OldRefs:
         return _OldRefs()
     try:
         with old.read() as reader:
-            return _OldRefs(reader.sequence, list(reader.ref_records()))
+            return _OldRefs(reader.sequence, list(log_records(reader)))
     except Corrupt:
         return _OldRefs()
     finally:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from artstore.format.reflog import LogRecord, Record, TagRemoved
 from artstore.store.check.refs import log_state, state_of
+from artstore.store.refs import log_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 def rewrite_log(index: Index) -> None:
     """Write refs.log anew from the index. What only the old log knew (who purged, removed tags' dates) is gone."""
     with index.write() as writer:
-        writer.set_log_end(*index.log.rewrite(list(writer.ref_records())))
+        writer.set_log_end(*index.log.rewrite(list(log_records(writer))))
 
 
 def restore_refs(index: Index) -> int:

@@ -11,10 +11,12 @@ import pytest
 from artstore import wiring
 from artstore.adapters.sessions import FileSessions
 from artstore.errors import Busy, Corrupt
-from artstore.model import Move, PackKind
+from artstore.model import Digest, Move, PackKind
+from artstore.ports import IndexWriter
 from artstore.store import refs
 from artstore.store.check import check
 from artstore.store.rebuild import RebuildReport
+from artstore.store.repair.refs import rewrite_log
 from artstore.testing.damage import flip, pack_files, truncate
 from artstore.testing.local_store import Opened, create, files_of, opened
 
@@ -50,8 +52,8 @@ def path(tmp_path: Path, folder: Path) -> Path:
     return path
 
 
-def _move(writer: object, name: str, version: bytes) -> None:
-    refs.set_alias(writer, name, version, who="me", host="here", now=5)  # type: ignore[arg-type]
+def _move(writer: IndexWriter, name: str, version: bytes) -> None:
+    refs.set_alias(writer, name, Digest(version), who="me", host="here", now=5)
 
 
 def everything(store: Opened) -> dict[str, object]:
@@ -167,6 +169,22 @@ def test_refs_come_from_the_index_when_the_log_is_gone(path: Path) -> None:
     found = assert_sound(path)
     found["sequence"] = expected["sequence"]
     assert found == expected
+
+
+def test_names_of_removed_tags_survive_a_log_that_is_written_anew(path: Path) -> None:
+    """A lost refs.log would set the names of removed tags free, for other versions than people remember."""
+    with opened(path) as store, store.context.index.write() as writer:
+        refs.remove_tag(writer, "m/v2", now=12, who="me")
+    expected = before(path)
+    (path / "refs.log").unlink()
+    rebuild(path)
+    with opened(path) as store:
+        rewrite_log(store.context.index)
+    shutil.rmtree(path / "index.lmdb")
+    rebuild(path)
+    found = assert_sound(path)
+    assert found["removed"]
+    assert (found["removed"], found["tags"]) == (expected["removed"], expected["tags"])
 
 
 def test_last_record_of_the_log_damaged(path: Path) -> None:
