@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import resource
 from contextlib import suppress
 from struct import Struct
 from typing import NoReturn
@@ -85,7 +86,8 @@ def _meta(descriptor: int, offset: int) -> tuple[int, int, int] | None:
 def _read_all_and_exit(path: str) -> NoReturn:
     status = 1
     try:
-        faulthandler.disable()  # dying here is foreseen
+        faulthandler.disable()  # dying here is foreseen, and nobody's business
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         with (
             lmdb.open(path, map_size=limits.INDEX_MAP_BYTES, max_dbs=64, readonly=True, lock=False) as env,
             env.begin() as transaction,

@@ -42,7 +42,8 @@ def check_versions(context: Context, objects: Objects, rows: Sequence[PackRow], 
     """Every version has its document and a set of packs which are there, and which suffice as far as is known."""
     with context.index.read() as reader:
         versions = list(reader.versions())
-        findings.suspects.update(version for record in lost_records(reader) for version in record.versions)
+        hurt_once = {version for record in lost_records(reader) for version in record.versions}
+        findings.suspects |= hurt_once.intersection(versions)
     findings.versions = len(versions)
     visible = {row.number: row for row in rows}
     hurt = findings.damage.packs

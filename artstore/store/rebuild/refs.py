@@ -9,7 +9,8 @@ from artstore import limits
 from artstore.errors import Corrupt
 from artstore.format.reflog import Erasure, LogRecord, Moved, Record, TagRemoved, TagSet
 from artstore.format.undo import RemovedRef
-from artstore.model import Digest
+from artstore.format.version import encode_move
+from artstore.model import Digest, Move
 from artstore.store.check.refs import log_state
 from artstore.store.collect.records import note_removed
 from artstore.store.refs import log_records, reserve_name
@@ -50,7 +51,7 @@ def enter_refs(index: Index, log: RefsLog, open_old: OpenOld, now: int) -> RefEn
             _replay(writer, _sound_records(log), entered, now)
             writer.set_log_end(state.sequence, state.end)
         else:
-            records = old.records or list(_sound_records(log))
+            records = old.records or list(chained(_sound_records(log)))
             source = "the old index" if old.records else "what is left of it"
             problem = state.problem or "refs.log lacks its last records"
             entered.notes.append(f"{problem}; refs were taken from {source}")
@@ -79,6 +80,36 @@ def _old_refs(open_old: OpenOld) -> _OldRefs:
         return _OldRefs()
     finally:
         old.close()
+
+
+def chained(records: Iterable[Record]) -> Iterable[Record]:
+    """The same records with whole histories: moves behind a lost one are made anew, as its successors.
+
+    An alias whose chain is broken could neither be listed nor collected. Its ids change, its versions don't.
+    """
+    heads: dict[str, tuple[Digest, Move]] = {}
+    for record in records:
+        if isinstance(record, Moved):
+            move = _continued(heads.get(record.move.alias), record.move)
+            if move is None:
+                continue
+            heads[move.alias] = encode_move(move).id, move
+            yield Moved(move)
+        else:
+            yield record
+
+
+def _continued(head: tuple[Digest, Move] | None, move: Move) -> Move | None:
+    """The move as the next one behind `head`; None for one that would lead from nothing to nothing."""
+    id, last = head or (Digest(b""), None)
+    seq, source = (1, b"") if last is None else (last.seq + 1, last.target)
+    if (move.seq, move.previous, move.source) == (seq, id, source):
+        return move
+    if not source and not move.target:
+        return None
+    return Move(
+        move.alias, seq, source, move.target, move.time, move.who, move.host, move.reason, move.rollback, previous=id
+    )
 
 
 def _sound_records(log: RefsLog) -> Iterable[Record]:
