@@ -13,6 +13,7 @@ import os
 import secrets
 import tomllib
 from dataclasses import dataclass, field, replace
+from datetime import date, time
 from typing import Final, cast
 
 from artstore.adapters.disk import faultpoints
@@ -40,7 +41,7 @@ _LEVEL_DEFAULT: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class StoreConfig:
-    """What `config.toml` says. `rest`: tables of releases that know more, kept as they are."""
+    """What `config.toml` says. `rest`: what releases that know more have written, kept as it is."""
 
     id: str
     chunker: int
@@ -162,6 +163,10 @@ def _config_of(path: str, values: dict[str, object]) -> StoreConfig:
     if not isinstance(level, int) or not 1 <= level <= 22 or not isinstance(group, str | None):
         raise _damaged(path, "compression.level is 1 to 22, shared.group a name")
     rest = {key: value for key, value in values.items() if key not in (*_KNOWN, "compression", "shared")}
+    for key, table, known in (("compression", compression, "level"), ("shared", shared, "group")):
+        below = {name: value for name, value in table.items() if name != known}
+        if below:
+            rest[key] = below
     return StoreConfig(id, chunker, level, group, rest)
 
 
@@ -183,17 +188,19 @@ def _damaged(path: str, why: str) -> Corrupt:
 def _write_config(path: str, config: StoreConfig, *, exclusive: bool) -> bool:
     """False if `exclusive` and there is one already."""
     values: dict[str, object] = {"format": FORMAT, "id": config.id, "chunker": config.chunker, **config.rest}
-    values["compression"] = {"level": config.level}
+    values["compression"] = {**(_table(config.rest, "compression") or {}), "level": config.level}
     if config.group is not None:
-        values["shared"] = {"group": config.group}
+        values["shared"] = {**(_table(config.rest, "shared") or {}), "group": config.group}
     text = "# Written by artstore; `artstore config` changes it.\n" + toml(values)
     target = os.path.join(path, CONFIG)
+    if tomllib.loads(text) != values:
+        raise _damaged(path, "it holds what can't be written again")
     return durable_write(target, text.encode(), shared=config.group is not None, exclusive=exclusive)
 
 
 def toml(values: dict[str, object], prefix: str = "") -> str:
-    """Scalars, arrays of scalars and tables as TOML; a JSON string is a TOML basic string."""
-    lines = [f"{_key(key)} = {json.dumps(value)}\n" for key, value in values.items() if not isinstance(value, dict)]
+    """Whatever tomllib reads, as TOML: tables as such, those in arrays inline."""
+    lines = [f"{_key(key)} = {_value(value)}\n" for key, value in values.items() if not isinstance(value, dict)]
     for key in values:
         below = _table(values, key)
         if isinstance(values[key], dict) and below is not None:
@@ -202,8 +209,24 @@ def toml(values: dict[str, object], prefix: str = "") -> str:
     return "".join(lines)
 
 
+def _value(value: object) -> str:
+    match value:
+        case bool() | str():
+            # A JSON string is a TOML basic string, but for surrogates and DEL.
+            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        case list():
+            return f"[{', '.join(map(_value, cast('list[object]', value)))}]"
+        case dict():
+            pairs = cast("dict[str, object]", value).items()
+            return f"{{{', '.join(f'{_key(key)} = {_value(below)}' for key, below in pairs)}}}"
+        case date() | time():
+            return value.isoformat()
+        case _:
+            return repr(value)
+
+
 def _key(key: str) -> str:
-    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else json.dumps(key)
+    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else _value(key)
 
 
 def _share(path: str, gid: int) -> None:

@@ -113,6 +113,29 @@ def test_what_a_later_release_writes_into_config_survives(tmp_path: Path) -> Non
     assert after == {**before, "compression": {"level": 9}}
 
 
+@pytest.mark.parametrize(
+    "later",
+    [
+        '[[remotes]]\nname = "a"\n[[remotes]]\nname = "b"\nparts = [{x = 1}, {"y z" = [1.5, true]}]\n',
+        'text = "\U0001f600 \\u007f \\t \\" é"\n',
+        "since = 2026-11-23T10:00:00Z\nday = 2026-11-23\nat = 10:00:00\n",
+        "limit = inf\nlarge = 1e300\n",
+        "[compression]\nwindow = 27\n",
+    ],
+)
+def test_whatever_toml_a_later_release_writes_survives(tmp_path: Path, later: str) -> None:
+    """Changing a setting with an old release would leave a store that no release can open."""
+    make(tmp_path / "store")
+    path = tmp_path / "store" / "config.toml"
+    text = path.read_text().replace("[compression]\nlevel = 3\n", "")
+    path.write_text(text + later)
+    before = tomllib.loads(path.read_text())
+    config = store_folder.load_config(str(tmp_path / "store"))
+    store_folder.save_config(str(tmp_path / "store"), replace(config, level=9))
+    after = tomllib.loads(path.read_text())
+    assert after == {**before, "compression": {**before.get("compression", {}), "level": 9}}
+
+
 def test_a_network_file_system_is_refused_before_anything_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
