@@ -36,10 +36,11 @@ _MISSING = "run `artstore check`, then `artstore check --repair`"
 class FilePackSink:
     """Implements `artstore.ports.PackSink`."""
 
-    def __init__(self, store: str, pack: PackId, *, shared: bool) -> None:
+    def __init__(self, store: str, pack: PackId, *, shared: bool, durable: set[str]) -> None:
         assert len(pack) == PACK_ID_BYTES
         self._id = pack
         self._shared = shared
+        self._durable = durable  # folders of packs whose names are known to last
         self._size = 0
         self._temporary = os.path.join(store, TEMPORARY, pack.hex() + SUFFIX)
         self._path = pack_path(store, pack)
@@ -83,7 +84,9 @@ class FilePackSink:
             faultpoints.reach("pack.fsynced")
             self._close()
             shard = os.path.dirname(self._path)
-            make_folder(shard, shared=self._shared)
+            if not make_folder(shard, shared=self._shared) and shard not in self._durable:
+                fsync_folder(os.path.dirname(shard))  # who made it may not have come so far
+            self._durable.add(shard)
             assert not os.path.exists(self._path), "a pack's name is used again"
             os.rename(self._temporary, self._path)
         faultpoints.reach("pack.renamed")
@@ -111,11 +114,12 @@ class FilePacks:
         self._shared = shared
         self._open: OrderedDict[PackId, _Descriptor] = OrderedDict()
         self._lock = threading.Lock()
+        self._durable: set[str] = set()
         _living.add(self)
 
     def create(self, pack: PackId) -> FilePackSink:
         """Begin a pack under a new name."""
-        return FilePackSink(self._store, pack, shared=self._shared)
+        return FilePackSink(self._store, pack, shared=self._shared, durable=self._durable)
 
     def read(self, pack: PackId, offset: int, size: int) -> bytes:
         """Exactly `size` bytes, or Corrupt naming the pack."""

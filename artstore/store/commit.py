@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Literal
 
 from artstore import limits
 from artstore.errors import BadInput, Corrupt, NotFound, UsageError
+from artstore.format.tree_page import check_name
 from artstore.format.version import encode_version
 from artstore.model import Digest, PackState, Version
 from artstore.planning.ignore import IgnoreStack
@@ -188,6 +189,7 @@ def _walk_path(walker: Walker, path: bytes, options: CommitOptions) -> None:
 
 def _walk_stream(walker: Walker, stream: IO[bytes], name: bytes, folder: str) -> None:
     # Spooled first: zip and Parquet keep their directory at the end, and a changing size can't be read twice.
+    check_name(name)  # it must not lead out of the folder that is made here
     temporary = os.path.join(folder, "tmp")
     try:
         with tempfile.TemporaryDirectory(dir=temporary, prefix="stdin-") as spool:

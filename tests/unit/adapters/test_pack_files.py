@@ -48,6 +48,19 @@ def test_where_a_pack_lies(store: Path) -> None:
     assert final == Path(pack_path(str(store), PACK))
 
 
+def test_a_folder_that_another_process_makes_is_made_to_last(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut between its mkdir and its fsync would take the folder, with a pack that the index names [I1]."""
+    synced: list[str] = []
+    monkeypatch.setattr("artstore.adapters.packs.fsync_folder", synced.append)
+    (store / "packs/00").mkdir()
+    (store / "packs/01").mkdir()
+    packs = FilePacks(str(store))
+    for number in (0, 256, 1):
+        sealed(packs, number, b"x")
+    top, first, second = (str(store / name) for name in ("packs", "packs/00", "packs/01"))
+    assert synced == [top, first, first, top, second]
+
+
 def test_a_name_is_not_used_again(store: Path) -> None:
     """A pack would replace another one that versions need [I6]."""
     packs = FilePacks(str(store))

@@ -342,6 +342,15 @@ def test_a_stream_becomes_a_file(bench: Bench) -> None:
     assert not list((Path(bench.context.path) / "tmp").iterdir())
 
 
+@pytest.mark.parametrize("name", [b"../../../escaped", b"a/b", b"..", b""])
+def test_a_stream_s_name_stays_in_its_place(bench: Bench, name: bytes) -> None:
+    """A name with `..` would write anywhere, and then remove nothing of it."""
+    naming, said = Naming(artifact="m"), Said("", "me", Metadata())
+    with pytest.raises(BadInput, match="name of a file"):
+        commit(bench.context, bench.objects, io.BytesIO(b"x"), naming=naming, said=said, file_name=name)
+    assert not list(bench.folder.parent.rglob("escaped"))
+
+
 def test_one_file_is_a_tree_of_one(bench: Bench) -> None:
     """`artstore commit model.bin` would fail, or keep its folder."""
     path = bench.write("model.bin", b"weights")
