@@ -58,8 +58,15 @@ class Crew(Generic[T]):
                 for future in self._pending:
                     future.result()
         finally:
-            # Nothing may go on behind the back of who cleans up after us.
+            self._end()
+
+    def _end(self) -> None:
+        """Nothing may go on behind the back of who cleans up after us: a Ctrl-C that comes just now waits as well."""
+        try:
             self._pool.shutdown(wait=True, cancel_futures=True)
+        except BaseException:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            raise
 
 
 def _finished(future: Future[None]) -> bool:
