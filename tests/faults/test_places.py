@@ -276,6 +276,16 @@ def test_the_default_store_is_made_once_and_not_on_a_missing_disk(place: Path, m
     assert not (place / "not mounted").exists()
 
 
+def test_a_store_that_lost_its_config_is_made_a_store_again(place: Path) -> None:
+    """One small file that was deleted would cost everything."""
+    store = made(place)
+    (Path(store) / "config.toml").unlink()
+    assert run(place, "--store", store, "list").code == 3
+    assert run(place, "--store", store, "init").code == 0
+    assert run(place, "--store", store, "cat", "model/v1:weights").out == "weights"
+    assert run(place, "--store", store, "check", "--data").code == 0
+
+
 def test_a_store_within_the_folder_that_is_committed(place: Path) -> None:
     """Each version would hold the whole store with all earlier versions in it, and the disk be full in a week."""
     model = place / "model"
