@@ -1,0 +1,70 @@
+"""Documents about a store as a whole, and the machine it is on."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from artstore.cli.documents.base import Document, Scalar
+
+
+class InitDocument(Document, frozen=True, kw_only=True):
+    """A store was created."""
+
+    schema: Literal["artstore/init/v1"] = "artstore/init/v1"
+    store: Annotated[str, Meta(description="Its folder.")]
+    id: Annotated[str, Meta(description="The store's id.")]
+    shared: Annotated[str | None, Meta(description="The group that may write, or null.")]
+
+
+class StatusDocument(Document, frozen=True, kw_only=True):
+    """The store on one screen."""
+
+    schema: Literal["artstore/status/v1"] = "artstore/status/v1"
+    store: str
+    id: str
+    shared: Annotated[str | None, Meta(description="The group that may write, or null.")]
+    tags: int
+    aliases: int
+    packs: int
+    stored_bytes: Annotated[int, Meta(description="Bytes of all packs.")]
+    condemned_bytes: Annotated[int, Meta(description="Bytes of packs that gc will free; `gc --undo` keeps them.")]
+    disk_free_bytes: int
+    sessions: Annotated[int, Meta(description="Commits and other writers that run now.")]
+    newest: Annotated[str | None, Meta(description="The newest tag.")]
+    remote: Annotated[None, Meta(description="null: no remote is set up.")]
+    daemon: Annotated[None, Meta(description="null: no daemon runs.")]
+
+
+class ConfigItem(Document, frozen=True, kw_only=True):
+    """One setting."""
+
+    key: str
+    value: Scalar
+    default: Scalar
+    about: str
+
+
+class ConfigDocument(Document, frozen=True, kw_only=True):
+    """Settings of the store."""
+
+    schema: Literal["artstore/config/v1"] = "artstore/config/v1"
+    store: str
+    settings: list[ConfigItem]
+
+
+class FindingItem(Document, frozen=True, kw_only=True):
+    """One thing that doctor looked at."""
+
+    name: str
+    state: Literal["ok", "warning", "problem", "absent"]
+    found: str
+    hint: Annotated[str | None, Meta(description="What mends it, or null.")]
+
+
+class DoctorDocument(Document, frozen=True, kw_only=True):
+    """This machine and store."""
+
+    schema: Literal["artstore/doctor/v1"] = "artstore/doctor/v1"
+    findings: list[FindingItem]
