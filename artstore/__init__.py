@@ -15,8 +15,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
+from artstore._version import VERSION as __version__
+
 if TYPE_CHECKING:
-    __version__: str
     from artstore._api import Setting, Status, Store
     from artstore.errors import (
         Ambiguous,
@@ -131,10 +132,6 @@ _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in 
 
 
 def __getattr__(name: str) -> object:
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("artstore")
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: object = getattr(import_module(_HOME_OF[name]), name)

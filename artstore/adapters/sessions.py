@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import secrets
 import shutil
 import threading
 import time
@@ -102,7 +101,7 @@ class FileSessions:
             if not os.access(self._folder, os.W_OK) and os.path.isdir(self._folder):
                 raise refused(self._store)
             while True:
-                id = secrets.token_bytes(SESSION_ID_BYTES)
+                id = os.urandom(SESSION_ID_BYTES)
                 path = os.path.join(self._folder, id.hex())
                 descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
                 if self._shared:

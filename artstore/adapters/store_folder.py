@@ -10,7 +10,6 @@ import contextlib
 import grp
 import json
 import os
-import secrets
 import tomllib
 from dataclasses import dataclass, field, replace
 from datetime import date, time
@@ -78,7 +77,7 @@ def prepare(path: str, *, group: str | None) -> None:
 
 def complete(path: str, *, chunker: int, group: str | None) -> StoreConfig:
     """Make a prepared folder a store, durably. Conflict if somebody else was first."""
-    config = StoreConfig(id=secrets.token_hex(16), chunker=chunker, group=group)
+    config = StoreConfig(id=os.urandom(16).hex(), chunker=chunker, group=group)
     with translating("create a store at", path):
         if not _write_config(path, config, exclusive=True):
             raise _exists(path)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import stat as stat_module
-import tempfile
 import time
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Literal
@@ -20,9 +19,9 @@ from artstore.model import Digest, PackState, Version
 from artstore.planning.ignore import IgnoreStack
 from artstore.revision import artifact_of
 from artstore.store import refs
-from artstore.store.check.lost import heal_sets
 from artstore.store.context import Context, Counters
 from artstore.store.edit import apply_edits, parts_of
+from artstore.store.lost import heal_sets
 from artstore.store.trouble import translate
 from artstore.store.write.assemble import TreeResult
 from artstore.store.write.pipeline import Pipeline
@@ -189,10 +188,12 @@ def _walk_path(walker: Walker, path: bytes, options: CommitOptions) -> None:
 
 def _walk_stream(walker: Walker, stream: IO[bytes], name: bytes, folder: str) -> None:
     # Spooled first: zip and Parquet keep their directory at the end, and a changing size can't be read twice.
+    from tempfile import TemporaryDirectory
+
     check_name(name)  # it must not lead out of the folder that is made here
     temporary = os.path.join(folder, "tmp")
     try:
-        with tempfile.TemporaryDirectory(dir=temporary, prefix="stdin-") as spool:
+        with TemporaryDirectory(dir=temporary, prefix="stdin-") as spool:
             path = os.path.join(os.fsencode(spool), name)
             with open(path, "wb") as file:
                 while block := stream.read(COPY_BYTES):

@@ -7,7 +7,6 @@ one that differs gets a placeholder for its content, since all that matters is t
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from array import array
 from contextlib import suppress
@@ -49,7 +48,7 @@ class LocalTree:
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
         # Random, so that no id of a store begins like it.
-        self._token = secrets.token_bytes(DIGEST_BYTES - 8)
+        self._token = os.urandom(DIGEST_BYTES - 8)
         self._folders: dict[bytes, _Folder] = {}
         self._numbers = 0
 

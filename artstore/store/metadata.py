@@ -10,15 +10,13 @@ from __future__ import annotations
 import json
 import math
 import os
-import platform
 import re
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping
-from importlib import metadata as distributions
 from typing import Final
 
 from artstore import limits
+from artstore._version import VERSION
 from artstore.errors import UsageError
 from artstore.model import Metadata, Scalar
 from artstore.revision import is_id_prefix
@@ -104,6 +102,8 @@ def parse_scalar(text: str) -> Scalar:
 
 def git_source(folder: str | bytes) -> dict[str, Scalar]:
     """Commit, branch and cleanliness of the git work tree that `folder` lies in; empty where there is none."""
+    if not _within_work_tree(folder):
+        return {}
     commit = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
     if not commit:
         return {}
@@ -122,11 +122,23 @@ def git_source(folder: str | bytes) -> dict[str, Scalar]:
 
 def environment() -> dict[str, Scalar]:
     """Versions of Python, artstore, the system, and of known libraries that this process has imported."""
+    system = os.uname()
     found: dict[str, Scalar] = {
-        "python": platform.python_version(),
-        "platform": f"{platform.system()}-{platform.machine()}",
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "platform": f"{system.sysname}-{system.machine}",
+        "artstore": VERSION,
     }
-    for name in ("artstore", *(library for library in RECORDED_LIBRARIES if library in sys.modules)):
+    libraries: list[str] = [library for library in RECORDED_LIBRARIES if library in sys.modules]
+    if libraries:
+        found |= _versions(libraries)
+    return found
+
+
+def _versions(libraries: list[str]) -> dict[str, Scalar]:
+    from importlib import metadata as distributions
+
+    found: dict[str, Scalar] = {}
+    for name in libraries:
         try:
             found[name] = distributions.version(name)
         except distributions.PackageNotFoundError:  # run from a source tree, or a module of that name
@@ -160,8 +172,20 @@ def _runs_filters(folder: str | bytes) -> bool:
     return any(scope in ("local", "worktree") and name.startswith("filter.") for scope, _, name in pairs)
 
 
+def _within_work_tree(folder: str | bytes) -> bool:
+    """Whether git may find anything: most data lies in no repository, and git takes longer to start."""
+    path = os.fsdecode(os.path.realpath(folder))
+    while not os.path.lexists(os.path.join(path, ".git")):
+        path, child = os.path.dirname(path), path
+        if path == child:
+            return False
+    return True
+
+
 def _git(folder: str | bytes, *arguments: str) -> str | None:
     """What git prints, or None if it can't tell, isn't installed or takes too long."""
+    import subprocess
+
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     command = [*_GIT, "-C", os.fsdecode(folder), *arguments]
     try:

@@ -6,7 +6,6 @@ Keeps a bounded number in memory; more are sorted and written to temporary files
 from __future__ import annotations
 
 import heapq
-import tempfile
 from contextlib import ExitStack
 from operator import itemgetter
 from struct import Struct
@@ -80,7 +79,9 @@ class Sorter:
             yield last, union
 
     def _spill(self) -> None:
-        run: IO[bytes] = tempfile.TemporaryFile(prefix="artstore-")  # noqa: SIM115  # closed with all others, below
+        from tempfile import TemporaryFile
+
+        run: IO[bytes] = TemporaryFile(prefix="artstore-")  # noqa: SIM115  # closed with all others, below
         self._files.enter_context(run)
         for record in sorted(self._known.items()):
             run.write(_RECORD.pack(*record))

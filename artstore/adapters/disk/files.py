@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from dataclasses import dataclass
 
 from artstore.adapters.disk import faultpoints
@@ -63,7 +62,7 @@ def durable_write(path: str, data: bytes, *, shared: bool = False, exclusive: bo
 
     `exclusive`: an existing file stays as it is, and False is returned.
     """
-    temporary = f"{path}.{secrets.token_hex(8)}.tmp"
+    temporary = f"{path}.{os.urandom(8).hex()}.tmp"
     with translating("write", path):
         try:
             _write_synced(temporary, data, shared=shared)

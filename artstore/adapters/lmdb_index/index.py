@@ -8,7 +8,6 @@ one process first among themselves.
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import threading
 from collections.abc import Generator
@@ -168,7 +167,7 @@ def rebuilding(store: str, *, shared: bool = False) -> Generator[LmdbIndex, None
     The caller fills it from the packs and, by `Writer.restore` and `Writer.set_log_end`, from refs.log; it sees to it
     that no other process has the store open, and that its own index is closed.
     """
-    name = os.path.join(TEMPORARY, f"index-{secrets.token_hex(8)}")
+    name = os.path.join(TEMPORARY, f"index-{os.urandom(8).hex()}")
     path, place = os.path.join(store, name), os.path.join(store, FOLDER)
     index = LmdbIndex(store, shared=shared, folder=name)
     try:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from artstore.errors import Corrupt
 from artstore.model import Digest
 from artstore.store.check.data import DataResult, check_data
-from artstore.store.check.lost import heal_sets, lost_records
 from artstore.store.check.refs import check_log, check_refs, names_of
 from artstore.store.check.report import CheckReport, Findings, Hurt, ProblemKind
 from artstore.store.check.structure import check_packs, check_set, check_versions, visible_packs
 from artstore.store.check.survey import Surveyor, VersionSurvey
 from artstore.store.context import Counters
+from artstore.store.lost import heal_sets, lost_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

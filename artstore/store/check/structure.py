@@ -8,9 +8,9 @@ from artstore import limits
 from artstore.errors import Corrupt, NewerFormat
 from artstore.model import ObjectKind, PackState
 from artstore.store.check.frames import FrameReader, entry_of, read_tail
-from artstore.store.check.lost import lost_records
 from artstore.store.check.report import ProblemKind
 from artstore.store.check.survey import Surveyor
+from artstore.store.lost import lost_records
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

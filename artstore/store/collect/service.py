@@ -13,11 +13,11 @@ from artstore import limits
 from artstore.errors import Busy
 from artstore.model import PackState
 from artstore.planning.gc import plan_gc
-from artstore.store.check.lost import heal_sets
 from artstore.store.collect import records
 from artstore.store.collect.leftovers import remove_leftovers
 from artstore.store.collect.repack import repack
 from artstore.store.collect.view import Facts, look
+from artstore.store.lost import heal_sets
 
 if TYPE_CHECKING:
     from artstore.model import Digest, PackId

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from artstore import limits
 from artstore.errors import Corrupt, NewerFormat
 from artstore.model import Digest
-from artstore.store.check.lost import put_lost
 from artstore.store.check.refs import names_of
 from artstore.store.check.report import Hurt
 from artstore.store.check.survey import Surveyor
+from artstore.store.lost import put_lost
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -16,7 +16,7 @@ from artstore.format.frame import header
 from artstore.format.pack import encode_tail
 from artstore.model import PackState, TableEntry
 from artstore.store.check.frames import FrameReader, entry_of, read_tail
-from artstore.store.check.lost import put_lost
+from artstore.store.lost import put_lost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from artstore import limits
 from artstore.errors import Busy, Corrupt
 from artstore.model import PackState
-from artstore.store.check.lost import put_lost
 from artstore.store.check.report import Hurt, ProblemKind
 from artstore.store.check.survey import Surveyor
 from artstore.store.context import Counters
+from artstore.store.lost import put_lost
 from artstore.store.repair.refs import restore_refs, rewrite_log
 from artstore.store.repair.report import RepairReport
 from artstore.store.repair.salvage import reindex, salvage

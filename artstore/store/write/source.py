@@ -9,13 +9,13 @@ import errno
 import heapq
 import os
 import stat as stat_module
-import tempfile
 from typing import TYPE_CHECKING
 
 from artstore import limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from tempfile import SpooledTemporaryFile
 
 Named = tuple[bytes, os.stat_result]
 
@@ -54,7 +54,7 @@ def listing(descriptor: int) -> Iterator[list[Named]]:
 
     More than SCAN_NAMES_MAX names are sorted on disk. A name that vanishes meanwhile is left out.
     """
-    runs: list[tempfile.SpooledTemporaryFile[bytes]] = []
+    runs: list[SpooledTemporaryFile[bytes]] = []
     names: list[bytes] = []
     encode = os.fsencode
     with os.scandir(descriptor) as entries:
@@ -94,16 +94,18 @@ def _with_stat(names: Iterator[bytes], descriptor: int) -> Iterator[list[Named]]
     yield batch
 
 
-def _spill(names: list[bytes]) -> tempfile.SpooledTemporaryFile[bytes]:
+def _spill(names: list[bytes]) -> SpooledTemporaryFile[bytes]:
+    from tempfile import SpooledTemporaryFile
+
     names.sort()
-    run = tempfile.SpooledTemporaryFile(max_size=limits.MIB)  # noqa: SIM115 - lives as long as the listing
+    run = SpooledTemporaryFile(max_size=limits.MIB)  # noqa: SIM115 - lives as long as the listing
     for name in names:
         run.write(name + b"\0")  # the one byte besides "/" that no name holds
     run.seek(0)
     return run
 
 
-def _unspill(run: tempfile.SpooledTemporaryFile[bytes]) -> Iterator[bytes]:
+def _unspill(run: SpooledTemporaryFile[bytes]) -> Iterator[bytes]:
     rest = b""
     with run:
         while block := run.read(limits.MIB):
