@@ -129,6 +129,7 @@ def rebuild_index(path: str, counters: Counters | None = None) -> RebuildReport:
         log=lmdb_index.RefsLog(os.path.join(path, store_folder.LOG), shared=shared),
         building=lambda: lmdb_index.rebuilding(path, shared=shared),
         open_old=lambda: _sound_index(path, shared=shared),
+        written=packs.written,
     )
     try:
         return rebuild_index(ports, counters)

@@ -148,6 +148,15 @@ class FilePacks:
             except FileNotFoundError:
                 return None
 
+    def written(self, pack: PackId) -> int | None:
+        """When the pack's file was written, in ns, or None when there is none."""
+        path = pack_path(self._store, pack)
+        with translating("look at", path):
+            try:
+                return os.stat(path).st_mtime_ns
+            except FileNotFoundError:
+                return None
+
     def list(self) -> Iterator[tuple[PackId, int]]:
         """All sealed packs with their sizes; other names are skipped."""
         root = os.path.join(self._store, FOLDER)

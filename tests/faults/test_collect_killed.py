@@ -21,9 +21,12 @@ from pathlib import Path
 
 import pytest
 
-from artstore import limits
+from artstore import limits, wiring
 from artstore.adapters.clock import SystemClock
 from artstore.adapters.disk import faultpoints
+from artstore.errors import Erased
+from artstore.format.ids import chunk_id
+from artstore.format.reflog import Erasure, LogRecord
 from artstore.model import Metadata
 from artstore.store.collect import gc, gc_plan, undo
 from artstore.store.commit import Naming, Said, commit
@@ -122,12 +125,53 @@ def erase(path: Path) -> None:
         purge(store.context, store.objects, plan, who="me")
 
 
+def erase_before_rebuild(path: Path) -> None:
+    erase(path)
+
+
+def rebuild_after_killed_erase(path: Path) -> None:
+    wiring.rebuild_index(str(path))
+
+
 MODES: dict[str, Callable[[Path], None]] = {
-    each.__name__: each for each in (condemn, delete, at_once, take_and_undo, erase)
+    each.__name__: each
+    for each in (condemn, delete, at_once, take_and_undo, erase, erase_before_rebuild, rebuild_after_killed_erase)
 }
+REBUILT = ("erase_before_rebuild", "rebuild_after_killed_erase")
+
+
+def verify_rebuilt(path: Path, known: dict[str, Files]) -> None:
+    """What refs.log says is erased is gone from a new index, and from the disk; all else is there."""
+    shutil.rmtree(path / "index.lmdb", ignore_errors=True)
+    wiring.rebuild_index(str(path))
+    secret = blob(63)
+    with store_at(path, 10) as store:
+        records = [item.record for item in store.context.index.log.records() if isinstance(item, LogRecord)]
+        erased = any(isinstance(record, Erasure) for record in records)
+        entry = entry_at(store.objects, store.objects.version(store.tags()["m/v3"]).tree, b"f063")
+        stream = open_file(store.context, store.objects, entry.content, entry.size)
+        with store.context.index.read() as reader:
+            assert bool(reader.copies(chunk_id(secret))) is not erased
+        if erased:
+            with pytest.raises(Erased):
+                stream.read()
+            assert not any(secret[100:200] in file.read_bytes() for file in path.rglob("*") if file.is_file())
+            known["m/v3"].pop(b"f063")
+        else:
+            assert stream.read() == secret
+        check_contents(store, known, "erase")
+        collect(store, now=True)
+        check_contents(store, known, "erase")
+    with store_at(path, 10) as store, store.context.index.read() as reader:
+        assert {bytes(pack) for pack, _ in store.context.packs.list()} == {bytes(row.id) for row in reader.packs()}
+    assert not list((path / "tmp").iterdir())
+    assert not list((path / "sessions").iterdir())
 
 
 def verify(path: Path, known: dict[str, Files], mode: str) -> None:
+    if mode in REBUILT:
+        verify_rebuilt(path, known)
+        return
     if mode == "erase":
         erase(path)
         assert not any(blob(63)[100:200] in file.read_bytes() for file in path.rglob("*") if file.is_file())
@@ -190,6 +234,8 @@ def run_forked(act: Callable[[], None], point: str | None = None, count: int = 0
 def sweep(mode: str, base: Path) -> None:
     """Kill at the first, second … time that each point is reached, until it isn't reached any more."""
     known = prepare(base)
+    if mode == "rebuild_after_killed_erase":  # the erasure is known, and no pack was touched
+        assert run_forked(partial(erase, base / "store"), "pack.created", 1) == -signal.SIGKILL
     killed = 0
     for point in POINTS:
         for count in range(1, TIMES_MAX):

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class RefEntries:
-    """What was entered: versions that refs lead to or led to, and chunks that were purged."""
+    """What was entered: versions that refs lead to or led to, and chunks that were purged, with the last time."""
 
     targets: set[Digest] = field(default_factory=set[Digest])
-    erased: set[bytes] = field(default_factory=set[bytes])
+    erased: dict[bytes, int] = field(default_factory=dict[bytes, int])
     notes: list[str] = field(default_factory=list[str])
     log_size: int | None = None
 
@@ -141,7 +141,7 @@ def _replay(writer: IndexWriter, records: Iterable[Record], entered: RefEntries,
                 if not move.target:
                     _note(writer, RemovedRef(move.alias, True, move.source, 0, move.time), entered, now)
             case Erasure():
-                entered.erased.update(record.ids)
+                entered.erased.update(dict.fromkeys(record.ids, record.time))
     entered.targets.update(Digest(tag.version) for tag in tags.values())
     for name, version in removed.items():
         reserve_name(writer, name, version)
