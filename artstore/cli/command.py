@@ -46,7 +46,7 @@ class Group(click.Group):
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
             hint = suggest(name, self.list_commands(ctx))
-            raise click.UsageError(f"{ctx.command_path} has no command {name!r}" + (f": {hint}" if hint else ""), ctx)
+            raise click.UsageError(f"there is no `{ctx.command_path} {name}`" + (f": {hint}" if hint else ""), ctx)
         return super().resolve_command(ctx, args)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

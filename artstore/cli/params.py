@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
-from artstore import limits
+from artstore.errors import UsageError
 
-_SUFFIXES = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 _COMPLETIONS_MAX = 1000
 
 
@@ -40,24 +38,25 @@ class Revision(click.ParamType[str]):
         return [CompletionItem(name) for name in islice(sorted(names), _COMPLETIONS_MAX)]
 
 
-class Duration(click.ParamType[float]):
-    """`90s`, `30m`, `12h`, `30d`, `2w`, or plain seconds; a number of seconds."""
+class Duration(click.ParamType[int]):
+    """`90s`, `30min`, `12h`, `30d`, as retention reads it; nanoseconds."""
 
     name = "duration"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         # Any: what click hands over.
-        if isinstance(value, int | float):
-            return float(value)
-        text = str(value).strip().lower()
-        factor = _SUFFIXES.get(text[-1:])
+        from artstore.planning.retention import parse_duration
+
         try:
-            number = float(text if factor is None else text[:-1]) * (factor or 1)
-        except ValueError:
-            number = math.nan
-        if not 0 <= number <= limits.DURATION_S_MAX:
-            self.fail(f"{value!r} is no duration; write for instance 90s, 30m, 12h or 30d", param, ctx)
-        return number
+            return parse_duration(str(value))
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Whole(click.IntRange):
+    """A whole number in a range, which calls itself so when it is none."""
+
+    name = "whole number"
 
 
 REVISION = Revision()

@@ -104,7 +104,7 @@ def problem_of(error: Exception) -> Problem:
             return Problem(error.exit_code, error.code, error.message, error.hint)
         case click.UsageError():
             command = error.ctx.command_path if error.ctx is not None else "artstore"
-            return Problem(2, "usage", error.format_message().rstrip("."), f"see `{command} --help`")
+            return Problem(2, "usage", _usage_message(error), f"see `{command} --help`")
         case click.ClickException():
             return Problem(2, "usage", error.format_message())
         case OSError() if error.errno in ERRNO_EXITS:
@@ -136,8 +136,17 @@ def _report(problem: Problem, *, json: bool) -> int:
         told = {"code": problem.code, "message": problem.message, "hint": problem.hint}
         write_stderr(encoder.dumps({"error": told}))
     else:
-        write_stderr(f"artstore: {problem.message}" + (f"; {problem.hint}" if problem.hint else ""))
+        join = " " if problem.message.endswith("?") else "; "
+        write_stderr(f"artstore: {problem.message}" + (f"{join}{problem.hint}" if problem.hint else ""))
     return problem.exit_code
+
+
+def _usage_message(error: click.UsageError) -> str:
+    """One line, in our words where click's are lists with parentheses and tabs."""
+    if isinstance(error, click.NoSuchOption):
+        meant = " or ".join(sorted(error.possibilities or ()))
+        return f"there is no option {error.option_name}" + (f": did you mean {meant}?" if meant else "")
+    return " ".join(error.format_message().split()).rstrip(".")
 
 
 def _bug(error: Exception) -> Problem:

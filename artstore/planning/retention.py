@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from artstore import limits
 from artstore.errors import UsageError
 from artstore.model import Digest, Tag
 from artstore.planning.roots import AliasHistory, Reason, VersionFacts, Why, add_inputs, held_by_aliases
@@ -98,11 +99,17 @@ def plan_retention(
 
 
 def parse_duration(text: str) -> int:
-    """`30d`, `12h`, `1w2d` in ns: s, min, h, d, w, y (365 days). `m` is refused: minutes and months differ too much."""
+    """`30d`, `12h`, `1w2d` in ns: s, min, h, d, w, y (365 days). `m` is refused: minutes and months differ too much.
+
+    The one reader of durations, for every option. Raises UsageError.
+    """
     if _DURATION.fullmatch(text) is None:
         hint = "write 30min for minutes, 60d for months" if text.endswith("m") else "write for instance 30d, 12h or 1w"
         raise UsageError(f"{text!r} is no duration", hint=hint)
-    return sum(int(count) * _UNITS[unit] for count, unit in _DURATION_PART.findall(text)) * _SECOND_NS
+    seconds = sum(int(count) * _UNITS[unit] for count, unit in _DURATION_PART.findall(text))
+    if seconds > limits.DURATION_S_MAX:
+        raise UsageError(f"{text!r} is no duration", hint="no more than 100 years")
+    return seconds * _SECOND_NS
 
 
 def _ranks(tags: Iterable[Tag]) -> dict[str, int]:

@@ -2,7 +2,7 @@
 in which surroundings it was made.
 
 Source and surroundings describe, they never decide: what can't be found out is left out, and nothing here fails for it.
-No environment variables, user names or paths are recorded.
+No environment variables, user names or paths of the machine are recorded.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from typing import Final
 from artstore import limits
 from artstore._version import VERSION
 from artstore.errors import UsageError
-from artstore.model import Metadata, Scalar
-from artstore.revision import is_id_prefix
+from artstore.model import Scalar
 
 # Versions of these are recorded when the running program has imported them (the Python API in a training script).
 RECORDED_LIBRARIES: Final = ("jax", "numpy", "tensorflow", "torch", "transformers")
@@ -32,40 +31,18 @@ _WORDS: Mapping[str, Scalar] = {"true": True, "false": False, "null": None}
 _GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "log.showSignature=false")
 
 
-def assemble(
-    *,
-    params: Iterable[str] = (),
-    metrics: Iterable[str] = (),
-    labels: Iterable[str] = (),
-    inputs: Mapping[str, str] | None = None,
-    source: Mapping[str, Scalar] | None = None,
-    environment: Mapping[str, Scalar] | None = None,
-) -> Metadata:
-    """Metadata of `KEY=VALUE` texts. `inputs`: name → version id in hex. Raises UsageError naming option and text."""
-    for name, version in (inputs or {}).items():
-        if len(version) != 64 or not is_id_prefix(version):
-            raise UsageError(f"input {name!r} is no version id: {version!r}", hint="resolve it first")
-    return Metadata(
-        params=parse_values(params, option="--param"),
-        metrics=parse_metrics(metrics, option="--metric"),
-        labels=parse_values(labels, option="--label"),
-        inputs={name: version.lower() for name, version in sorted((inputs or {}).items())},
-        source=dict(sorted((source or {}).items())),
-        environment=dict(sorted((environment or {}).items())),
-    )
-
-
 def parse_values(texts: Iterable[str], *, option: str) -> dict[str, Scalar]:
     """`KEY=VALUE` texts with typed values, sorted by key; a key given twice is a UsageError."""
-    found: dict[str, Scalar] = {}
-    for text in texts:
-        key, value = _split(text, option=option)
-        if key in found:
-            raise UsageError(f"{option} {key} is given twice", hint="give each key once")
-        found[key] = parse_scalar(value)
-        if len(found) > limits.METADATA_KEYS_MAX:
-            raise UsageError(f"more than {limits.METADATA_KEYS_MAX} values by {option}", hint="commit them as a file")
-    return dict(sorted(found.items()))
+    return {key: parse_scalar(value) for key, value in _pairs(texts, option=option)}
+
+
+def parse_inputs(texts: Iterable[str], *, option: str) -> dict[str, str]:
+    """`NAME=REV` texts, sorted by name; the revisions are read by whoever resolves them."""
+    found = dict(_pairs(texts, option=option))
+    for name, revision in found.items():
+        if not revision:
+            raise UsageError(f"{option} {name}= names no version", hint=f"write {option} NAME=REV")
+    return found
 
 
 def parse_metrics(texts: Iterable[str], *, option: str) -> dict[str, int | float]:
@@ -144,6 +121,19 @@ def _versions(libraries: list[str]) -> dict[str, Scalar]:
         except distributions.PackageNotFoundError:  # run from a source tree, or a module of that name
             continue
     return found
+
+
+def _pairs(texts: Iterable[str], *, option: str) -> list[tuple[str, str]]:
+    """Keys and values, sorted by key, each key once."""
+    found: dict[str, str] = {}
+    for text in texts:
+        key, value = _split(text, option=option)
+        if key in found:
+            raise UsageError(f"{option} {key} is given twice", hint="give each key once")
+        found[key] = value
+        if len(found) > limits.METADATA_KEYS_MAX:
+            raise UsageError(f"more than {limits.METADATA_KEYS_MAX} values by {option}", hint="commit them as a file")
+    return sorted(found.items())
 
 
 def _split(text: str, *, option: str) -> tuple[str, str]:

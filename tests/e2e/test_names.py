@@ -125,3 +125,18 @@ def test_rm_on_a_terminal_does_what_it_is_told(
         assert main(["rm", "llama/v1"]) == (0 if answer.startswith(b"y") else 130)
     os.close(controller)
     assert run("list", "-q").lines == left
+
+
+def test_what_is_not_there_is_told_in_its_own_words(run: Run, model: Path) -> None:
+    """An answer about something else sends people looking in the wrong place."""
+    assert run("commit", model, "--artifact", "my model", code=2).err.startswith("artstore: 'my model' is no name")
+    assert run("gc", "--now", "--dry-run", "--json").document["versions"] == [], (
+        "a version was made before its name was read"
+    )
+    run("commit", model)
+    assert "no aliases yet" in run("list", "--aliases").err
+    assert "no version before it" in run("diff", "llama", code=3).err
+    assert "is a folder" in run("cat", "llama:tokenizer", code=2).err
+    assert "is a symbolic link" in run("cat", "llama:latest", code=2).err
+    assert "--all-versions" in run("purge", "config.json", code=2).err
+    assert "given twice" in run("commit", model, "--input", "a=llama", "--input", "a=llama", code=2).err

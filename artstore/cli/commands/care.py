@@ -12,7 +12,7 @@ from artstore import limits
 from artstore.cli import text
 from artstore.cli.command import Command
 from artstore.cli.invocation import Invocation
-from artstore.cli.params import REVISION
+from artstore.cli.params import DURATION, REVISION, Whole
 from artstore.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
     ],
 )
 @click.argument("artifacts", metavar="[ARTIFACT]...", nargs=-1, type=REVISION)
-@click.option("-y", "--yes", is_flag=True, help="Do it, don't ask.")
-@click.option("-n", "--dry-run", is_flag=True, help="Only tell.")
+@click.option("-y", "--yes", is_flag=True, help="Do it.")
+@click.option("-n", "--dry-run", is_flag=True, help="Only tell, as without --yes.")
 @click.option("--now", is_flag=True, help="Free at once: no undo. Refused while commits run (exit 8).")
 @click.option("--undo", is_flag=True, help="Bring back what was removed and collected in the last seven days.")
-@click.option("--keep-last", metavar="N", type=click.IntRange(min=1), help="Keep the newest N tags of each artifact.")
+@click.option("--keep-last", metavar="N", type=Whole(min=1), help="Keep the newest N tags of each artifact.")
 @click.option("--keep-tagged", is_flag=True, help="Keep tags that somebody named: all but vN.")
-@click.option("--keep-within", metavar="TIME", help="Keep tags younger than 30d, 12h …")
+@click.option("--keep-within", metavar="TIME", type=DURATION, help="Keep tags younger than 30d, 12h …")
 @click.pass_obj
 def gc_command(
     invocation: Invocation,
@@ -54,17 +54,16 @@ def gc_command(
     undo: bool,
     keep_last: int | None,
     keep_tagged: bool,
-    keep_within: str | None,
+    keep_within: int | None,
 ) -> None:
     """Free what no name leads to.
 
     Lists versions and paths that would go; nothing goes without --yes. With a --keep rule, tags that no rule keeps are
     removed first, of all artifacts or of those named; an alias's versions and inputs of others always stay.
     """
-    from artstore.planning.retention import Policy, parse_duration
+    from artstore.planning.retention import Policy
 
-    within = None if keep_within is None else parse_duration(keep_within)
-    policy = Policy(keep_last=keep_last, keep_tagged=keep_tagged, keep_within=within)
+    policy = Policy(keep_last=keep_last, keep_tagged=keep_tagged, keep_within=keep_within)
     if artifacts and policy.is_empty:
         raise click.UsageError("ARTIFACT goes with --keep-last, --keep-tagged or --keep-within")
     if undo and (now or yes or dry_run or not policy.is_empty):
@@ -75,7 +74,7 @@ def gc_command(
     if undo:
         _undo(invocation, store)
         return
-    _collect(invocation, store, policy, artifacts, yes=yes, dry_run=dry_run, now=now)
+    _collect(invocation, store, policy, artifacts, yes=yes, now=now)
 
 
 @click.command(
@@ -102,9 +101,9 @@ def purge_command(invocation: Invocation, what: str, all_versions: bool, reason:
     if all_versions:
         plan = store.purge_plan(what)
     else:
-        found = store.resolve(what)
-        if not found.path:
-            raise UsageError(f"{what!r} names no path", hint="write REV:PATH, or PATH --all-versions")
+        found = store.resolve(what) if ":" in what else None
+        if found is None or not found.path:
+            raise UsageError(f"{what!r} names no path of a version", hint="write REV:PATH, or PATH --all-versions")
         plan = store.purge_plan(found.path, [found.version])
     if dry_run:
         _print_purge(invocation.output, store, plan, freed=None)
@@ -125,7 +124,6 @@ def _collect(
     artifacts: Sequence[str],
     *,
     yes: bool,
-    dry_run: bool,
     now: bool,
 ) -> None:
     output = invocation.output
@@ -133,13 +131,10 @@ def _collect(
     removed = [] if retention is None else [tag.name for tag in retention.removed]
     plan = store.gc_plan(now=now)
     if not yes:
-        going = _going(store, plan, output, verbose=invocation.verbose)
-        asked = not dry_run and bool(removed or not plan.is_empty)
-        _print_plan(output, plan, going, removed)
-        if not asked:
-            return
-        if not invocation.confirm("Let it go?", yes=False, what="gc"):
-            raise click.Abort
+        _print_plan(output, plan, _going(store, plan, output, verbose=invocation.verbose), removed)
+        if removed or not plan.is_empty:
+            output.note("nothing is gone yet; the same with --yes lets it go")
+        return
     if retention is not None and removed:
         store.retain(policy, retention, artifacts)
         plan = store.gc_plan(now=now)
@@ -147,6 +142,8 @@ def _collect(
     with invocation.work("gc"):
         result = store.gc(plan, now=now)
     _print_result(output, result, going, removed, plan.young)
+    if (result.versions or removed) and not now:
+        output.note("next: artstore gc --undo, if that was a mistake")
 
 
 def _going(store: Store, plan: GcPlan, output: Output, *, verbose: int) -> list[GoingItem]:
@@ -202,8 +199,6 @@ def _print_result(output: Output, result: GcResult, going: list[GoingItem], remo
         notes=result.notes,
     )
     output.document(document, lines=lambda: _gc_lines(document, "gone"), ids=lambda: _ids(going))
-    if result.versions or removed:
-        output.note("next: artstore gc --undo, if that was a mistake")
 
 
 def _gc_lines(document: GcDocument, word: str) -> Iterator[str]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from artstore.store.repair import RepairReport
 
 EXIT_DAMAGED = 6
+_SECOND_NS = 1_000_000_000
 
 
 @click.command(
@@ -37,13 +38,13 @@ EXIT_DAMAGED = 6
     ],
 )
 @click.option("--data", is_flag=True, help="Read and verify every chunk.")
-@click.option("--max-duration", metavar="TIME", type=DURATION, help="With --data: stop after 90s, 30m, 2h …")
+@click.option("--max-duration", metavar="TIME", type=DURATION, help="With --data: stop after 90s, 30min, 2h …")
 @click.option("--restart", is_flag=True, help="With --data: from the beginning, not where the last one stopped.")
 @click.option("--repair", is_flag=True, help="Read all data, and take what is damaged out of use.")
 @click.option("--rebuild-index", is_flag=True, help="First make the index anew from packs and refs.log.")
 @click.pass_obj
 def check_command(
-    invocation: Invocation, data: bool, max_duration: float | None, restart: bool, repair: bool, rebuild_index: bool
+    invocation: Invocation, data: bool, max_duration: int | None, restart: bool, repair: bool, rebuild_index: bool
 ) -> int:
     """Verify the store; rebuild its index; repair it.
 
@@ -54,8 +55,9 @@ def check_command(
         raise click.UsageError("--max-duration and --restart go with --data")
     rebuilt = _rebuild(invocation) if rebuild_index else None
     store = invocation.open_store()
+    seconds = None if max_duration is None else max_duration / _SECOND_NS
     with invocation.work("check") as counters:
-        report = store.check(data=data or repair, max_duration=max_duration, resume=not restart, counters=counters)
+        report = store.check(data=data or repair, max_duration=seconds, resume=not restart, counters=counters)
     repaired = _repair(invocation, store, report) if repair and not report.is_sound else None
     document = _document(report, rebuilt, repaired)
     output = invocation.output

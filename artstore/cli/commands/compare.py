@@ -11,6 +11,7 @@ from artstore.cli import text
 from artstore.cli.command import Command
 from artstore.cli.invocation import Invocation
 from artstore.cli.params import REVISION
+from artstore.cli.revisions import name_of
 from artstore.errors import BadName, NotFound
 
 if TYPE_CHECKING:
@@ -118,9 +119,16 @@ def _sides(store: Store, before: str, after: str | None, path: bytes) -> tuple[t
         folder = os.path.abspath(os.path.expanduser(after))
         return (left.version.hex(), text.name(os.fsencode(folder))), store.diff_folder(left.version, folder, path)
     if after is None:
+        _check_parent(store, before)
         before, after = f"{before}~1", before
     left, right = store.resolve(before), store.resolve(after)
     return (left.version.hex(), right.version.hex()), store.diff(left.version, right.version, path)
+
+
+def _check_parent(store: Store, revision: str) -> None:
+    found = store.resolve(revision)
+    if not store.version(found.version).parents:
+        raise NotFound(f"{name_of(found)} has no version before it", hint="name two: artstore diff REV REV")
 
 
 def _is_folder(store: Store, given: str) -> bool:

@@ -11,7 +11,7 @@ from artstore import limits
 from artstore.cli import text
 from artstore.cli.command import Command
 from artstore.cli.invocation import Invocation
-from artstore.cli.params import REVISION
+from artstore.cli.params import REVISION, Whole
 from artstore.cli.revisions import name_of
 from artstore.errors import NotFound, UsageError
 
@@ -86,6 +86,9 @@ def cat_command(invocation: Invocation, revisions: tuple[str, ...]) -> None:
         found = store.resolve(revision)
         if not found.path:
             raise UsageError(f"{revision!r} names no file", hint=f"write {revision}:PATH")
+        if (kind := _KINDS[store.entry(found.version, found.path).kind]) not in ("file", "exec"):
+            told = "a folder" if kind == "dir" else "a symbolic link"
+            raise UsageError(f"{revision!r} is {told}, no file", hint=f"look at it with `artstore ls {revision}`")
         with store.open(found.version, found.path) as file:
             while block := file.read(limits.MIB):
                 invocation.output.data(block)
@@ -103,7 +106,7 @@ def cat_command(invocation: Invocation, revisions: tuple[str, ...]) -> None:
 @click.argument("destination", metavar="DEST", type=click.Path(readable=False))
 @click.option("-f", "--force", is_flag=True, help="Overwrite what differs in DEST.")
 @click.option("--sync", is_flag=True, help="Return only when the files are safe from a power cut.")
-@click.option("-j", "--jobs", type=click.IntRange(1, limits.WORKERS_MAX), help="Files written at once.")
+@click.option("-j", "--jobs", type=Whole(1, limits.WORKERS_MAX), help="Files written at once.")
 @click.pass_obj
 def checkout_command(
     invocation: Invocation, revision: str, destination: str, force: bool, sync: bool, jobs: int | None

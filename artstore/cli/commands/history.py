@@ -10,7 +10,7 @@ import click
 from artstore.cli import text
 from artstore.cli.command import Command
 from artstore.cli.invocation import Invocation
-from artstore.cli.params import REVISION
+from artstore.cli.params import REVISION, Whole
 from artstore.errors import NotFound
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     ],
 )
 @click.argument("revision", metavar="[REV]", required=False, type=REVISION)
-@click.option("-n", "--max-count", metavar="N", type=click.IntRange(min=1), help="At most N versions.")
+@click.option("-n", "--max-count", metavar="N", type=Whole(min=1), help="At most N versions.")
 @click.pass_obj
 def log_command(invocation: Invocation, revision: str | None, max_count: int | None) -> None:
     """Versions, newest first.

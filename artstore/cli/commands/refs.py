@@ -51,7 +51,7 @@ def list_command(invocation: Invocation, pattern: str | None, only: str | None) 
         id=lambda item: item.name,
     )
     if not seen:
-        output.note(f"nothing is called {pattern}" if pattern else "no names yet; next: artstore commit DIR")
+        output.note(_nothing(pattern, only))
 
 
 @click.command(
@@ -126,7 +126,7 @@ def rm_command(invocation: Invocation, names: tuple[str, ...], reason: str, yes:
         lines=lambda: [f"removed {name}" for name in removed],
         ids=lambda: removed,
     )
-    invocation.output.note("next: artstore gc" if removal.unnamed else "their content has other names and stays")
+    invocation.output.note("next: artstore gc" if removal.unnamed else "what they named has other names and stays")
 
 
 def _refs(store: Store, pattern: str | None, only: str | None) -> Iterator[RefItem]:
@@ -143,6 +143,15 @@ def _refs(store: Store, pattern: str | None, only: str | None) -> Iterator[RefIt
                 files=version.files,
                 bytes=version.size,
             )
+
+
+def _nothing(pattern: str | None, only: str | None) -> str:
+    what = {"tag": "no tag", "alias": "no alias"}.get(only or "", "nothing")
+    if pattern:
+        return f"{what} is called {pattern}"
+    if only == "alias":
+        return "no aliases yet; next: artstore alias set ARTIFACT/production REV"
+    return "no names yet; next: artstore commit DIR"
 
 
 def _check_exact(store: Store, name: str) -> None:

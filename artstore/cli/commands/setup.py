@@ -122,7 +122,7 @@ def shared_command(invocation: Invocation, group: str) -> None:
         ("artstore completion fish > ~/.config/fish/completions/artstore.fish", ""),
     ],
 )
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", metavar="bash|zsh|fish", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_obj
 def completion_command(invocation: Invocation, shell: str) -> None:
     """Print the completion script of a shell.

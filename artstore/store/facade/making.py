@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING
 
 from artstore.errors import UsageError
 from artstore.model import Metadata
-from artstore.revision import artifact_name_from_folder, artifact_of, check_ref_name
+from artstore.revision import artifact_name_from_folder, artifact_of, check_artifact_name, check_ref_name
 from artstore.store import identity
 from artstore.store.facade.base import AnyPath, Base, Rev
 
@@ -99,6 +99,8 @@ class Making(Base):
             raise UsageError("a version id tells no name for the new version", hint="give a tag or an artifact")
         if tag is not None:
             check_ref_name(tag)
+        if artifact is not None:
+            check_artifact_name(artifact)
         naming = service.Naming(tag, artifact or (artifact_of(ref) if ref is not None and tag is None else None))
         metadata = self._metadata(params, metrics, labels, inputs, folder=None)
         return service.edit(
@@ -160,7 +162,7 @@ def _naming(tag: str | None, artifact: str | None, source: bytes) -> Naming:
             raise UsageError(f"the tag {tag} is not of the artifact {artifact}", hint="give one of them")
         return Naming(tag, None)
     if artifact is not None:
-        return Naming(None, artifact)
+        return Naming(None, check_artifact_name(artifact))
     name = os.path.basename(os.path.abspath(source))
     stem = name if os.path.isdir(source) else name.split(b".", 1)[0] or name
     return Naming(None, artifact_name_from_folder(os.fsdecode(stem)))

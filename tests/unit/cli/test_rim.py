@@ -9,7 +9,7 @@ import click
 import pytest
 
 from artstore import errors
-from artstore.cli.rim import EXIT_BUG, problem_of
+from artstore.cli.rim import EXIT_BUG, problem_of, run
 
 DOCUMENTED: dict[type[errors.ArtstoreError], int] = {
     errors.UsageError: 2, errors.BadName: 2, errors.Ambiguous: 2, errors.BadInput: 2, errors.Unsafe: 2,
@@ -57,6 +57,24 @@ def test_usage_errors_name_the_help_of_their_command() -> None:
     problem = problem_of(click.UsageError("No such option: --x.", context))
     assert (problem.exit_code, problem.message) == (2, "No such option: --x")
     assert problem.hint == "see `artstore diff --help`"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["comit"], "there is no `artstore comit`: did you mean 'commit'? see `artstore --help`"),
+        (["alias", "sett"], "there is no `artstore alias sett`: did you mean 'set'? see `artstore alias --help`"),
+        (["log", "--jsn"], "there is no option --jsn: did you mean --json? see `artstore log --help`"),
+        (["completion"], "Missing argument 'bash|zsh|fish'. Choose from: bash, zsh, fish; see `artstore completion -"),
+        (["gc", "--keep-last", "x"], "Invalid value for '--keep-last': 'x' is not a valid whole number; see `artstore"),
+    ],
+)  # fmt: skip
+def test_a_slip_is_answered_in_one_line(words: list[str], told: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """Who mistypes must see what was meant, and not a list broken over lines."""
+    assert run(words) == 2
+    err = capfd.readouterr().err
+    assert err.count("\n") == 1
+    assert err.startswith(f"artstore: {told}")
 
 
 def test_out_of_memory_is_no_bug() -> None:

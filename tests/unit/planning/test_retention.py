@@ -141,7 +141,7 @@ def test_durations_are_read(text: str, seconds: int) -> None:
     assert parse_duration(text) == seconds * 1_000_000_000
 
 
-@pytest.mark.parametrize("text", ["", "30", "d", "6m", "30 d", "-1d", "1.5h", "1d6m", "٣d", "9999999999d"])
+@pytest.mark.parametrize("text", ["", "30", "d", "6m", "30 d", "-1d", "1.5h", "1d6m", "٣d", "9999999999d", "101y"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
     """`6m`, meant as months, would be taken for minutes, and nearly everything be removed."""
     with pytest.raises(UsageError, match="is no duration"):
