@@ -17,8 +17,18 @@ ROW = Struct("<QQqqI")
 """One file: inode, size, mtime in ns, ctime in ns, mode."""
 
 
+class Place(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Where a directory was: by this it is found out that it is there no more."""
+
+    path: bytes
+    device: int
+    inode: int
+
+
 class Head(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A directory: a hash over all its names and rows, the tree it became, and how many blocks of rows it has."""
+    """A directory: a hash over all its names and rows, the tree it became, and how many blocks of rows it has; where it
+    was, and when this was written (ns).
+    """
 
     format: int
     fingerprint: bytes
@@ -26,6 +36,8 @@ class Head(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
     size: int
     files: int
     blocks: int
+    place: Place | None = None
+    written: int = 0
 
 
 class Block(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

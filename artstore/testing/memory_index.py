@@ -202,6 +202,11 @@ class MemoryReader:
         """Blocks of one directory."""
         return iter(self._state.blocks.get(directory, ()))
 
+    def stat_directories(self, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """Keys in order, with their first blocks."""
+        found = sorted((key, blocks[0]) for key, blocks in self._state.blocks.items() if blocks and key > after)
+        return found[:limit]
+
     def journal(self, key: str) -> bytes | None:
         """What was noted."""
         return self._state.journal.get(key)
@@ -279,6 +284,14 @@ class MemoryWriter(MemoryReader):
     def put_page_packs(self, page: bytes, packs: Iterable[int]) -> None:
         """Record a root's packs."""
         self._state.page_packs[page] = tuple(sorted(set(packs)))
+
+    def drop_void_page_packs(self, after: bytes, limit: int) -> bytes | None:
+        """Forget rows that name a pack which is gone."""
+        looked = sorted(page for page in self._state.page_packs if page > after)[:limit]
+        for page in looked:
+            if not self._state.packs.keys() >= set(self._state.page_packs[page]):
+                del self._state.page_packs[page]
+        return looked[-1] if looked else None
 
     def drop_page_packs(self) -> None:
         """Forget them."""

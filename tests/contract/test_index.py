@@ -262,6 +262,13 @@ def test_packs_of_a_page_count_only_while_all_are_there(index: Index) -> None:
         assert writer.page_packs(digest(8)) is None
         writer.set_pack_state(second, PackState.LIVE, 0)
         writer.put_page_packs(digest(9), [second])
+        for page in (5, 8):
+            writer.put_page_packs(digest(page), [first, second])
+        assert writer.drop_void_page_packs(b"", 1) == digest(5)
+        assert writer.drop_void_page_packs(digest(5), 9) == digest(9)
+        assert writer.drop_void_page_packs(b"", 9) == digest(9)  # the only one that is left
+        assert writer.drop_void_page_packs(digest(9), 9) is None
+        assert list(writer.page_packs(digest(9)) or ()) == [second]
         writer.drop_page_packs()
         assert writer.page_packs(digest(9)) is None
 
@@ -460,6 +467,10 @@ def test_the_stat_cache_is_replaced_by_directory(index: Index) -> None:
         assert list(reader.stat_blocks(one)) == [b"d", b"e"]
         assert list(reader.stat_blocks(other)) == [b"x"]
         assert list(reader.stat_blocks(b"3" * 16)) == []
+        assert reader.stat_directories(b"", 9) == [(one, b"d"), (other, b"x")]
+        assert reader.stat_directories(b"", 1) == [(one, b"d")]
+        assert reader.stat_directories(one, 9) == [(other, b"x")]
+        assert reader.stat_directories(other, 9) == []
     with index.write() as writer:
         writer.put_stat_blocks(one, [])
         assert list(writer.stat_blocks(one)) == []

@@ -165,6 +165,21 @@ class Reader:
                 return
             yield block
 
+    def stat_directories(self, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """Up to `limit` keys behind `after`, in order, each with its first block, b"" for a damaged one."""
+        found: list[tuple[bytes, bytes]] = []
+        for key, value in self._range_from("file", after + b"\xff" * 4 if after else b""):
+            directory = key[:-4]
+            if directory == after or (found and directory == found[-1][0]):
+                continue
+            if len(found) == limit:
+                break
+            try:
+                found.append((directory, rows.unseal("file", key, value)))
+            except Corrupt:
+                found.append((directory, b""))
+        return found
+
     def journal(self, key: str) -> bytes | None:
         """What was noted under a key."""
         encoded = key.encode()

@@ -10,7 +10,7 @@ from artstore.adapters.lmdb_index import rows
 from artstore.adapters.lmdb_index.environment import META_LOG, META_NEXT_PACK, Databases, Transaction
 from artstore.adapters.lmdb_index.reader import Reader
 from artstore.adapters.lmdb_index.refs_log import RefsLog
-from artstore.errors import Conflict, NotFound, UsageError
+from artstore.errors import Conflict, Corrupt, NotFound, UsageError
 from artstore.format import reflog
 from artstore.format.reflog import Record
 from artstore.format.version import encode_move
@@ -76,6 +76,27 @@ class Writer(Reader):
         """Record which packs a root needs."""
         key = rows.LOCAL_PLACE + page
         self._put("pagepacks", key, rows.numbers_value(key, packs))
+
+    def drop_void_page_packs(self, after: bytes, limit: int) -> bytes | None:
+        """Forget rows that name a pack which is gone; tell the last row looked at, None at the end."""
+        void: list[bytes] = []
+        looked = 0
+        last: bytes | None = None
+        for key, value in self._range_from("pagepacks", rows.LOCAL_PLACE + after):
+            if key[:1] != rows.LOCAL_PLACE or looked == limit:
+                break
+            if key[1:] == after:
+                continue
+            try:
+                numbers = rows.numbers("pagepacks", key, value)
+                if any(self._state(rows.number_key(number)) is None for number in numbers):
+                    void.append(key)
+            except Corrupt:
+                pass  # left to `check`
+            looked, last = looked + 1, key[1:]
+        for key in void:
+            self._delete("pagepacks", key)
+        return last
 
     def drop_page_packs(self) -> None:
         """Forget all of these rows."""

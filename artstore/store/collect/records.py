@@ -5,6 +5,7 @@
 | `removed/<time>/<name>` | a tag or alias that `rm` or retention removed |
 | `gc/gone/<version>` | when collection first saw the version without a root |
 | `gc/witness/<pack>` | sessions that ran after the pack was marked as DELETING |
+| `gc/swept` | when shortcuts were looked through last (`shortcuts.py`) |
 | `gc/suspects` | packs of which a part may be dead |
 """
 

@@ -16,6 +16,7 @@ from artstore.planning.gc import plan_gc
 from artstore.store.collect import records
 from artstore.store.collect.leftovers import remove_leftovers
 from artstore.store.collect.repack import repack
+from artstore.store.collect.shortcuts import sweep_shortcuts
 from artstore.store.collect.view import Facts, look
 from artstore.store.lost import heal_sets
 
@@ -70,6 +71,7 @@ def gc(context: Context, objects: Objects, plan: GcPlan, *, now: bool = False) -
             run.collect()
         if now:  # otherwise the old packs stay for a while, and `freed_later` tells of them
             result.freed_bytes -= result.rewritten_bytes
+        sweep_shortcuts(context)
         swept = remove_leftovers(context)
         result.leftovers, result.freed_bytes = swept.files, result.freed_bytes + swept.size
     if now and result.waiting:

@@ -72,12 +72,12 @@ class _OpenFile:
 class _OpenDirectory:
     """A directory whose entries are arriving."""
 
-    def __init__(self, name: bytes, key: bytes, mark: bytes, pages: PageStore) -> None:
-        self.name = name
-        self.mark = mark
+    def __init__(self, event: Enter, pages: PageStore) -> None:
+        self.name = event.name
+        self.mark = event.mark
         self.packs: Packs = set()
         self.builder = TreeBuilder(pages.emit)
-        self.rows = RowWriter(key, pages.rows) if key else None
+        self.rows = RowWriter(event.key, event.place, pages.rows) if event.key else None
 
 
 class Assembler:
@@ -112,7 +112,7 @@ class Assembler:
                     assert_never(event)
 
     def _enter(self, event: Enter) -> None:
-        directory = _OpenDirectory(event.name, event.key, event.mark, self._pages)
+        directory = _OpenDirectory(event, self._pages)
         self._directories.append(directory)
         self._pages.collect_into(directory.packs)
 

@@ -14,6 +14,7 @@ from artstore import limits
 from artstore.store.write.channel import Channel
 
 if TYPE_CHECKING:
+    from artstore.format.statrows import Place
     from artstore.model import Entry, Location
     from artstore.ports import Buffer
 
@@ -35,11 +36,14 @@ class FileMeta:
 
 @dataclass(frozen=True, slots=True)
 class Enter:
-    """A directory begins; its entries follow. `mark`: its fingerprint, b"" if it can't be trusted next time."""
+    """A directory begins; its entries follow. `mark`: its fingerprint, b"" if it can't be trusted next time; `place`:
+    where it is, if it has a key.
+    """
 
     name: bytes
     key: bytes
     mark: bytes
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)

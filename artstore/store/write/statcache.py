@@ -7,6 +7,7 @@ Losing these records costs reading, never correctness.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from artstore import limits
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator, Sequence
 
+    from artstore.format.statrows import Place
     from artstore.model import Content
     from artstore.ports import IndexReader
 
@@ -61,7 +63,7 @@ def rows_of(reading: Callable[[], IndexReader], directory: bytes, blocks: int) -
     `reading` gives a snapshot for each block: the walk over a large directory must not hold on to one.
     """
     for number in range(blocks):
-        for raw in list(reading().stat_blocks(_block_key(directory, number))):
+        for raw in list(reading().stat_blocks(block_key(directory, number))):
             block = decode_block(raw)
             if block is None:
                 return
@@ -70,7 +72,8 @@ def rows_of(reading: Callable[[], IndexReader], directory: bytes, blocks: int) -
             yield from zip(block.names, values, strict=True)
 
 
-def _block_key(directory: bytes, number: int) -> bytes:
+def block_key(directory: bytes, number: int) -> bytes:
+    """The key of one block of a directory's rows."""
     # Each block has a key of its own: a directory of a million files is written as it is read, never held.
     return chunk_id(directory + number.to_bytes(4, "big"))[:16]
 
@@ -78,8 +81,9 @@ def _block_key(directory: bytes, number: int) -> bytes:
 class RowWriter:
     """Gathers the rows of one directory; `ready` holds the (key, record) pairs to be put into the index."""
 
-    def __init__(self, directory: bytes, ready: list[tuple[bytes, bytes]]) -> None:
+    def __init__(self, directory: bytes, place: Place | None, ready: list[tuple[bytes, bytes]]) -> None:
         self._directory = directory
+        self._place = place
         self._ready = ready
         self._blocks = 0
         self._clear()
@@ -104,11 +108,12 @@ class RowWriter:
     def _flush(self) -> None:
         if self._names:
             block = Block(self._names, b"".join(self._rows), self._kinds, self._sizes, self._contents)
-            self._ready.append((_block_key(self._directory, self._blocks), encode(block)))
+            self._ready.append((block_key(self._directory, self._blocks), encode(block)))
             self._blocks += 1
             self._clear()
 
     def finish(self, mark: bytes, tree: bytes, size: int, files: int) -> None:
         """Close the directory; `mark` is its fingerprint, UNTRUSTED if any of its entries can't be trusted."""
         self._flush()
-        self._ready.append((self._directory, encode(Head(FORMAT, mark, tree, size, files, self._blocks))))
+        head = Head(FORMAT, mark, tree, size, files, self._blocks, self._place, time.time_ns())
+        self._ready.append((self._directory, encode(head)))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from artstore import limits
 from artstore.errors import BadInput
+from artstore.format.statrows import Place
 from artstore.model import Content, Entry, Form, Kind
 from artstore.store.trouble import translate
 from artstore.store.write import source
@@ -206,7 +207,7 @@ class Walker:
         if any(is_racy(each, since) for _, each in kept):
             mark = UNTRUSTED
         frame.entries = iter(kept)
-        self._gatherer.add(Enter(name, key, mark))
+        self._gatherer.add(Enter(name, key, mark, Place(path, stat.st_dev, stat.st_ino)))
         self._stack.append(frame)
 
     def _kept(self, frame: _Frame, entries: list[source.Named]) -> list[source.Named]:
