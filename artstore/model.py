@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NewType
+from typing import Final, NewType
 
 import msgspec
 
@@ -19,6 +19,10 @@ PackId = NewType("PackId", bytes)
 """16 bytes: 12 random ones of the session, then a big-endian sequence number. Never used twice [I6]."""
 
 Scalar = str | int | float | bool | None
+
+# Keys of a version's `source`, there if files changed while they were read and were taken all the same.
+CHANGED_WHILE_READ: Final = "changed_while_read"  # how many
+CHANGED_PATHS: Final = "changed_paths"  # the first of them
 
 
 class ObjectKind(IntEnum):

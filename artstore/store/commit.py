@@ -15,7 +15,7 @@ from artstore import limits
 from artstore.errors import BadInput, Corrupt, NotFound, UsageError
 from artstore.format.tree_page import check_name
 from artstore.format.version import encode_version
-from artstore.model import Digest, PackState, Version
+from artstore.model import CHANGED_WHILE_READ, Digest, PackState, Version
 from artstore.planning.ignore import IgnoreStack
 from artstore.revision import artifact_of
 from artstore.store import refs
@@ -25,7 +25,7 @@ from artstore.store.lost import heal_sets
 from artstore.store.trouble import translate
 from artstore.store.write.assemble import TreeResult
 from artstore.store.write.pipeline import Pipeline
-from artstore.store.write.walk import Walker
+from artstore.store.write.walk import CHANGING, Walker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -79,7 +79,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Addition:
-    """A local file or folder, and where in the version it goes, in place of what is there."""
+    """A local file or folder, and where in the version it goes; a file there is replaced."""
 
     path: bytes
     local: bytes
@@ -94,7 +94,12 @@ class _Edit:
 
 @dataclass(frozen=True, slots=True)
 class CommitResult:
-    """What was made. `version` is None in a dry run. `unchanged`: nothing was made, `version` exists already."""
+    """What was made. `version` is None in a dry run. `unchanged`: nothing was made, `version` exists already.
+
+    `parent`: the version's own first parent, be it collected by now, or in a dry run what would be; None if it has
+    none. `skipped`: local paths left out; `changed`: some of the paths within the version that changed while they were
+    read, which it says of itself.
+    """
 
     version: Digest | None
     tag: str | None
@@ -107,6 +112,7 @@ class CommitResult:
     ignored: int
     unchanged: bool
     skipped: tuple[bytes, ...]
+    changed: tuple[bytes, ...]
     seconds: float
 
 
@@ -148,9 +154,11 @@ def edit(
     options: CommitOptions | None = None,
     counters: Counters | None = None,
 ) -> CommitResult:
-    """A version made from `base` by adding local files or folders and removing paths; nothing else of it is read.
+    """A version made from `base`, its parent, by adding local files or folders and removing paths; nothing else of it
+    is read.
 
-    Raises as `commit`, and NotFound for a path to be removed that isn't there.
+    Raises as `commit`, NotFound for a path to be removed that isn't there, and BadInput for an addition that would put
+    a folder in a file's place, or the other way round, unless that is removed too.
     """
     options = options or CommitOptions()
 
@@ -230,12 +238,16 @@ class _Commit:
         self._counters = counters
         self._begun = time.monotonic()
         self._tag = naming.tag
+        self._changed: tuple[bytes, ...] = ()
         with context.index.read() as reader:
-            self._parent = refs.newest_tag(reader, naming.family)
+            self._newest = refs.newest_tag(reader, naming.family)
+        self._parent = None if self._newest is None else Digest(self._newest.version)
 
     def run(self, gather: Callable[[Walker], None], edit: _Edit | None = None) -> CommitResult:
         context, options = self._context, self._options
         store, keep_top = not options.dry_run, edit is not None
+        if edit is not None:
+            self._parent = edit.base
         with (
             context.sessions.begin() as session,
             Pipeline(context, session, self._counters, store=store, keep_top=keep_top) as pipeline,
@@ -243,6 +255,7 @@ class _Commit:
             walker = Walker(context.path, context.index, context.clock, pipeline.gatherer, options, self._counters)
             gather(walker)
             walker.fail_on_trouble()
+            self._changed = _changed_paths(walker, edit)
             tree = pipeline.finish_tree()
             if edit is not None:
                 tree = self._edited(edit, tree, pipeline)
@@ -279,14 +292,13 @@ class _Commit:
             pipeline.publish(packs, None, name)
             return self._result(walker, tree, same, unchanged=False)
         said = self._said
-        parents = [] if self._parent is None else [bytes(self._parent.version)]
         version = Version(
             tree.root,
-            parents,
+            [] if self._parent is None else [bytes(self._parent)],
             self._context.clock.now_ns(),
             said.author,
             said.message,
-            said.metadata,
+            self._metadata(walker),
             tree.files,
             tree.size,
         )
@@ -320,29 +332,39 @@ class _Commit:
         return tag is not None and tag.version == version
 
     def _same_version(self, root: bytes) -> Digest | None:
-        """The artifact's newest version, if this one would say nothing new."""
-        if self._parent is None:
+        """The artifact's newest version, if this one would say nothing new. From then on its parent is meant."""
+        if self._newest is None:
             return None
         try:
-            newest = self._objects.version(self._parent.version)
+            newest = self._objects.version(self._newest.version)
         except Corrupt:
             return None  # the new version doesn't depend on it
         said, old = self._said, newest.metadata
         told = (said.metadata.params, said.metadata.metrics, said.metadata.inputs, said.metadata.labels)
         known = (old.params, old.metrics, old.inputs, old.labels)
         says_nothing_new = told in (({}, {}, {}, {}), known) and said.message in ("", newest.message)
-        if newest.tree != root or not says_nothing_new:
+        is_doubted = CHANGED_WHILE_READ in old.source and not self._changed  # this one vouches for the same content
+        if newest.tree != root or not says_nothing_new or is_doubted:
             return None
         if self._naming.tag is None:
-            self._tag = self._parent.name
-        return Digest(self._parent.version)
+            self._tag = self._newest.name
+        self._parent = Digest(newest.parents[0]) if newest.parents else None
+        return Digest(self._newest.version)
+
+    def _metadata(self, walker: Walker) -> Metadata:
+        """What is said of the version, and what it has to say of itself."""
+        if not self._changed:
+            return self._said.metadata
+        from artstore.store.changing import with_changed
+
+        return with_changed(self._said.metadata, self._changed, walker.trouble.counts[CHANGING])
 
     def _result(self, walker: Walker, tree: TreeResult, version: Digest | None, *, unchanged: bool) -> CommitResult:
         counters = self._counters
         return CommitResult(
             version=version,
             tag=self._tag if version is not None else None,
-            parent=None if self._parent is None else Digest(self._parent.version),
+            parent=self._parent,
             tree=Digest(tree.root),
             files=tree.files,
             size=tree.size,
@@ -351,8 +373,19 @@ class _Commit:
             ignored=walker.ignored,
             unchanged=unchanged,
             skipped=tuple(walker.skipped),
+            changed=self._changed,
             seconds=time.monotonic() - self._begun,
         )
+
+
+def _changed_paths(walker: Walker, edit: _Edit | None) -> tuple[bytes, ...]:
+    """Some of the paths within the version that changed while they were read."""
+    if edit is None:
+        return tuple(walker.changed)
+    parts = (path.partition(b"/") for path in walker.changed)  # what is added is walked under its number
+    return tuple(
+        b"/".join([*parts_of(edit.additions[int(number)].path), *([rest] if rest else [])]) for number, _, rest in parts
+    )
 
 
 def _is_stored_again(tree: TreeResult) -> bool:

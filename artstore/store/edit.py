@@ -57,7 +57,8 @@ def apply_edits(
 ) -> TreeSummary:
     """The tree `base` with paths removed (NotFound if absent), then entries put at paths (missing folders are made).
 
-    The order in which they are named means nothing.
+    The order in which they are named means nothing. A file takes a file's place; BadInput for what would take a
+    folder's, or put a folder where a file is, unless that is removed.
     """
     root = _Node()
     for parts in sorted(map(parts_of, removed)):  # a folder before what lies in it
@@ -67,6 +68,7 @@ def apply_edits(
         if node is not None:
             node.children[parts[-1]] = None
     for parts, entry in sorted(((parts_of(path), entry) for path, entry in added), key=lambda each: each[0]):
+        _refuse_to_hide(base, root, parts, entry, load)
         node = _node(root, parts, adding=True)
         if node is None or isinstance(node.children.get(parts[-1]), Entry):
             raise BadInput(f"{_shown(parts)} lies at or below something else that is added", [b"/".join(parts)])
@@ -87,6 +89,41 @@ def _node(root: _Node, parts: list[bytes], *, adding: bool) -> _Node | None:
             child = node.children[part] = _Node(anew=removed)
         node = child
     return node
+
+
+def _refuse_to_hide(tree: bytes, root: _Node, parts: list[bytes], entry: Entry, load: Load) -> None:
+    """BadInput if more of the base than a file of the same path would be gone, or a file become a folder."""
+    node: _Node | None = root
+    for depth, part in enumerate(parts, 1):
+        if node is not None and part in node.children:
+            child = node.children[part]
+            if not isinstance(child, _Node) or child.anew:
+                return  # removed; or added, which is told elsewhere
+            node = child
+        else:
+            node = None
+        known = lookup(tree, part, load)
+        if known is None:
+            return
+        if depth < len(parts) and known.kind != Kind.DIR:
+            raise _hidden(parts, parts[:depth], "is a file in the base version, and can't become a folder")
+        if depth == len(parts) and _hides(known, entry):
+            what = "folder" if known.kind == Kind.DIR else "file"
+            raise _hidden(parts, parts, f"is a {what} in the base version, and all of it would be replaced")
+        tree = known.content.value
+
+
+def _hides(known: Entry, entry: Entry) -> bool:
+    is_folder = Kind.DIR in (known.kind, entry.kind)
+    return is_folder and (known.kind, known.content) != (entry.kind, entry.content)
+
+
+def _hidden(parts: list[bytes], there: list[bytes], what: str) -> BadInput:
+    return BadInput(
+        f"{_shown(parts)} can't be added: {_shown(there)} {what}",
+        [b"/".join(parts)],
+        hint=f"--remove {_shown(there)} too, or add it elsewhere",
+    )
 
 
 def _shown(parts: list[bytes]) -> str:

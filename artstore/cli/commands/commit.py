@@ -69,6 +69,10 @@ def commit_command(
     Only what the store doesn't have is stored. Without --tag or --artifact the folder's name is the artifact and the
     tag its next vN. If neither content nor metadata changed, no version is made. `.artignore` files leave things out by
     gitignore's rules; .gitignore is never read. `-` is standard input.
+
+    With --base, REV is the new version's parent; else the artifact's newest version is. What --add puts there takes a
+    file's place; a folder's, or a folder in the place of a file, only together with --remove of the same path. With
+    --allow-changing, the version's `source` says how many files changed while they were read, and names the first.
     """
     _check_arguments(path, name, base, added, removed)
     options, said = _options(given), _said(given)
@@ -186,7 +190,7 @@ def _options(given: _Given) -> CommitOptions:
 
 
 def _said(given: _Given) -> _Said:
-    from artstore.store.metadata import parse_metrics, parse_values
+    from artstore.store.metadata import parse_inputs, parse_metrics, parse_values
 
     return _Said(
         message=given["message"],
@@ -194,7 +198,7 @@ def _said(given: _Given) -> _Said:
         params=parse_values(given["params"], option="--param"),
         metrics=parse_metrics(given["metrics"], option="--metric"),
         labels=parse_values(given["labels"], option="--label"),
-        inputs=dict(_split_input(item) for item in given["inputs"]),
+        inputs=parse_inputs(given["inputs"], option="--input"),
     )
 
 
@@ -213,13 +217,6 @@ def _check_arguments(
         raise click.UsageError("standard input has no name: give --name FILE")
     if path != "-" and name:
         raise click.UsageError("--name goes with - (standard input)")
-
-
-def _split_input(item: str) -> tuple[str, str]:
-    name, equals, revision = item.partition("=")
-    if not equals or not name or not revision:
-        raise click.UsageError(f"--input {item!r} is not NAME=REV")
-    return name, revision
 
 
 def _split_add(item: str) -> tuple[bytes, bytes]:
@@ -248,6 +245,7 @@ def _report(invocation: Invocation, store: Store, result: CommitResult, options:
             dry_run=options.dry_run,
             ignored=result.ignored,
             skipped=[text.name(path) for path in result.skipped],
+            changed=[text.name(path) for path in result.changed],
             seconds=round(result.seconds, 3),
         ),
         lines=lambda: [summary(result, dry_run=options.dry_run)],
@@ -257,6 +255,10 @@ def _report(invocation: Invocation, store: Store, result: CommitResult, options:
         shown = ", ".join(map(text.printable, result.skipped[: limits.SUGGESTIONS_MAX]))
         more = len(result.skipped) - limits.SUGGESTIONS_MAX
         output.warn(f"skipped {shown}" + (f" and {more:,} more" if more > 0 else ""))
+    if result.changed:
+        shown = ", ".join(map(text.printable, result.changed[: limits.SUGGESTIONS_MAX]))
+        rest = ", …" if len(result.changed) > limits.SUGGESTIONS_MAX else ""
+        output.warn(f"changed while they were read: {shown}{rest}; the version may hold them half-written, and says so")
     if result.ignored:
         output.note(f"{text.count(result.ignored, 'path')} ignored; `artstore check-ignore PATH` tells why")
     if (step := _next_step(store, result, options)) is not None:

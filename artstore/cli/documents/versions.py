@@ -15,7 +15,7 @@ class CommitDocument(Document, frozen=True, kw_only=True):
     schema: Literal["artstore/commit/v1"] = "artstore/commit/v1"
     ref: Annotated[str | None, Meta(description="Its tag; null in a dry run.")]
     version: Annotated[str | None, Meta(description="Its id; null in a dry run.")]
-    parent: Annotated[str | None, Meta(description="Id of the version before, or null.")]
+    parent: Annotated[str | None, Meta(description="Id of its first parent, or null.")]
     files: Files
     bytes: Bytes
     new_bytes: Annotated[int, Meta(description="Bytes that the store did not have.")]
@@ -24,6 +24,9 @@ class CommitDocument(Document, frozen=True, kw_only=True):
     dry_run: bool
     ignored: Annotated[int, Meta(description="Files and folders left out by ignore rules.")]
     skipped: Annotated[list[str], Meta(description="Paths left out by --skip-unreadable.")]
+    changed: Annotated[
+        list[str], Meta(description="Paths in it that changed while they were read: the first 100 of them.")
+    ]
     seconds: Seconds
 
 

@@ -79,7 +79,10 @@ class _Frame:
 
 
 class Walker:
-    """One walk over one folder. `skipped` lists what the options allowed to leave out; so is the store itself."""
+    """One walk over one folder. `skipped` lists what the options allowed to leave out; so is the store itself.
+
+    `changed`: the first paths, within what is walked, of what changed while it was read and was taken all the same.
+    """
 
     def __init__(
         self, store: str, index: Index, clock: Clock, gatherer: Gatherer, options: CommitOptions, counters: Counters
@@ -98,6 +101,8 @@ class Walker:
         self._above = 0
         self.trouble = Trouble()
         self.skipped: list[bytes] = []
+        self.changed: list[bytes] = []
+        self._root = self._name = b""  # what is walked, and the name it gets
         self.ignored = 0
 
     def walk(self, root: bytes, ignore: IgnoreStack, name: bytes = b"", *, above: int = 0) -> None:
@@ -107,6 +112,7 @@ class Walker:
         """
         self._above = above
         path = os.path.realpath(root)
+        self._root, self._name = path, name
         try:
             try:
                 self._refuse_store(path)
@@ -124,6 +130,7 @@ class Walker:
     def walk_file(self, path: bytes, name: bytes) -> None:
         """One file as the entry `name` of the directory that is open."""
         folder, own_name = os.path.split(os.path.realpath(path))
+        self._root, self._name = path, name
         try:
             parent = source.open_directory(folder, None)
             try:
@@ -156,6 +163,8 @@ class Walker:
         ):
             paths = self.trouble.paths.get(reason, [])
             if not paths:
+                continue
+            if allowed and reason == CHANGING:
                 continue
             if allowed:
                 self.skipped.extend(paths)
@@ -276,7 +285,7 @@ class Walker:
         try:
             descriptor = source.open_directory(name, frame.descriptor, follow=follow)
         except FileNotFoundError:
-            self.trouble.add(CHANGING, path)
+            self._changing(path)
             return
         except OSError as error:
             self._unreadable(error, path)
@@ -301,6 +310,11 @@ class Walker:
         if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
             raise translate(error, "read", path) from error
         self.trouble.add(UNREADABLE, path)
+
+    def _changing(self, path: bytes) -> None:
+        self.trouble.add(CHANGING, path)
+        if len(self.changed) < limits.CHANGED_PATHS_MAX:
+            self.changed.append((self._name + path[len(self._root) :]).lstrip(b"/"))
 
     # -- files and links
 
@@ -340,7 +354,7 @@ class Walker:
         try:
             target = os.readlink(name, dir_fd=frame.descriptor)
         except OSError:
-            self.trouble.add(CHANGING, path)
+            self._changing(path)
             return
         links = self._options.links
         if links != "keep" and source.leads_out(target, len(self._stack) - 1):
@@ -385,7 +399,7 @@ class Walker:
         try:
             descriptor = source.open_file(name, parent, follow=follow)
         except FileNotFoundError:
-            self.trouble.add(CHANGING, path)
+            self._changing(path)
             return
         except OSError as error:
             self._unreadable(error, path)
@@ -425,7 +439,7 @@ class Walker:
             self._gatherer.batch.events.append(Data(data.file, data.first, data.last, ends=False))
             self._gatherer.add(Drop())
             before, row = after, UNTRUSTED
-        self.trouble.add(CHANGING, path)
+        self._changing(path)
 
     def _read_once(self, descriptor: int, stat: os.stat_result, meta: FileMeta) -> tuple[Data, bool]:
         """What was read, and whether it is all there is: some file systems tell less than a file has (/proc: 0)."""

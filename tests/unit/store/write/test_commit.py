@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import random
 import stat
@@ -13,8 +14,8 @@ import pytest
 
 from artstore import limits
 from artstore.errors import BadInput, Conflict, NotFound
-from artstore.model import Content, Form, Kind, Metadata
-from artstore.store.commit import Addition, Naming, Said, commit, edit
+from artstore.model import CHANGED_PATHS, CHANGED_WHILE_READ, Content, Form, Kind, Metadata
+from artstore.store.commit import Addition, CommitOptions, CommitResult, Naming, Said, commit, edit
 from artstore.store.read import entry_at
 from artstore.store.write import source
 from artstore.testing.commit_bench import Bench
@@ -22,6 +23,11 @@ from artstore.testing.commit_bench import Bench
 
 def noise(size: int, seed: int = 0) -> bytes:
     return random.Random(seed).randbytes(size)
+
+
+def never_quiet(_before: os.stat_result, _after: os.stat_result) -> bool:
+    """Every file has changed while it was read."""
+    return False
 
 
 def test_a_folder_comes_back_bit_for_bit(bench: Bench) -> None:
@@ -224,7 +230,54 @@ def test_a_file_that_keeps_changing_fails_the_commit_unless_allowed(
     data = bench.content(result.tree)[b"f"]
     assert data is not None
     assert path.read_bytes().startswith(data)
-    assert [os.path.basename(name) for name in result.skipped] == [b"f"]
+    assert (result.skipped, result.changed) == ((), (b"f",))
+
+
+def test_a_version_says_which_of_its_files_changed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody who gets a torn checkpoint later would know that it was taken while somebody wrote it."""
+    odd = os.fsdecode(b'sub/b\xff"')
+    paths = [bench.write(name, b"x" * 100) for name in ("sub/a", odd)]
+    bench.write("quiet", b"x")
+    real = source.same_file
+
+    def grown(before: os.stat_result, after: os.stat_result) -> bool:
+        for path in paths:
+            if path.stat().st_ino == before.st_ino:
+                with path.open("ab") as file:
+                    file.write(b"more")
+                return real(before, path.stat())
+        return real(before, after)
+
+    monkeypatch.setattr(source, "same_file", grown)
+    torn = bench.commit(allow_changing=True)
+    assert torn.version is not None
+    said = bench.objects.version(torn.version).metadata.source
+    assert said[CHANGED_WHILE_READ] == 2
+    assert json.loads(str(said[CHANGED_PATHS])) == ["sub/a", 'sub/b\\xff"']
+    monkeypatch.setattr(source, "same_file", real)
+    for path in paths:
+        path.write_bytes(bench.content(torn.tree)[os.fsencode(path.relative_to(bench.folder))] or b"")
+    whole = bench.commit()
+    assert whole.tree == torn.tree
+    assert whole.version not in (None, torn.version)
+    assert whole.version is not None
+    assert not bench.objects.version(whole.version).metadata.source
+    assert bench.commit(allow_changing=True).version == whole.version
+
+
+def test_more_changing_files_than_a_version_names(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of busy logs would make a version that can't be written."""
+    files = limits.CHANGED_PATHS_MAX + 20
+    for number in range(files):
+        bench.write("/".join(["d" * 240] * 3) + f"/f{number:03}", b"x")
+    monkeypatch.setattr(source, "same_file", never_quiet)
+    result = bench.commit(allow_changing=True)
+    assert result.version is not None
+    said = bench.objects.version(result.version).metadata.source
+    assert said[CHANGED_WHILE_READ] == files
+    text = str(said[CHANGED_PATHS])
+    assert len(text) <= limits.METADATA_VALUE_BYTES_MAX
+    assert 50 < len(json.loads(text)) <= limits.CHANGED_PATHS_MAX
 
 
 def test_a_file_that_settles_is_read_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -395,6 +448,74 @@ def test_an_edit_reads_only_what_is_added(bench: Bench, tmp_path: Path) -> None:
             naming=Naming(artifact="m"),
             said=Said("", "me", Metadata()),
         )
+
+
+def test_an_edited_version_descends_from_what_it_was_made_from(bench: Bench, tmp_path: Path) -> None:
+    """`log` and `diff` would compare a fix of v1 with v2, which it has nothing of."""
+    bench.write("f", b"one")
+    first = bench.commit()
+    bench.write("f", b"two")
+    second = bench.commit()
+    (tmp_path / "n").write_bytes(b"new")
+    assert first.version is not None
+    assert second.parent == first.version
+
+    def edited() -> CommitResult:
+        assert first.version is not None
+        addition = Addition(b"n", os.fsencode(tmp_path / "n"))
+        return edit(
+            bench.context,
+            bench.objects,
+            first.version,
+            additions=[addition],
+            removals=[],
+            naming=Naming(artifact="m"),
+            said=Said("", "me", Metadata()),
+        )
+
+    third = edited()
+    assert third.version is not None
+    assert (third.tag, third.parent) == ("m/v3", first.version)
+    assert bench.objects.version(third.version).parents == [first.version]
+    again = edited()
+    assert (again.unchanged, again.version, again.parent) == (True, third.version, first.version)
+
+
+def test_the_parent_told_is_that_of_the_version_told(bench: Bench) -> None:
+    """A script that reads `parent` would be led in a circle when nothing has changed."""
+    bench.write("f", b"one")
+    first = bench.commit()
+    assert (first.parent, bench.commit().parent) == (None, None)
+    bench.write("f", b"two")
+    second = bench.commit()
+    again = bench.commit()
+    assert (again.unchanged, again.version, again.parent) == (True, second.version, first.version)
+    named = bench.commit(tag="m/best")
+    assert (named.tag, named.version, named.parent) == ("m/best", second.version, first.version)
+
+
+def test_an_edit_names_what_changed_where_it_lies_in_the_version(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The version would say that a path changed which it doesn't have."""
+    bench.write("f", b"one")
+    base = bench.commit()
+    (tmp_path / "more").mkdir()
+    for name in ("n", "more/x"):
+        (tmp_path / name).write_bytes(b"new")
+    monkeypatch.setattr(source, "same_file", never_quiet)
+    assert base.version is not None
+    result = edit(
+        bench.context,
+        bench.objects,
+        base.version,
+        additions=[Addition(b"a/n", os.fsencode(tmp_path / "n")), Addition(b"m/", os.fsencode(tmp_path / "more"))],
+        removals=[],
+        naming=Naming(artifact="m"),
+        said=Said("", "me", Metadata()),
+        options=CommitOptions(allow_changing=True),
+    )
+    assert result.changed == (b"a/n", b"m/x")
 
 
 def test_a_commit_that_fails_leaves_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,6 +74,39 @@ def test_additions_that_contradict_each_other(edited: Edit, new: Path, paths: tu
         edited([(path, new) for path in paths], [])
 
 
+def test_a_file_does_not_become_a_folder_without_a_word(edited: Edit, new: Path) -> None:
+    """`--add keep/x=…` would drop the file `keep` from the new version."""
+    with pytest.raises(BadInput, match="keep/x can't be added: keep is a file") as caught:
+        edited([("keep/x", new)], [])
+    assert "--remove keep" in (caught.value.hint or "")
+    with pytest.raises(BadInput, match="a/d is a file"):
+        edited([("a/d/x/y", new)], [b"a/b"])
+    assert edited([("keep/x", new)], [b"keep"])[b"keep/x"] == b"new"
+    assert edited([("a/d/x", new)], [b"a"]) == {b"a": None, b"a/d": None, b"a/d/x": b"new", b"keep": b"keep"}
+
+
+def test_a_folder_is_not_replaced_without_a_word(edited: Edit, new: Path, tmp_path: Path) -> None:
+    """`--add a=…` would drop all that lies below `a`, were it a file or the newer half of the same folder."""
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local" / "x").write_bytes(b"x")
+    for local in (new, tmp_path / "local"):
+        with pytest.raises(BadInput, match="a is a folder") as caught:
+            edited([("a", local)], [b"a/b/c"])
+        assert "--remove a" in (caught.value.hint or "")
+    with pytest.raises(BadInput, match="keep is a file"):
+        edited([("keep", tmp_path / "local")], [])
+    assert edited([("a", new)], [b"a"]) == {b"a": b"new", b"keep": b"keep"}
+    assert edited([("a", tmp_path / "local")], [b"a"]) == {b"a": None, b"a/x": b"x", b"keep": b"keep"}
+    assert edited([("keep", new)], [])[b"keep"] == b"new"
+
+
+def test_the_same_folder_again_is_no_trouble(edited: Edit, tmp_path: Path) -> None:
+    """A script that adds a part and is run twice would fail."""
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "c").write_bytes(b"a/b/c")
+    assert edited([("a/b", tmp_path / "b")], [])[b"a/b/c"] == b"a/b/c"
+
+
 def test_a_path_of_too_many_folders(edited: Edit, new: Path) -> None:
     """It would end in a traceback, or in a version that nobody can check out."""
     with pytest.raises(BadInput, match="folders deep"):
