@@ -68,6 +68,7 @@ DRY_RUN_IDS_MAX = 1 << 19  # new chunks that a dry run remembers; it counts thos
 WORKERS_MAX = 16
 HOLE_RUN_MAX = 100_000  # equal chunks of a hole passed on at once
 CHANGED_RETRIES = 3
+CHANGED_PATHS_MAX = 100  # paths of changing files that a version names; more are counted
 SCAN_NAMES_MAX = 200_000  # names of one directory sorted in memory; more are sorted on disk
 TROUBLE_PATHS_MAX = 1000  # paths listed for one reason; more are counted
 ARTIGNORE_BYTES_MAX = MIB
@@ -89,6 +90,8 @@ READ_WINDOW_CHUNKS = 512  # chunks of an open file looked up in its recipe at on
 READ_WINDOWS_MAX = 32  # such runs of chunks remembered by an open file
 
 # --- checkout
+DIRECT_BLOCK_BYTES = 4 * MIB  # of a pack, written past the page cache in one go
+DIRECT_BLOCKS_KEPT = 3  # two packs are written at once, and one is made durable
 RESTORE_BATCH_BYTES = 2 * MIB  # raw bytes that a worker fetches, checks and writes at once
 RESTORE_BATCH_FILES_MAX = 256
 RESTORE_TASKS_PER_WORKER = 4  # batches waiting

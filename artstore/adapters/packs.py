@@ -11,100 +11,21 @@ import re
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 
 from artstore import limits
 from artstore.adapters.disk import faultpoints
+from artstore.adapters.disk.direct import Blocks
 from artstore.adapters.disk.errnos import translating
-from artstore.adapters.disk.files import fsync_folder, make_folder, share
+from artstore.adapters.pack_sink import FOLDER, FilePackSink, pack_path
 from artstore.errors import Corrupt
 from artstore.model import PackId
-from artstore.ports import Buffer
-
-FOLDER = "packs"
-TEMPORARY = "tmp"
-SUFFIX = ".pack"
-IOV_MAX = 1024  # buffers of one writev, as Linux has it
-PACK_ID_BYTES = 16
 
 _NAME = re.compile(r"([0-9a-f]{32})\.pack")
 _SHARD = re.compile(r"[0-9a-f]{2}")
 _USES_OF_OPENING = 16  # a reader who goes on to other packs looks sooner
 _MISSING = "run `artstore check`, then `artstore check --repair`"
-
-
-class FilePackSink:
-    """Implements `artstore.ports.PackSink`."""
-
-    def __init__(self, store: str, pack: PackId, *, shared: bool, durable: set[str]) -> None:
-        assert len(pack) == PACK_ID_BYTES
-        self._id = pack
-        self._shared = shared
-        self._durable = durable  # folders of packs whose names are known to last
-        self._size = 0
-        self._temporary = os.path.join(store, TEMPORARY, pack.hex() + SUFFIX)
-        self._path = pack_path(store, pack)
-        with translating("create", self._temporary):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            self._descriptor = os.open(self._temporary, flags, 0o644)
-            if shared:
-                share(self._descriptor)
-        faultpoints.reach("pack.created")
-
-    @property
-    def id(self) -> PackId:
-        """The pack's name."""
-        return self._id
-
-    @property
-    def size(self) -> int:
-        """Bytes appended so far."""
-        return self._size
-
-    def append(self, buffers: Sequence[Buffer]) -> int:
-        """Append the buffers one after the other; return the offset of the first."""
-        start = self._size
-        with translating("write", self._temporary):
-            for first in range(0, len(buffers), IOV_MAX):
-                self._size += _write_vector(self._descriptor, buffers[first : first + IOV_MAX])
-        faultpoints.reach("pack.written")
-        return start
-
-    def flush(self) -> None:
-        """Write dirty bytes out; may be called from another thread than the one that appends."""
-        descriptor = self._descriptor
-        if descriptor >= 0:  # else it is sealed, which has done this
-            with translating("write", self._temporary):
-                os.fdatasync(descriptor)
-
-    def seal(self) -> None:
-        """Make the pack durable under its final name [I1]."""
-        with translating("write", self._temporary):
-            os.fsync(self._descriptor)
-            faultpoints.reach("pack.fsynced")
-            self._close()
-            shard = os.path.dirname(self._path)
-            if not make_folder(shard, shared=self._shared) and shard not in self._durable:
-                fsync_folder(os.path.dirname(shard))  # who made it may not have come so far
-            self._durable.add(shard)
-            assert not os.path.exists(self._path), "a pack's name is used again"
-            os.rename(self._temporary, self._path)
-        faultpoints.reach("pack.renamed")
-        # The new name is what has to last; the old one, should it come back, is a second name that clean-up removes.
-        fsync_folder(shard)
-        faultpoints.reach("pack.sealed")
-
-    def abort(self) -> None:
-        """Remove the temporary file; after `seal` there is none."""
-        self._close()
-        with translating("delete", self._temporary), suppress(FileNotFoundError):
-            os.unlink(self._temporary)
-
-    def _close(self) -> None:
-        if self._descriptor >= 0:
-            descriptor, self._descriptor = self._descriptor, -1
-            os.close(descriptor)
 
 
 class FilePacks:
@@ -117,11 +38,12 @@ class FilePacks:
         self._uses = 0  # since it was last seen which packs are deleted
         self._lock = threading.Lock()
         self._durable: set[str] = set()
+        self._blocks = Blocks()
         _living.add(self)
 
     def create(self, pack: PackId) -> FilePackSink:
         """Begin a pack under a new name."""
-        return FilePackSink(self._store, pack, shared=self._shared, durable=self._durable)
+        return FilePackSink(self._store, pack, shared=self._shared, durable=self._durable, blocks=self._blocks)
 
     def read(self, pack: PackId, offset: int, size: int) -> bytes:
         """Exactly `size` bytes, or Corrupt naming the pack."""
@@ -268,12 +190,6 @@ _living: weakref.WeakSet[FilePacks] = weakref.WeakSet()
 os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
-def pack_path(store: str, pack: PackId) -> str:
-    """Where a sealed pack lies."""
-    name = pack.hex()
-    return os.path.join(store, FOLDER, name[:2], name + SUFFIX)
-
-
 def _open_pack(path: str, pack: PackId) -> int:
     try:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -293,17 +209,6 @@ def _fill(descriptor: int, pack: PackId, offset: int, target: memoryview) -> Non
             raise _short(pack, end)
         offset += count
         target = target[count:]
-
-
-def _write_vector(descriptor: int, buffers: Sequence[Buffer]) -> int:
-    """Write all the buffers, whatever the system takes at a time; return their bytes."""
-    total = sum(len(buffer) for buffer in buffers)
-    written = os.writev(descriptor, buffers) if total else 0
-    if written < total:
-        rest = memoryview(b"".join(buffers))[written:]
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-    return total
 
 
 def _entries(path: str) -> list[os.DirEntry[str]]:
