@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from artstore.errors import Conflict, Corrupt, NotFound, UsageError
-from artstore.format import reflog
+from artstore.format import reflog, undo
 from artstore.format.reflog import LogDamage, LogRecord, Record
 from artstore.format.version import encode_move
 from artstore.model import Alias, Digest, Location, Move, PackId, PackKind, PackRow, PackState, TableEntry, Tag
@@ -233,7 +233,9 @@ class MemoryReader:
                 for _, move in reversed(list(self.moves(name))):
                     yield reflog.Moved(move)
         for id, time in sorted(self._state.erased.items()):
-            yield reflog.Erasure([id], time, "", "")
+            data = self._state.journal.get(undo.erasure_key(time))
+            note = undo.ErasureNote("", "") if data is None else undo.decode_erasure(data)
+            yield reflog.Erasure([id], time, note.who, note.reason)
 
     def _refs(self, prefix: str) -> list[tuple[str, Tag | Alias]]:
         return sorted((name, found) for name, found in self._state.refs.items() if name.startswith(prefix))
@@ -329,8 +331,7 @@ class MemoryWriter(MemoryReader):
         """Record an erasure."""
         if ids:
             self._record(reflog.Erasure(list(ids), time, who, reason))
-        for id in ids:
-            self._state.erased[id] = time
+            self._put_erased(ids, time, undo.ErasureNote(who, reason))
 
     def put_stat_blocks(self, directory: bytes, blocks: Sequence[bytes]) -> None:
         """Replace a directory's blocks."""
@@ -359,13 +360,17 @@ class MemoryWriter(MemoryReader):
             case reflog.Moved():
                 self._put_alias(record.move)
             case reflog.Erasure():
-                self._state.erased.update(dict.fromkeys(record.ids, record.time))
+                self._put_erased(record.ids, record.time, undo.ErasureNote(record.who, record.reason))
         self._state.log[self.sequence + 1] = record
 
     def set_log_end(self, sequence: int, end: int) -> None:
         """The records of a log that was written anew."""
         del end
         self._state.log = dict(enumerate(self.ref_records(), 1)) if sequence != self.sequence else self._state.log
+
+    def _put_erased(self, ids: Iterable[bytes], time: int, note: undo.ErasureNote) -> None:
+        self._state.erased.update(dict.fromkeys(ids, time))
+        self.put_journal(undo.erasure_key(time), undo.encode_erasure(note))
 
     def _put_alias(self, move: Move) -> Alias:
         id = encode_move(move).id

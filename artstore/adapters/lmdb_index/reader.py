@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from struct import error
 from zlib import crc32
 
@@ -10,7 +11,7 @@ from artstore import limits
 from artstore.adapters.lmdb_index import rows
 from artstore.adapters.lmdb_index.environment import META_LOG, Cursor, Database, Databases, Transaction
 from artstore.errors import Corrupt
-from artstore.format import reflog
+from artstore.format import reflog, undo
 from artstore.format.reflog import Record
 from artstore.format.version import decode_move
 from artstore.model import Alias, Digest, Location, Move, PackId, PackRow, PackState, Tag
@@ -148,7 +149,9 @@ class Reader:
     def moves(self, alias: str) -> Iterator[tuple[Digest, Move]]:
         """Newest first, also of an alias that was removed."""
         found = self._ref(alias)
-        id = found.move if isinstance(found, Alias) else b""
+        return self._chain(alias, found.move if isinstance(found, Alias) else b"")
+
+    def _chain(self, alias: str, id: bytes) -> Iterator[tuple[Digest, Move]]:
         while id:
             move = self.move(id)
             if move is None:
@@ -215,14 +218,38 @@ class Reader:
             yield reflog.TagSet(tag)
         for alias in self._refs(""):
             if isinstance(alias, Alias):
-                for _, move in reversed(list(self.moves(alias.name))):
-                    yield reflog.Moved(move)
-        times: dict[int, list[bytes]] = {}
-        for key, value in self._range("erased"):
-            times.setdefault(rows.time("erased", key, value), []).append(key)
-        for time, ids in sorted(times.items()):
-            for start in range(0, len(ids), limits.ERASURE_IDS_MAX):
-                yield reflog.Erasure(ids[start : start + limits.ERASURE_IDS_MAX], time, "", "")
+                yield from map(reflog.Moved, self._oldest_first(alias.name))
+        yield from self._erasures()
+
+    def _oldest_first(self, alias: str) -> Iterator[Move]:
+        """Moves from the first one on. They are chained the other way: a long history is read twice, and not held."""
+        marks: list[Digest] = []
+        held: list[Move] = []
+        for number, (id, move) in enumerate(self.moves(alias)):
+            if number % limits.HISTORY_MOVES_HELD == 0:
+                marks.append(id)
+                held.clear()
+            held.append(move)
+        yield from reversed(held)
+        for id in reversed(marks[:-1]):
+            part = list(islice(self._chain(alias, id), limits.HISTORY_MOVES_HELD))
+            yield from (move for _, move in reversed(part))
+
+    def _erasures(self) -> Iterator[Record]:
+        """What was purged, together what was purged together, as long as that isn't too much to hold."""
+        held: dict[int, list[bytes]] = {}
+        for number, (key, value) in enumerate(self._range("erased"), 1):
+            held.setdefault(rows.time("erased", key, value), []).append(key)
+            if number % limits.ERASURE_IDS_MAX == 0:
+                yield from self._told(held)
+                held.clear()
+        yield from self._told(held)
+
+    def _told(self, erased: dict[int, list[bytes]]) -> Iterator[Record]:
+        for time, ids in sorted(erased.items()):
+            data = self.journal(undo.erasure_key(time))
+            note = undo.ErasureNote("", "") if data is None else undo.decode_erasure(data)
+            yield reflog.Erasure(ids, time, note.who, note.reason)
 
     def _log_end(self) -> tuple[int, int]:
         value = self._get("meta", META_LOG)

@@ -11,7 +11,7 @@ from artstore.adapters.lmdb_index.environment import META_LOG, META_NEXT_PACK, D
 from artstore.adapters.lmdb_index.reader import Reader
 from artstore.adapters.lmdb_index.refs_log import RefsLog
 from artstore.errors import Conflict, Corrupt, NotFound, UsageError
-from artstore.format import reflog
+from artstore.format import reflog, undo
 from artstore.format.reflog import Record
 from artstore.format.version import encode_move
 from artstore.model import Alias, Move, PackId, PackKind, PackRow, PackState, TableEntry, Tag
@@ -135,7 +135,8 @@ class Writer(Reader):
         """Record that chunks were purged."""
         for start in range(0, len(ids), limits.ERASURE_IDS_MAX):
             self._record(reflog.Erasure(list(ids[start : start + limits.ERASURE_IDS_MAX]), time, who, reason))
-        self._put_erased(ids, time)
+        if ids:
+            self._put_erased(ids, time, undo.ErasureNote(who, reason))
 
     def put_stat_blocks(self, directory: bytes, blocks: Sequence[bytes]) -> None:
         """Replace all blocks of one directory."""
@@ -169,7 +170,7 @@ class Writer(Reader):
             case reflog.Moved():
                 self._put_alias(record.move)
             case reflog.Erasure():
-                self._put_erased(record.ids, record.time)
+                self._put_erased(record.ids, record.time, undo.ErasureNote(record.who, record.reason))
 
     def set_log_end(self, sequence: int, end: int) -> None:
         """Say how far the index knows refs.log, after it was restored from it or written anew."""
@@ -227,7 +228,9 @@ class Writer(Reader):
         self._put_ref(alias)
         return alias
 
-    def _put_erased(self, ids: Iterable[bytes], time: int) -> None:
+    def _put_erased(self, ids: Iterable[bytes], time: int, note: undo.ErasureNote) -> None:
+        # The log holds it too, but may have to be written anew from here.
+        self.put_journal(undo.erasure_key(time), undo.encode_erasure(note))
         for id in sorted(ids):
             self._put("erased", id, rows.time_value(id, time))
 

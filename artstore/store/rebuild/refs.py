@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,10 @@ from artstore.store.collect.records import note_removed
 from artstore.store.refs import log_records, reserve_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Generator, Iterable
 
     from artstore.model import Tag
-    from artstore.ports import Index, IndexWriter, RefsLog
+    from artstore.ports import Index, IndexReader, IndexWriter, RefsLog
 
     OpenOld = Callable[[], Index | None]
 
@@ -41,8 +42,7 @@ def enter_refs(index: Index, log: RefsLog, open_old: OpenOld, now: int) -> RefEn
     """
     entered = RefEntries()
     state = log_state(log)
-    old = _old_refs(open_old)
-    with index.write() as writer:
+    with _old_refs(open_old) as old, index.write() as writer:
         if state.problem is None and old.sequence <= state.sequence:
             if state.torn_bytes:
                 entered.notes.append(
@@ -51,35 +51,42 @@ def enter_refs(index: Index, log: RefsLog, open_old: OpenOld, now: int) -> RefEn
             _replay(writer, _sound_records(log), entered, now)
             writer.set_log_end(state.sequence, state.end)
         else:
-            records = old.records or list(chained(_sound_records(log)))
-            source = "the old index" if old.records else "what is left of it"
+            source = "what is left of it" if old.reader is None else "the old index"
             problem = state.problem or "refs.log lacks its last records"
             entered.notes.append(f"{problem}; refs were taken from {source}")
-            _replay(writer, records, entered, now)
-            writer.set_log_end(*log.rewrite(records))
+            _replay(writer, _all_that_is_known(old, log), entered, now)
+            writer.set_log_end(*log.rewrite(_all_that_is_known(old, log)))
     entered.log_size = log.size()
     return entered
 
 
 @dataclass(frozen=True, slots=True)
 class _OldRefs:
-    """What the old index says: bounded by the number of refs and moves."""
+    """How far the old index knows the log; and what tells its refs, if it has any and all of them can be read."""
 
     sequence: int = 0
-    records: list[Record] = field(default_factory=list[Record])
+    reader: IndexReader | None = None
 
 
-def _old_refs(open_old: OpenOld) -> _OldRefs:
+@contextmanager
+def _old_refs(open_old: OpenOld) -> Generator[_OldRefs]:
     old = open_old()
     if old is None:
-        return _OldRefs()
-    try:
-        with old.read() as reader:
-            return _OldRefs(reader.sequence, list(log_records(reader)))
-    except Corrupt:
-        return _OldRefs()
-    finally:
-        old.close()
+        yield _OldRefs()
+        return
+    with ExitStack() as stack:
+        stack.callback(old.close)
+        try:
+            reader = stack.enter_context(old.read())
+            known = _OldRefs(reader.sequence, reader if sum(1 for _ in log_records(reader)) else None)
+        except Corrupt:
+            known = _OldRefs()
+        yield known
+
+
+def _all_that_is_known(old: _OldRefs, log: RefsLog) -> Iterable[Record]:
+    """Told anew each time: histories may be long."""
+    return chained(_sound_records(log)) if old.reader is None else log_records(old.reader)
 
 
 def chained(records: Iterable[Record]) -> Iterable[Record]:

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def rewrite_log(index: Index) -> None:
-    """Write refs.log anew from the index. What only the old log knew (who purged, removed tags' dates) is gone."""
+    """Write refs.log anew from the index. What only the old log knew (who removed tags, and when) is gone."""
     with index.write() as writer:
-        writer.set_log_end(*index.log.rewrite(list(log_records(writer))))
+        writer.set_log_end(*index.log.rewrite(log_records(writer)))
 
 
 def restore_refs(index: Index) -> int:

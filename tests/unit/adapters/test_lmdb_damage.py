@@ -62,7 +62,7 @@ READS: dict[str, Callable[[IndexReader], object]] = {
     "pagepacks": lambda reader: reader.page_packs(ONE),
     "ref": lambda reader: [*reader.tags(), *reader.aliases()],
     "move": lambda reader: list(reader.moves("a/prod")),
-    "journal": lambda reader: reader.journal("check"),
+    "journal": lambda reader: [reader.journal(key) for key in reader.journal_keys()],
     "erased": lambda reader: reader.erased(TWO),
     "meta": lambda reader: reader.sequence,
 }

@@ -11,6 +11,7 @@ import pytest
 from artstore import wiring
 from artstore.adapters.sessions import FileSessions
 from artstore.errors import Busy, Corrupt
+from artstore.format.reflog import Erasure, LogRecord
 from artstore.model import Digest, Move, PackKind
 from artstore.ports import IndexWriter
 from artstore.store import refs
@@ -185,6 +186,33 @@ def test_names_of_removed_tags_survive_a_log_that_is_written_anew(path: Path) ->
     found = assert_sound(path)
     assert found["removed"]
     assert (found["removed"], found["tags"]) == (expected["removed"], expected["tags"])
+
+
+def erasures(store: Opened) -> list[Erasure]:
+    return [
+        item.record
+        for item in store.context.index.log.records()
+        if isinstance(item, LogRecord) and isinstance(item.record, Erasure)
+    ]
+
+
+def test_who_purged_and_why_survives_a_log_that_is_written_anew(path: Path) -> None:
+    """After a repair nobody could tell any more who had data erased, when, and on whose request."""
+    with opened(path) as store, store.context.index.write() as writer:
+        writer.put_erased([b"1" * 32, b"2" * 32], time=13, who="eve", reason="request 17")
+    with opened(path) as store:
+        expected = erasures(store)
+    assert expected[1] == Erasure([b"1" * 32, b"2" * 32], 13, "eve", "request 17")
+    (path / "refs.log").unlink()
+    with opened(path) as store:
+        rewrite_log(store.context.index)
+        assert erasures(store) == expected
+    rebuild(path)
+    (path / "refs.log").unlink()
+    rebuild(path)  # from the old index, which was made from the log
+    with opened(path) as store:
+        assert erasures(store) == expected
+    assert_sound(path)
 
 
 def test_last_record_of_the_log_damaged(path: Path) -> None:
