@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, overload
 
 from artstore import wiring
@@ -158,7 +158,7 @@ class Store(facade.Store):
         assert key == "compression.level"
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 22:
             raise UsageError(f"{key} is a number from 1 to 22, not {value!r}")
-        wiring.save_config(self.path, replace(wiring.load_config(self.path), level=value))
+        wiring.set_level(self.path, value)
         return self.setting(key)
 
     def share(self, group: str) -> Setting:

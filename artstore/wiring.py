@@ -163,11 +163,13 @@ def load_config(path: str) -> StoreConfig:
     return store_folder.load_config(path)
 
 
-def save_config(path: str, config: StoreConfig) -> None:
-    """Change the store's config.toml."""
+def set_level(path: str, level: int) -> None:
+    """Change how hard what is stored from now on is compressed."""
+    from dataclasses import replace
+
     from artstore.adapters import store_folder
 
-    store_folder.save_config(path, config)
+    store_folder.change_config(path, lambda config: replace(config, level=level))
 
 
 def share(path: str, group: str) -> None:

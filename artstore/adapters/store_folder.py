@@ -7,13 +7,14 @@ processes that create one store at once exactly one does.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import grp
 import json
 import os
 import tomllib
 from dataclasses import dataclass, field, replace
 from datetime import date, time
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from artstore.adapters.disk import faultpoints
 from artstore.adapters.disk.errnos import translating
@@ -23,12 +24,17 @@ from artstore.adapters.disk.files import (
     durable_write,
     fsync_folder,
     make_folder,
+    share,
 )
 from artstore.adapters.disk.owners import owner_of, refused
 from artstore.errors import Conflict, Corrupt, NewerFormat, NotFound, NotPermitted, UsageError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
 FORMAT: Final = 1
 CONFIG: Final = "config.toml"
+LOCK: Final = "config.toml.lock"
 LOG: Final = "refs.log"
 FOLDERS: Final = ("packs", "sessions", "tmp")
 _PARTS: Final = (*FOLDERS, "index.lmdb", LOG)
@@ -116,10 +122,37 @@ def save_config(path: str, config: StoreConfig) -> None:
         raise refused(path) from error
 
 
+def change_config(path: str, change: Callable[[StoreConfig], StoreConfig]) -> None:
+    """Replace `config.toml` by what `change` makes of it; of several processes that do so, each sees the last one's."""
+    with _changing(path):
+        save_config(path, change(load_config(path)))
+
+
+@contextlib.contextmanager
+def _changing(path: str) -> Generator[None, None, None]:
+    """Alone in changing the config. The lock is a file that is never replaced, as config.toml is."""
+    config = load_config(path)
+    file = os.path.join(path, LOCK)
+    try:
+        with translating("lock", file):
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except NotPermitted as error:
+        raise refused(path) from error
+    try:
+        if config.group is not None:
+            with contextlib.suppress(PermissionError):  # not ours: who made it has done this
+                share(descriptor)
+        with translating("lock", file):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def share_with(path: str, group: str) -> None:
     """Let a group use the store: its folders become 2770, its files 0660, all of that group. Idempotent."""
     gid = group_id(group)
-    config = load_config(path)
+    load_config(path)
     try:
         _share(path, gid)
     except PermissionError as error:
@@ -128,7 +161,7 @@ def share_with(path: str, group: str) -> None:
             f"only {owner} can share {path}, as a member of {group}",
             hint=f"ask {owner} to run `artstore --store {path} config shared {group}`",
         ) from error
-    save_config(path, replace(config, group=group))
+    change_config(path, lambda config: replace(config, group=group))
     _share(path, gid)  # config.toml is a new file
 
 
