@@ -12,7 +12,7 @@ export PYTHON
 
 .PHONY: help
 help:  ## say what can be made
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r a b; do printf '%-18s %s\n' "$$a" "$$b"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r a b; do printf '%-16s %s\n' "$$a" "$$b"; done
 
 # Re-created when the lock changes; made anew when its interpreter is gone.
 $(VENV)/.lock: requirements.lock packaging/bootstrap.sh $(BIN)/python
@@ -45,6 +45,10 @@ lint: $(VENV)/.built  ## check format, lint and types
 test: lint  ## check format, lint and types, then run the tests
 	$(BIN)/python -m pytest -n auto
 
+.PHONY: tests
+tests: $(VENV)/.built  ## run the tests alone, also with another Python: make tests PYTHON=python3.13 VENV=.venv-3.13
+	$(BIN)/python -m pytest -n auto
+
 .PHONY: test-long
 test-long: $(VENV)/.built  ## run the tests that take minutes
 	$(BIN)/python -m pytest -n auto -m long --timeout 3600
@@ -74,6 +78,6 @@ lock:  ## resolve the dependencies anew: make lock [UPGRADE=1]
 
 .PHONY: clean
 clean:  ## remove what was made, the environment too
-	rm -rf $(VENV) .cache build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* .cache build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find $(SOURCES) -name __pycache__ -prune -exec rm -rf {} +
 	rm -f artstore/chunking/*.so

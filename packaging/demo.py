@@ -59,9 +59,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a command printed, and how long it took from start to exit."""
+    """What a command printed, what it remarked, and how long it took from start to exit."""
 
     text: str
+    remarks: str
     seconds: float
 
     @property
@@ -95,15 +96,15 @@ class Demo:
         done = subprocess.run(
             [*command, *(["--json"] if as_json else [])],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            capture_output=True,
             env=environment,
             text=True,
             errors="replace",
             check=False,
         )
         if done.returncode:
-            raise DemoError(f"`{shlex.join(command)}` answered {done.returncode}; what it said stands above.")
-        return Answer(done.stdout, time.perf_counter() - started)
+            raise DemoError(f"`{shlex.join(command)}` answered {done.returncode}: {done.stderr.strip()}")
+        return Answer(done.stdout, done.stderr, time.perf_counter() - started)
 
     def shorten(self, argument: str) -> str:
         """A path inside the temporary folder as its last part."""
@@ -111,11 +112,14 @@ class Demo:
 
     def show(self, *arguments: str) -> None:
         """Run a command for its output, and print the beginning of that."""
-        lines = self.artstore(*arguments).text.splitlines()
+        answer = self.artstore(*arguments)
+        lines = answer.text.splitlines()
         for line in lines[:SHOWN_LINES_MAX]:
             console.print(f"  {line}")
         if len(lines) > SHOWN_LINES_MAX:
             console.print(f"  … {len(lines) - SHOWN_LINES_MAX} lines more")
+        for line in answer.remarks.splitlines():
+            console.print(f"  {line}")
 
     def commit(self, folder: Path, *, what: str, artifact: str, message: str) -> str:
         """Commit a folder, note what that took, and return the new version's tag."""

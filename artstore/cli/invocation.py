@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from artstore.cli.output import Output, is_terminal
-from artstore.errors import UsageError
+from artstore.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
     from artstore import Store
@@ -52,15 +52,16 @@ class Invocation:
         with Progress(verb, counters, self.output):
             yield counters
 
-    def confirm(self, question: str, *, yes: bool, what: str) -> bool:
-        """Ask on the terminal; without one, refuse and name the option that answers."""
+    def confirm(self, question: str, *, yes: bool, what: str) -> None:
+        """Ask on the terminal, and end the command unless it is `y`; without one, name the option that answers."""
         if yes:
-            return True
+            return
         if not is_terminal(sys.stdin):
             raise UsageError(f"{what} asks first, and nobody is there to answer", hint="add --yes")
         import click
 
-        return click.confirm(question, err=True)
+        if not click.confirm(question, err=True):
+            raise Interrupted("nothing was done")
 
     def close(self) -> None:
         """Let go of the store."""

@@ -115,7 +115,12 @@ def test_what_an_alias_names_keeps_its_last_name(run: Run, two_versions: Path) -
 
 @pytest.mark.parametrize(("answer", "left"), [(b"n\n", ["llama/v1", "llama/v2"]), (b"y\n", ["llama/v2"])])
 def test_rm_on_a_terminal_does_what_it_is_told(
-    run: Run, two_versions: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes, left: list[str]
+    run: Run,
+    two_versions: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    answer: bytes,
+    left: list[str],
 ) -> None:
     """With a person there, the question is asked and its answer counts."""
     controller, terminal = pty.openpty()
@@ -124,6 +129,7 @@ def test_rm_on_a_terminal_does_what_it_is_told(
         os.write(controller, answer)
         assert main(["rm", "llama/v1"]) == (0 if answer.startswith(b"y") else 130)
     os.close(controller)
+    assert ("nothing was done" in capfd.readouterr().err) is answer.startswith(b"n")
     assert run("list", "-q").lines == left
 
 

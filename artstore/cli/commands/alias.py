@@ -114,8 +114,7 @@ def rm_command(invocation: Invocation, alias: str, reason: str, yes: bool) -> No
 
     store = invocation.open_store()
     store.alias_log(alias)  # is there one?
-    if not invocation.confirm(f"Remove the alias {alias}?", yes=yes, what="alias rm"):
-        raise click.Abort
+    invocation.confirm(f"Remove the alias {alias}?", yes=yes, what="alias rm")
     removal = store.remove(alias, reason=reason)
     document = RmDocument(removed=[alias], unnamed=[version.hex() for version in removal.unnamed])
     invocation.output.document(document, lines=lambda: [f"removed {alias}"], ids=lambda: [alias])

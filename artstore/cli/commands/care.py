@@ -110,8 +110,7 @@ def purge_command(invocation: Invocation, what: str, all_versions: bool, reason:
         return
     if not yes:
         _tell_purge(invocation, store, plan)
-    if not invocation.confirm("Erase it? There is no undo.", yes=yes, what="purge"):
-        raise click.Abort
+    invocation.confirm("Erase it? There is no undo.", yes=yes, what="purge")
     with invocation.work("purge"):
         result = store.purge(plan, reason=reason)
     _print_purge(invocation.output, store, plan, freed=result.freed_bytes)

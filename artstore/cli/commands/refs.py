@@ -117,8 +117,7 @@ def rm_command(invocation: Invocation, names: tuple[str, ...], reason: str, yes:
     store = invocation.open_store()
     for name in names:
         _check_exact(store, name)
-    if not invocation.confirm(f"Remove {', '.join(names)}?", yes=yes, what="rm"):
-        raise click.Abort
+    invocation.confirm(f"Remove {', '.join(names)}?", yes=yes, what="rm")
     removal = store.remove(*names, reason=reason)
     removed = [*(tag.name for tag in removal.tags), *(alias.name for alias in removal.aliases)]
     invocation.output.document(
