@@ -1,7 +1,8 @@
 """Which versions local collection keeps, and why; the others go.
 
 Roots are what tags name, what aliases name or named within their last moves, versions younger than the undo window, and
-the inputs of all of these. Parents are no roots: a collected parent shows as such. (Running sessions hold packs, not
+the inputs of all of these. Parents are no roots: a collected parent shows as such. Nor are the moves of an alias that
+was removed: their versions can come back within the undo window, as any others. (Running sessions hold packs, not
 versions: see `planning.gc`.)
 """
 
@@ -42,7 +43,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class AliasHistory:
-    """An alias, or one that was removed, with its newest moves, newest first."""
+    """An alias with its newest moves, newest first. One that was removed holds nothing: its last leads nowhere."""
 
     name: str
     moves: Sequence[Move]
@@ -95,11 +96,10 @@ def plan_roots(
 
 def held_by_aliases(histories: Iterable[AliasHistory]) -> dict[Digest, Reason]:
     """What aliases name now, then what the last moves of each led from and to."""
-    histories = list(histories)
+    histories = [history for history in histories if history.moves and history.moves[0].target]
     held: dict[Digest, Reason] = {}
     for history in histories:
-        if history.moves and history.moves[0].target:
-            held.setdefault(Digest(history.moves[0].target), Reason(Why.ALIAS, history.name))
+        held.setdefault(Digest(history.moves[0].target), Reason(Why.ALIAS, history.name))
     for history in histories:
         for move in history.moves[: limits.ALIAS_MOVES_KEPT]:
             for version in (move.target, move.source):

@@ -79,10 +79,15 @@ def test_parents_and_old_moves_hold_nothing() -> None:
     assert found.gone == (version(1), version(2))  # the last 32 moves lead from 3 to 35
 
 
-def test_a_removed_alias_still_holds_its_last_moves() -> None:
-    """An alias removed by mistake couldn't be set back to what it named."""
-    found = plan(1, 2, histories=(history("a/p", 1, 2, 0),))
-    assert found.kept == {version(1): Reason(Why.MOVE, "a/p"), version(2): Reason(Why.MOVE, "a/p")}
+def test_a_removed_alias_holds_nothing_until_it_is_made_again() -> None:
+    """What an alias ever named could never be freed: its history stays, and there is nothing left to remove."""
+    assert plan(1, 2, histories=(history("a/p", 1, 2, 0),)).gone == (version(1), version(2))
+    found = plan(1, 2, 3, histories=(history("a/p", 1, 2, 0, 3),))
+    assert found.kept == {
+        version(3): Reason(Why.ALIAS, "a/p"),
+        version(2): Reason(Why.MOVE, "a/p"),
+        version(1): Reason(Why.MOVE, "a/p"),
+    }
 
 
 def test_a_ref_to_a_version_that_is_not_there_is_told() -> None:

@@ -11,6 +11,7 @@ import pytest
 from artstore import limits
 from artstore.errors import Busy, Corrupt, NotFound
 from artstore.model import Digest, Kind, PackId, PackState
+from artstore.store import refs
 from artstore.store.collect import gc, gc_plan, only_paths
 
 if TYPE_CHECKING:
@@ -231,6 +232,47 @@ def test_undo_brings_back_names_versions_and_packs(keeper: Keeper) -> None:
     assert keeper.files(first)["a/own"] == noise(2, 500_000)
     again = keeper.undo()
     assert (again.tags, again.aliases, again.versions, again.revived_bytes) == ((), (), (), 0)
+
+
+def test_undo_of_a_removed_alias_brings_back_what_it_could_be_rolled_back_to(keeper: Keeper) -> None:
+    """An alias removed by mistake would come back without the versions of its history."""
+    first, second = two_versions(keeper)
+    keeper.set_alias("m/production", first)
+    keeper.set_alias("m/production", second)
+    keeper.remove("m/v1")
+    keeper.later(8)
+    keeper.gc()
+    assert keeper.is_here(first)  # a move of a living alias holds it
+    keeper.remove("m/production", "m/v2")
+    keeper.gc()
+    keeper.later(6)
+    undone = keeper.undo()
+    assert undone.aliases == ("m/production",)
+    assert set(undone.versions) == {first, second}
+    with keeper.context.index.write() as writer:
+        moved = refs.rollback(writer, "m/production", to=first, who="me", host="here", now=keeper.clock.now_ns())
+    assert moved.target == first
+    keeper.later(8)
+    keeper.gc()
+    assert keeper.files(first)
+    assert keeper.files(second)
+
+
+def test_what_only_a_removed_alias_led_to_is_freed_after_the_window(keeper: Keeper) -> None:
+    """A store could never shrink below what any alias had named once."""
+    first, second = two_versions(keeper)
+    keeper.set_alias("m/production", first)
+    keeper.set_alias("m/production", second)
+    keeper.remove("m/v1")
+    keeper.remove("m/production", "m/v2")
+    keeper.later(8)
+    keeper.gc()
+    keeper.later(8)
+    keeper.gc()
+    keeper.gc()
+    assert not keeper.is_here(first)
+    assert not keeper.is_here(second)
+    assert keeper.undo().aliases == ()
 
 
 def test_undo_takes_back_a_removal_alone(keeper: Keeper) -> None:
