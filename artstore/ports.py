@@ -57,8 +57,12 @@ class PackFiles(Protocol):
         """Exactly `size` bytes; a missing file or a short read is Corrupt naming the pack."""
         ...
 
-    def read_into(self, pack: PackId, offset: int, target: memoryview) -> None:
-        """Fill `target` exactly; errors as `read`."""
+    def read_range(self, pack: PackId, offset: int, size: int, room: memoryview, *, once: bool) -> memoryview:
+        """Exactly `size` bytes, somewhere in `room`; errors as `read`.
+
+        `room` begins at a page, and is at least READ_ROOM_SPARE bytes longer than `size`. `once`: they are not wanted
+        again soon, so that what isn't in the page cache needn't come there.
+        """
         ...
 
     def size(self, pack: PackId) -> int | None:

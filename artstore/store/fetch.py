@@ -15,6 +15,7 @@ from artstore.format.codec import Decoder
 from artstore.format.frame import open_frame
 from artstore.format.ids import object_id
 from artstore.model import Location, ObjectKind, PackId
+from artstore.store.room import Room
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -71,8 +72,11 @@ class Fetcher:
         found = self.many(kind, (id,))
         return found[id]
 
-    def many(self, kind: ObjectKind, ids: Iterable[bytes]) -> dict[bytes, bytes]:
-        """Every distinct object of `ids`, the caller having bounded their number; errors as `one`."""
+    def many(self, kind: ObjectKind, ids: Iterable[bytes], *, once: bool = False) -> dict[bytes, bytes]:
+        """Every distinct object of `ids`, the caller having bounded their number; errors as `one`.
+
+        `once`: they are not wanted again soon, and needn't stay in memory.
+        """
         wanted = list(dict.fromkeys(ids))
         with self._context.index.read() as reader:
             places = reader.find_many(wanted)
@@ -80,18 +84,18 @@ class Fetcher:
         objects: dict[bytes, bytes] = {}
         for run in plan_runs((id, place) for id, place in zip(wanted, places, strict=True) if place is not None):
             if run.pack in packs:
-                self._read_run(kind, packs[run.pack], run, objects)
+                self._read_run(kind, packs[run.pack], run, objects, once=once)
         for id in wanted:
             if id not in objects:
                 objects[id] = self._rescue(kind, id)
         return objects
 
-    def _read_run(self, kind: ObjectKind, pack: PackId, run: Run, objects: dict[bytes, bytes]) -> None:
+    def _read_run(self, kind: ObjectKind, pack: PackId, run: Run, objects: dict[bytes, bytes], *, once: bool) -> None:
         """Add the run's whole objects; what is missing afterwards is damaged here, `_rescue` tries other copies."""
         tools = self._tools
-        view = tools.room(run.size)
         try:
-            self._context.packs.read_into(pack, run.offset, view)
+            room = tools.room.take(run.size)
+            view = self._context.packs.read_range(pack, run.offset, run.size, room, once=once)
         except Corrupt:
             return
         decode = tools.decoder.decode
@@ -161,13 +165,8 @@ class Fetcher:
 
 
 class _Tools(threading.local):
-    """What each thread has for itself: a decoder, and a buffer that grows to the longest read so far."""
+    """What each thread has for itself."""
 
     def __init__(self) -> None:
         self.decoder = Decoder()
-        self._buffer = memoryview(bytearray(limits.MIB))
-
-    def room(self, size: int) -> memoryview:
-        if size > len(self._buffer):
-            self._buffer = memoryview(bytearray(size))
-        return self._buffer[:size]
+        self.room = Room()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from artstore.adapters.pack_sink import pack_path
+from artstore.adapters.packs import pack_path
 from artstore.errors import Corrupt
 from artstore.model import Kind, PackKind
 from artstore.store.context import Context

@@ -90,10 +90,10 @@ class FaultyPacks:
         self._faults.reach("packs.read")
         return self._packs.read(pack, offset, size)
 
-    def read_into(self, pack: PackId, offset: int, target: memoryview) -> None:
+    def read_range(self, pack: PackId, offset: int, size: int, room: memoryview, *, once: bool) -> memoryview:
         """Read, unless it fails."""
         self._faults.reach("packs.read")
-        self._packs.read_into(pack, offset, target)
+        return self._packs.read_range(pack, offset, size, room, once=once)
 
     def size(self, pack: PackId) -> int | None:
         """Look, unless it fails."""

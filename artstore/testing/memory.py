@@ -81,9 +81,10 @@ class MemoryPacks:
             raise Corrupt(f"pack {pack.hex()} ends before byte {offset + size}", pack=pack.hex())
         return data
 
-    def read_into(self, pack: PackId, offset: int, target: memoryview) -> None:
-        """Fill `target` exactly, or Corrupt."""
-        target[:] = self.read(pack, offset, len(target))
+    def read_range(self, pack: PackId, offset: int, size: int, room: memoryview, *, once: bool) -> memoryview:
+        """Exactly `size` bytes at the beginning of `room`, or Corrupt."""
+        room[:size] = self.read(pack, offset, size)
+        return room[:size]
 
     def size(self, pack: PackId) -> int | None:
         """Bytes of the pack, or None when there is none."""

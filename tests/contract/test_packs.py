@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from artstore import limits
 from artstore.adapters.packs import FilePacks
 from artstore.errors import Corrupt
 from artstore.model import PackId
 from artstore.ports import PackFiles
+from artstore.store.room import Room
 from artstore.testing import MemoryPacks
 
 PACK = PackId(bytes.fromhex("ab") + bytes(15))
@@ -23,6 +26,10 @@ def packs(request: pytest.FixtureRequest, tmp_path: Path) -> PackFiles:
     for name in ("packs", "tmp"):
         (tmp_path / name).mkdir()
     return FilePacks(str(tmp_path))
+
+
+def room(size: int) -> memoryview:
+    return Room().take(size)
 
 
 def sealed(packs: PackFiles, pack: PackId, data: bytes) -> None:
@@ -46,9 +53,22 @@ def test_what_was_appended_is_read(packs: PackFiles) -> None:
     assert packs.read(PACK, 0, 8) == b"abcdefgh"
     assert packs.read(PACK, 3, 2) == b"de"
     assert packs.read(PACK, 8, 0) == b""
-    target = bytearray(4)
-    packs.read_into(PACK, 4, memoryview(target))
-    assert target == b"efgh"
+    assert bytes(packs.read_range(PACK, 4, 4, room(4), once=False)) == b"efgh"
+
+
+@pytest.mark.parametrize("once", [False, True])
+def test_long_ranges(packs: PackFiles, once: bool) -> None:
+    """What is read past the page cache would be another part of the pack, or lack its last bytes."""
+    data = Random(7).randbytes(limits.DIRECT_BLOCK_BYTES + 100_001)
+    sealed(packs, PACK, data)
+    shortest = limits.READ_DIRECT_BYTES_MIN
+    for offset, size in ((0, len(data)), (0, shortest), (4096, shortest), (4095, shortest + 1), (1, len(data) - 1)):
+        assert packs.read_range(PACK, offset, size, room(size), once=once) == data[offset : offset + size]
+        assert packs.read_range(PACK, offset, size, room(size), once=once) == data[offset : offset + size]
+    with pytest.raises(Corrupt):
+        packs.read_range(PACK, 1, len(data), room(len(data)), once=once)
+    with pytest.raises(Corrupt):
+        packs.read_range(OTHER, 0, shortest, room(shortest), once=once)
 
 
 def test_more_buffers_than_one_call_takes(packs: PackFiles) -> None:
@@ -69,7 +89,7 @@ def test_what_is_not_there_is_corrupt(packs: PackFiles) -> None:
             packs.read(pack, offset, size)
         assert caught.value.pack == pack.hex()
         with pytest.raises(Corrupt):
-            packs.read_into(pack, offset, memoryview(bytearray(size)))
+            packs.read_range(pack, offset, size, room(size), once=True)
 
 
 def test_an_aborted_pack_is_gone(packs: PackFiles) -> None:

@@ -136,6 +136,40 @@ def set_direct(descriptor: int, *, wanted: bool) -> None:
         fcntl.fcntl(descriptor, fcntl.F_SETFL, flags ^ _O_DIRECT)
 
 
+def read_cached(descriptor: int, target: memoryview, offset: int) -> bool:
+    """Fill `target` with what the page cache holds; False if it does not hold all of it. Never waits for the disk."""
+    try:
+        return os.preadv(descriptor, [target], offset, os.RWF_NOWAIT) == len(target)
+    except OSError as error:
+        if error.errno not in _REFUSALS | {errno.EAGAIN}:
+            raise
+        return False
+
+
+def read_direct(path: str, offset: int, size: int, room: memoryview) -> memoryview | None:
+    """These bytes of a file past the page cache, somewhere in `room`; None if it can't be done: read as usual then.
+
+    `room` begins at a page and is READ_ROOM_SPARE bytes longer than `size`.
+    """
+    skip = offset % ALIGNMENT
+    wanted = room[: -(-(skip + size) // ALIGNMENT) * ALIGNMENT]
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | _O_DIRECT)
+    except OSError as error:
+        if error.errno not in _REFUSALS | {errno.ENOENT}:  # it may be deleted while somebody still reads it
+            raise
+        return None
+    try:
+        count = os.preadv(descriptor, [wanted], offset - skip)
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        return None
+    finally:
+        os.close(descriptor)
+    return wanted[skip : skip + size] if count >= skip + size else None
+
+
 def _write_all(descriptor: int, view: memoryview) -> None:
     while view:
         view = view[os.write(descriptor, view) :]

@@ -14,6 +14,7 @@ from artstore.format.codec import Decoder
 from artstore.format.frame import header, open_stored
 from artstore.format.pack import PackTail, parse_tail, scan_frames
 from artstore.model import ObjectKind, TableEntry
+from artstore.store.room import Room
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -54,18 +55,15 @@ class FrameReader:
     def __init__(self, packs: PackFiles) -> None:
         self._packs = packs
         self._decoder = Decoder()
-        self._buffer = memoryview(bytearray(limits.MIB))
+        self._room = Room()
 
     def frames(self, pack: PackId, entries: Iterable[TableEntry]) -> Iterator[Frame]:
         """Every entry with its verified bytes, in the order of offsets."""
         for run in _runs(sorted(entries, key=lambda entry: entry.offset)):
             start = run[0].offset
             size = max(map(_end, run)) - start
-            if size > len(self._buffer):
-                self._buffer = memoryview(bytearray(size))
-            view = self._buffer[:size]
             try:
-                self._packs.read_into(pack, start, view)
+                view = self._packs.read_range(pack, start, size, self._room.take(size), once=True)
             except Corrupt:
                 yield from (self._alone(pack, entry) for entry in run)
                 continue

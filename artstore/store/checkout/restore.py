@@ -6,7 +6,6 @@ import os
 import stat
 from contextlib import suppress
 from itertools import count, groupby
-from secrets import token_hex
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -52,7 +51,7 @@ class Restorer:
         self._folders = folders
         self._counters = counters
         # Random, so that no name in a tree can be that of a temporary file.
-        self._token = token_hex(6).encode()
+        self._token = os.urandom(6).hex().encode()
         self._numbers = count()
         self._open: set[Target] = set()
         self._lock = Lock()
@@ -114,7 +113,7 @@ class Restorer:
         wanted = [id for id in ids if id not in self.holes]
         if not wanted:
             return {}
-        chunks = self._objects.fetcher.many(ObjectKind.CHUNK, wanted)
+        chunks = self._objects.fetcher.many(ObjectKind.CHUNK, wanted, once=True)
         for id, data in chunks.items():
             if data[0] == 0 and data[-1] == 0 and data == bytes(len(data)) and len(self.holes) < _ZEROS_MAX:
                 self.holes.add(id)

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from artstore import limits
-from artstore.adapters.pack_sink import pack_path
-from artstore.adapters.packs import FilePacks
+from artstore.adapters.packs import FilePacks, pack_path
 from artstore.errors import Corrupt, NoSpace, NotFound
 from artstore.model import PackId
 
@@ -52,7 +51,7 @@ def test_where_a_pack_lies(store: Path) -> None:
 def test_a_folder_that_another_process_makes_is_made_to_last(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A power cut between its mkdir and its fsync would take the folder, with a pack that the index names [I1]."""
     synced: list[str] = []
-    monkeypatch.setattr("artstore.adapters.pack_sink.fsync_folder", synced.append)
+    monkeypatch.setattr("artstore.adapters.packs.sink.fsync_folder", synced.append)
     (store / "packs/00").mkdir()
     (store / "packs/01").mkdir()
     packs = FilePacks(str(store))
@@ -211,50 +210,3 @@ def test_a_write_that_stops_half_way(store: Path, limit: int, sizes: tuple[int, 
     assert os.listdir(store / "tmp") == []
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 100_000
     assert NoSpace.exit_code == 9
-
-
-def held_but_deleted() -> int:
-    """Descriptors of this process whose file has no name any more."""
-    found = 0
-    for name in os.listdir("/proc/self/fd"):
-        with suppress(FileNotFoundError):
-            found += os.readlink(f"/proc/self/fd/{name}").endswith(".pack (deleted)")
-    return found
-
-
-def test_a_long_reader_lets_go_of_packs_that_others_delete(store: Path) -> None:
-    """The room that `gc` frees would come back only when every mount and every training run has ended."""
-    packs, other = FilePacks(str(store)), FilePacks(str(store))
-    names = [PackId(bytes([number]) * 16) for number in range(4)]
-    for name in names:
-        sink = packs.create(name)
-        sink.append([name])
-        sink.seal()
-    for name in names:
-        assert packs.read(name, 0, 16) == name
-    for name in names[:3]:
-        other.delete(name)
-    assert held_but_deleted() == 3
-    for _ in range(limits.PACK_USES_PER_LOOK):
-        assert packs.read(names[3], 0, 16) == names[3]
-    assert held_but_deleted() == 0
-    with pytest.raises(Corrupt, match="missing"):
-        packs.read(names[0], 0, 16)
-    packs.close()
-
-
-def test_who_reads_a_deleted_pack_reads_on(store: Path) -> None:
-    """A read that is under way would fail, or get the bytes of another pack that took the descriptor's number."""
-    packs = FilePacks(str(store))
-    names = [PackId(bytes([number]) * 16) for number in range(2)]
-    for name in names:
-        sink = packs.create(name)
-        sink.append([name])
-        sink.seal()
-    with packs._reading(names[0]) as descriptor:  # pyright: ignore[reportPrivateUsage] - a read that takes long
-        FilePacks(str(store)).delete(names[0])
-        for _ in range(limits.PACK_USES_PER_LOOK):
-            packs.read(names[1], 0, 16)
-        assert os.pread(descriptor, 16, 0) == names[0]
-    assert held_but_deleted() == 0
-    packs.close()

@@ -202,7 +202,7 @@ class Repacking:
     def __getattr__(self, name: str) -> object:
         return getattr(self.inner, name)
 
-    def read_into(self, pack: PackId, offset: int, target: memoryview) -> None:
+    def read_range(self, pack: PackId, offset: int, size: int, room: memoryview, *, once: bool) -> memoryview:
         """The read of a batch."""
         if not self.done:
             self.done = True
@@ -213,7 +213,7 @@ class Repacking:
                 assert old is not None
                 writer.remove_pack(old.number)
             self.inner.delete(pack)
-        self.inner.read_into(pack, offset, target)
+        return self.inner.read_range(pack, offset, size, room, once=once)
 
 
 def test_a_repack_between_look_up_and_read_does_not_hurt(planter: Planter) -> None:

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from artstore import wiring
-from artstore.adapters.pack_sink import pack_path
-from artstore.adapters.packs import FilePacks
+from artstore.adapters.packs import FilePacks, pack_path
 from artstore.errors import Corrupt, Erased
 from artstore.model import PackId, PackKind
 from artstore.store.check import check

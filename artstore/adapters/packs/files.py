@@ -16,9 +16,9 @@ from contextlib import contextmanager
 
 from artstore import limits
 from artstore.adapters.disk import faultpoints
-from artstore.adapters.disk.direct import Blocks
+from artstore.adapters.disk.direct import Blocks, read_cached, read_direct
 from artstore.adapters.disk.errnos import translating
-from artstore.adapters.pack_sink import FOLDER, FilePackSink, pack_path
+from artstore.adapters.packs.sink import FOLDER, FilePackSink, pack_path
 from artstore.errors import Corrupt
 from artstore.model import PackId
 
@@ -58,10 +58,18 @@ class FilePacks:
             _fill(descriptor, pack, offset + len(data), memoryview(buffer)[len(data) :])
             return bytes(buffer)
 
-    def read_into(self, pack: PackId, offset: int, target: memoryview) -> None:
-        """Fill `target` exactly, or Corrupt."""
+    def read_range(self, pack: PackId, offset: int, size: int, room: memoryview, *, once: bool) -> memoryview:
+        """Exactly `size` bytes, somewhere in `room`, or Corrupt; `once`: past the page cache if they aren't in it."""
         with self._reading(pack) as descriptor:
-            _fill(descriptor, pack, offset, target)
+            view = room[:size]
+            if once and size >= limits.READ_DIRECT_BYTES_MIN:
+                if read_cached(descriptor, view, offset):
+                    return view
+                found = read_direct(pack_path(self._store, pack), offset, size, room)
+                if found is not None:
+                    return found
+            _fill(descriptor, pack, offset, view)
+            return view
 
     def size(self, pack: PackId) -> int | None:
         """Bytes of the pack's file, or None when there is none."""
