@@ -19,6 +19,7 @@ HINT_STEPS_MAX = 1 << 21  # values looked at in these headers: about a second
 
 # --- packs and frames (format)
 FRAME_RAW_BYTES_MAX = (1 << 24) - 1  # u24
+ZSTD_WINDOW_BYTES_MAX = 1 << 24  # of a stored zstd frame: a reader makes room for it, whatever the object's size
 FRAME_STORED_BYTES_MAX = (1 << 24) - 1  # u24
 PACK_BYTES_TARGET = 64 * MIB  # a data pack is sealed once it holds this much
 PACK_BYTES_MAX = 96 * MIB
@@ -152,6 +153,7 @@ PATHS_LISTED_MAX = 1000  # the same, as JSON or with -v
 DURATION_S_MAX = 100 * 366 * 86_400  # of options such as --keep-within
 
 assert CHUNK_BYTES_MIN < CHUNK_BYTES_TARGET < CHUNK_BYTES_MAX <= FRAME_RAW_BYTES_MAX
+assert FRAME_RAW_BYTES_MAX <= ZSTD_WINDOW_BYTES_MAX
 assert 2 * CHUNK_BYTES_MAX <= BATCH_BYTES
 assert BATCHES_MAX <= BATCHES_ON_THE_WAY_MAX
 assert PACK_BYTES_TARGET + 2 * BATCH_BYTES <= PACK_BYTES_MAX

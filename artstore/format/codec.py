@@ -3,7 +3,7 @@
 | codec | meaning |
 |---|---|
 | 0 | raw |
-| 1 | one zstd frame, any level, without dictionary; content size and checksum are left out |
+| 1 | one zstd frame, any level, window of at most 16 MiB, no dictionary; content size and checksum are left out |
 | 2..5 | reserved: byte planes of 2, 4, 8-byte elements; delta |
 """
 
@@ -42,10 +42,13 @@ class Decoder:
     """Decompresses objects. Not thread-safe: one per thread."""
 
     def __init__(self) -> None:
-        self._zstd = zstandard.ZstdDecompressor()
+        # A frame's own header asks for a window, 128 MiB by default, be the object ever so small.
+        self._zstd = zstandard.ZstdDecompressor(max_window_size=limits.ZSTD_WINDOW_BYTES_MAX)
 
     def decode(self, codec: int, stored: Buffer, raw_size: int) -> bytes:
-        """Exactly `raw_size` bytes. Never allocates more than that; anything else is Corrupt. Releases the GIL."""
+        """Exactly `raw_size` bytes. Never allocates more than that and a window; anything else is Corrupt. Releases the
+        GIL.
+        """
         if not 0 < raw_size <= limits.FRAME_RAW_BYTES_MAX:
             raise Corrupt(f"an object claims {raw_size} bytes")
         if codec == ZSTD:

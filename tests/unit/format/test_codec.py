@@ -108,3 +108,24 @@ def test_codecs_of_no_release_are_damage() -> None:
     """Damage would be taken for something that an upgrade mends."""
     with pytest.raises(Corrupt):
         Decoder().decode(CODEC_RESERVED_MAX + 1, b"abc", 3)
+
+
+def test_a_frame_that_asks_for_a_great_window_is_refused() -> None:
+    """A few bytes of a malicious pack would take 128 MiB in each thread that reads."""
+    data = b"abc" * 1000
+    for log, is_read in ((24, True), (25, False), (27, False)):
+        wide = zstandard.ZstdCompressionParameters(window_log=log, write_content_size=False, write_checksum=False)
+        packer = zstandard.ZstdCompressor(compression_params=wide).compressobj()
+        stored = packer.compress(data) + packer.flush()
+        assert zstandard.get_frame_parameters(stored).window_size == 1 << log
+        if is_read:
+            assert Decoder().decode(ZSTD, stored, len(data)) == data
+        else:
+            with pytest.raises(Corrupt, match="memory"):
+                Decoder().decode(ZSTD, stored, len(data))
+
+
+def test_the_greatest_object_at_the_greatest_level_is_read() -> None:
+    """What was written at `compression.level` 22 could not be read again."""
+    data = bytes(limits.FRAME_RAW_BYTES_MAX)
+    assert Decoder().decode(ZSTD, Encoder(22).zstd(data), len(data)) == data
