@@ -8,11 +8,13 @@ again with another one.
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import re
 import shutil
-import threading
 import time
+import weakref
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -39,11 +41,10 @@ class FileSession:
 
     def __init__(self, path: str, id: bytes, descriptor: int) -> None:
         self._path = path
+        self._held = [descriptor]  # no lock guards it: Ctrl-C could leave one locked
         self._id = id
-        self._descriptor = descriptor
-        self._sequence = 0
+        self._numbers = itertools.count()
         self._pid = os.getpid()
-        self._lock = threading.Lock()
         _living.add(self)
 
     @property
@@ -54,28 +55,29 @@ class FileSession:
     def next_pack_id(self) -> PackId:
         """A name that was never used and never will be [I6]."""
         assert self._pid == os.getpid(), "a session does not survive a fork"
-        with self._lock:
-            number = self._sequence
-            self._sequence += 1
+        number = next(self._numbers)
         assert number <= SEQUENCE_MAX
         return PackId(self._id + number.to_bytes(4, "big"))
 
     def close(self) -> None:
         """End the session; closing twice is fine. In a forked child it leaves the parent's session alone."""
-        with self._lock:
-            descriptor, self._descriptor = self._descriptor, -1
-        if descriptor < 0:
+        if not self._held:
             return
-        _living.discard(self)
-        _unlink_if_there(self._path)
-        faultpoints.reach("session.ended")
-        os.close(descriptor)
+        try:
+            _unlink_if_there(self._path)
+            faultpoints.reach("session.ended")
+        finally:
+            self.let_go()
+
+    def __del__(self) -> None:
+        # Ctrl-C may come between the beginning of a session and the `with` that would have ended it.
+        if hasattr(self, "_held"):
+            self.close()
 
     def let_go(self) -> None:
-        """In a forked child: the lock must end with the parent, not with its last child."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        """Give up the lock. In a forked child too: it must end with the parent, not with its last child."""
+        with suppress(IndexError):  # of two threads one closes it
+            os.close(self._held.pop())
 
     def __enter__(self) -> Self:
         return self
@@ -104,13 +106,14 @@ class FileSessions:
                 id = os.urandom(SESSION_ID_BYTES)
                 path = os.path.join(self._folder, id.hex())
                 descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+                session = FileSession(path, id, descriptor)  # from here on it is ended whatever happens
                 if self._shared:
                     share(descriptor)
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
                 if _is_at(path, descriptor):
                     faultpoints.reach("session.begun")
-                    return FileSession(path, id, descriptor)
-                os.close(descriptor)  # a clean-up had it between our open and our lock
+                    return session
+                session.close()  # a clean-up had it between our open and our lock
 
     def running(self) -> list[tuple[bytes, int]]:
         """(session id, start time in ns) of sessions whose lock is held, this process's own included."""
@@ -168,12 +171,12 @@ class FileSessions:
 
 
 def _after_fork_in_child() -> None:
-    for session in _living:
+    for session in list(_living):
         session.let_go()
     _living.clear()
 
 
-_living: set[FileSession] = set()  # a session that was dropped without being closed still holds its lock
+_living: weakref.WeakSet[FileSession] = weakref.WeakSet()
 os.register_at_fork(after_in_child=_after_fork_in_child)
 
 

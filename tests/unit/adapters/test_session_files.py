@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from artstore.adapters.sessions import FileSessions
+from artstore.adapters.sessions import SESSION_ID_BYTES, FileSessions
 
 # Forking beside threads is what is tried here; newer Pythons warn of it.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
@@ -75,11 +75,11 @@ def test_a_session_ends_with_its_process_not_with_its_children(store: Path) -> N
     release, hold = os.pipe()
     parent = os.fork()
     if parent == 0:
-        sessions.begin()
+        session = sessions.begin()
         if os.fork() == 0:
             os.close(hold)
             os.read(release, 1)  # until the test closes its end
-        os._exit(0)
+        os._exit(len(session.id) - SESSION_ID_BYTES)
     os.close(release)
     os.waitpid(parent, 0)
     try:
