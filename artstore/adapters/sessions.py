@@ -31,7 +31,7 @@ SESSION_ID_BYTES = 12
 SEQUENCE_MAX = (1 << 32) - 1
 
 _NAME = re.compile(r"[0-9a-f]{24}")
-_UNFINISHED = re.compile(r".+\.[0-9a-f]{16}\.tmp")  # disk.files.durable_write
+_UNFINISHED = re.compile(r".+\.[0-9a-f]{16}\.tmp|refs\.log\.new")  # disk.files.durable_write, RefsLog.rewrite
 _INDEX = re.compile(r"index-[0-9a-f]{16}(\.old)?")  # lmdb_index.rebuilding
 _PACK = re.compile(r"([0-9a-f]{24})[0-9a-f]{8}\.pack")
 

@@ -73,14 +73,15 @@ def diff_command(invocation: Invocation, before: str, after: str | None, path: s
 @click.command(
     "du",
     cls=Command,
-    examples=[("artstore du", "all tags"), ("artstore du llama/v1 llama/v2", "what these take, and what they share")],
+    examples=[("artstore du", "all tags"), ("artstore du llama/v1 llama/v2", "what these take; exclusive as among all versions")],
 )
 @click.argument("revisions", metavar="[REV]...", nargs=-1, type=REVISION)
 @click.pass_obj
 def du_command(invocation: Invocation, revisions: tuple[str, ...]) -> None:
     """Size of each version: its own, and what it shares.
 
-    Removing a version frees what is exclusive to it. Without REV: of all that have a name.
+    EXCLUSIVE would be freed if that version alone went: no other version that has a name needs it, whether it is
+    listed or not. Without REV: of all that have a name.
     """
     from artstore.cli.documents import DuDocument, UsageItem
 
