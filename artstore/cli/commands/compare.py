@@ -73,7 +73,10 @@ def diff_command(invocation: Invocation, before: str, after: str | None, path: s
 @click.command(
     "du",
     cls=Command,
-    examples=[("artstore du", "all tags"), ("artstore du llama/v1 llama/v2", "what these take; exclusive as among all versions")],
+    examples=[
+        ("artstore du", "all tags"),
+        ("artstore du llama/v1 llama/v2", "what these take; exclusive as among all versions"),
+    ],
 )
 @click.argument("revisions", metavar="[REV]...", nargs=-1, type=REVISION)
 @click.pass_obj
