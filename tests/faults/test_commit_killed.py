@@ -20,6 +20,7 @@ from pathlib import Path
 
 from artstore import limits
 limits.PACK_BYTES_TARGET, limits.METAPACK_BYTES_TARGET = 300_000, 4_000  # several packs of each kind
+limits.DIRECT_BLOCK_BYTES = 16_384
 from artstore.testing.local_store import opened
 with opened(Path(sys.argv[1])) as store:
     result = store.commit(Path(sys.argv[2]))

@@ -80,6 +80,7 @@ def _small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "BATCH_FILES_MAX", 40)
     monkeypatch.setattr(limits, "PACK_BYTES_TARGET", 150_000)
     monkeypatch.setattr(limits, "METAPACK_BYTES_TARGET", 2_000)
+    monkeypatch.setattr(limits, "DIRECT_BLOCK_BYTES", 16_384)
 
 
 def fill(folder: Path, seed: int) -> Content:
@@ -182,6 +183,35 @@ def test_each_call_of_a_commit_fails(tmp_path: Path, error: type[ArtstoreError],
     kinds = {"sessions.begin", "packs.create", "packs.read", "sink.append", "sink.seal", "sink.sealed"}
     assert set(faults.calls) >= kinds | {"index.read", "index.write", "index.commit", "index.committed"}
     assert faults.calls.count("packs.create") >= 5, "too few packs for a sweep"
+
+
+@pytest.mark.usefixtures("_small_limits")
+def test_what_can_t_be_cleaned_up_does_not_hide_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk would be reported as the temporary file that could not be removed, and other files be left."""
+    create(tmp_path / "store")
+    (tmp_path / "folder").mkdir()
+    fill(tmp_path / "folder", 0)
+    aborted: list[PackId] = []
+
+    def abort(sink: FaultyPackSink) -> None:
+        aborted.append(sink.id)
+        raise Busy("the temporary file stays")
+
+    monkeypatch.setattr(FaultyPackSink, "abort", abort)
+    monkeypatch.setattr(limits, "PACK_BYTES_TARGET", limits.MIB)  # one of each kind is open at the end
+    faults = Faults(0)
+    with opened(tmp_path / "store") as store:
+        monkeypatch.setattr(Faults, "reach", _full)
+        with pytest.raises(NoSpace, match="the disk is full") as caught:
+            faulty(store, faults).commit(tmp_path / "folder")
+    assert len(set(aborted)) == len(aborted) >= 1
+    assert any("the temporary file stays" in note for note in caught.value.__notes__)
+
+
+def _full(faults: Faults, name: str) -> None:
+    faults.calls.append(name)
+    if name == "sink.seal":
+        raise NoSpace("the disk is full")
 
 
 @pytest.mark.usefixtures("_small_limits")

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from artstore import limits
+from artstore.errors import ArtstoreError
 from artstore.model import ObjectKind, PackKind
 from artstore.store.write.assemble import Assembler
 from artstore.store.write.batch import BufferPool
@@ -23,6 +24,7 @@ from artstore.store.write.work import Compressor, Deduplicator, hash_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+    from types import TracebackType
     from typing import Self
 
     from artstore.format.page import Emit
@@ -74,12 +76,22 @@ class Pipeline:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._close()
         for thread in (*self._workers, *self._others):
             thread.join()
+        failure: ArtstoreError | None = None
         for sink in self._sinks.values():
-            sink.abort()  # a sealed one has no temporary file any more
+            try:
+                sink.abort()  # a sealed one has no temporary file any more
+            except ArtstoreError as leftover:  # the next gc removes it; the other sinks have a right to be tried
+                failure = failure or leftover
+        if failure is not None:
+            if error is None:
+                raise failure
+            error.add_note(f"and then: {failure}")  # why the commit failed matters more
 
     def finish_tree(self) -> TreeResult:
         """All has been gathered: wait until every chunk has its place, and give the tree."""
