@@ -74,10 +74,12 @@ class Progress:
         )
         with Bar(*columns, console=console, auto_refresh=False, transient=True) as bar:
             task = bar.add_task(self._verb, total=None, files="")
-            while not self._over.wait(1 / limits.PROGRESS_HZ):
+            over = False
+            while not over:
                 counters = self._counters
                 bar.update(task, completed=counters.bytes_done, total=counters.bytes_total, files=files_of(counters))
                 bar.refresh()
+                over = self._over.wait(1 / limits.PROGRESS_HZ)
 
 
 def plain_line(verb: str, counters: Counters, elapsed_s: float) -> str:
