@@ -7,14 +7,16 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=$here/${1:?usage: smoke.sh PYTHON}
 work=$(mktemp -d)
+source=$work/source  # apart from where it is tried: Python looks for modules where it stands
 trap 'rm -rf "$work"' EXIT
 
 try() {
     local built=$1 environment=$work/environment
+    rm -rf "$work/try" && mkdir "$work/try"
     "$python" -m venv --clear "$environment"
     "$environment/bin/python" -m pip install -qq "$built"
-    cd "$work"
-    mkdir -p folder
+    cd "$work/try"
+    mkdir folder
     printf 'some data\n' >folder/file
     export ARTSTORE_HOME=$work/store-${built##*.}
     "$environment/bin/artstore" --version
@@ -34,15 +36,16 @@ PY
 
 cd "$here"
 # Into folders of its own: what an earlier build left in build/ would be packed too.
-cp -r pyproject.toml README.md LICENSE CHANGELOG.md artstore fuse daemon bench "$work/" 2>/dev/null
-find "$work" \( -name '*.so' -o -name '*.egg-info' -o -name __pycache__ \) -prune -exec rm -rf {} +
+mkdir "$source"
+cp -r pyproject.toml README.md LICENSE CHANGELOG.md artstore fuse daemon bench "$source/"
+find "$source" \( -name '*.so' -o -name '*.egg-info' -o -name __pycache__ \) -prune -exec rm -rf {} +
 mkdir -p dist
-(cd "$work" && "$python" -c 'from setuptools import build_meta as b; b.build_sdist("dist"); b.build_wheel("dist")' >"$work/log" 2>&1) ||
+(cd "$source" && "$python" -c 'from setuptools import build_meta as b; b.build_sdist("dist"); b.build_wheel("dist")' >"$work/log" 2>&1) ||
     { cat "$work/log" >&2; exit 1; }
-ls -1 "$work/dist"
-case $(ls "$work"/dist/*.whl) in
+ls -1 "$source/dist"
+case $(ls "$source"/dist/*.whl) in
     *-cp311-abi3-linux_*) ;;
     *) echo "the wheel is not for every Python from 3.11" >&2; exit 1 ;;
 esac
-cp "$work"/dist/* dist/
-for built in dist/artstore-*.whl dist/artstore-*.tar.gz; do try "$here/$built"; done
+cp "$source"/dist/* dist/
+for built in "$source"/dist/*; do try "$built"; done

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import select
 import threading
+import time
 
 import pytest
 
@@ -10,6 +14,8 @@ from artstore import limits
 from artstore.cli.output import Output
 from artstore.cli.progress import Progress, plain_line
 from artstore.store.context import Counters
+
+PATIENCE_S = 60
 
 
 def test_a_line_tells_how_far_how_fast_and_how_long_still() -> None:
@@ -42,3 +48,27 @@ def test_without_a_terminal_lines_come_now_and_then(
     with Progress("commit", counters, Output(quiet=True)):
         pass
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_terminal_shows_how_far_and_how_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person who waits sees that something happens, in plain signs if no colour is wanted."""
+    for name, value in (("TERM", "xterm"), ("NO_COLOR", "1"), ("COLUMNS", "100")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("CI", raising=False)
+    controller, terminal = pty.openpty()
+    os.set_blocking(controller, False)
+    counters = Counters()
+    counters.bytes_total = 10**12
+    seen, deadline = b"", time.monotonic() + PATIENCE_S
+    with os.fdopen(terminal, "w") as stderr:
+        monkeypatch.setattr("sys.stderr", stderr)
+        with Progress("commit", counters, Output()):
+            while b"B/s" not in seen and time.monotonic() < deadline:
+                counters.bytes_done += 1_000_000
+                if select.select([controller], [], [], 0.01)[0]:
+                    seen += os.read(controller, 4096)
+        os.set_blocking(controller, True)
+    os.close(controller)
+    assert b"commit" in seen
+    assert b"B/s" in seen
+    assert b"\x1b[3" not in seen
