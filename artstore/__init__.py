@@ -15,7 +15,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from artstore._version import VERSION as __version__
+from artstore._version import VERSION as __version__  # noqa: N811 - the name that Python programs expect
 
 if TYPE_CHECKING:
     from artstore._api import Setting, Status, Store
