@@ -10,27 +10,22 @@ import faulthandler
 import os
 import resource
 from contextlib import suppress
-from struct import Struct
 from typing import NoReturn
 
 import lmdb
 
 from artstore import limits
 from artstore.adapters.disk.errnos import translating
-from artstore.adapters.lmdb_index import rows
+from artstore.adapters.lmdb_index import metapages, rows
 from artstore.errors import Corrupt
 
 _DATA = "data.mdb"
 _TRIES = 3
-# A meta page of LMDB 0.9: 16 bytes of page header; magic, version, address, map size; two databases of 48 bytes, the
-# first of which begins with the page size; the last page in use; the transaction.
-_META = Struct("<16x II QQ I44x 48x QQ")
-_MAGIC = 0xBEEFC0DE
-_PAGE_BYTES = (4096, 65536)
+_LOOKS = 8  # at meta pages that another process keeps writing
 
 
 def require_whole(path: str) -> None:
-    """Corrupt if the index in this folder was cut off. Nothing is said of one that is missing, or whole in length.
+    """Corrupt if the index in this folder was cut off, or its meta pages can't be true; nothing if there is none.
 
     A file may lack pages at its end that were never written since nothing uses them: that is seen by reading all of it,
     once, since they are added then.
@@ -42,14 +37,15 @@ def require_whole(path: str) -> None:
         except FileNotFoundError:
             return
         try:
-            size, expected = os.fstat(descriptor).st_size, _expected_size(descriptor)
+            pages = _sound_pages(descriptor, path)
         finally:
             os.close(descriptor)
-    if size >= expected:
+    if pages is None or pages.size >= pages.newest.size:
         return
     require_readable(path)
     with suppress(OSError), open(data, "r+b") as file:  # who may not write it reads it all the next time too
-        os.posix_fallocate(file.fileno(), size, expected - size)  # never makes it shorter
+        # Never makes it shorter.
+        os.posix_fallocate(file.fileno(), pages.size, pages.newest.size - pages.size)
 
 
 def require_readable(path: str) -> None:
@@ -64,23 +60,20 @@ def require_readable(path: str) -> None:
     raise Corrupt(f"the index {path} is damaged: it was cut off, or its pages lie", hint=rows.REBUILD)
 
 
-def _expected_size(descriptor: int) -> int:
-    """Bytes of all pages in use, by the newer of the two meta pages; 0 if they make no sense: opening tells why."""
-    found = [_meta(descriptor, 0)]
-    if found[0] is not None:
-        found.append(_meta(descriptor, found[0][1]))
-    sizes = [(transaction, (last + 1) * page) for transaction, page, last in filter(None, found)]
-    return max(sizes, default=(0, 0))[1]
-
-
-def _meta(descriptor: int, offset: int) -> tuple[int, int, int] | None:
-    """(transaction, bytes of a page, last page)."""
-    raw = os.pread(descriptor, _META.size, offset)
-    if len(raw) < _META.size:
-        return None
-    magic, _, _, _, page, last, transaction = _META.unpack(raw)
-    is_sound = magic == _MAGIC and _PAGE_BYTES[0] <= page <= _PAGE_BYTES[1]
-    return (transaction, page, last) if is_sound else None
+def _sound_pages(descriptor: int, path: str) -> metapages.Pages | None:
+    """The meta pages; None if it is LMDB that can say most of them. Corrupt if they stay wrong."""
+    before: bytes | None = None
+    for _ in range(_LOOKS):
+        pages = metapages.read(descriptor)
+        if pages is None or metapages.is_newer(pages):
+            return None
+        flaw = metapages.flaw(descriptor, pages)
+        if flaw is None:
+            return pages
+        if pages.raw == before:  # else they were read while somebody wrote them
+            raise Corrupt(f"the index {path} is damaged: {flaw}", hint=rows.REBUILD)
+        before = pages.raw
+    return None
 
 
 def _read_all_and_exit(path: str) -> NoReturn:
