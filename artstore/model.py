@@ -212,9 +212,8 @@ class PackRow:
     since: int = 0  # ns: when it was condemned or marked as deleting
 
 
-@dataclass(frozen=True, slots=True)
-class TableEntry:
-    """One row of a pack's table; `offset` is the prefix sum, of the frame's header."""
+class TableEntry(msgspec.Struct, frozen=True, gc=False):
+    """One row of a pack's table; `offset` is the prefix sum, of the frame's header. A Struct as `Location` is."""
 
     id: Digest
     offset: int

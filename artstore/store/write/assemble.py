@@ -119,6 +119,9 @@ class Assembler:
     def _data(self, event: Data, batch: Batch) -> None:
         file = self._file
         if file is None:
+            if event.ends and event.last - event.first == 1 and event.repeat == 1:
+                self._small_file(event, batch)
+                return
             file = self._file = _OpenFile(self._pages)
         ids = batch.ids[event.first : event.last]
         for i, digest in enumerate(ids, event.first):
@@ -130,15 +133,24 @@ class Assembler:
         file.add(ids * event.repeat, sizes * event.repeat)
         if event.ends:
             self._file = None
-            self._end_of_file(event.file, file)
+            content = file.finish()
+            self._directories[-1].packs |= file.packs
+            self._end_of_file(event.file, file.size, content)
 
-    def _end_of_file(self, meta: FileMeta, file: _OpenFile) -> None:
-        content = file.finish()
+    def _small_file(self, event: Data, batch: Batch) -> None:
+        """A file of one chunk, as most are where there are many."""
+        i = event.first
+        digest, location = batch.ids[i], batch.known[i]
+        pack = location.pack if location is not None else self._pack_of(digest)
+        if pack is not None:
+            self._directories[-1].packs.add(pack)
+        self._end_of_file(event.file, batch.ends[i] - batch.begins[i], Content(Form.CHUNK, digest))
+
+    def _end_of_file(self, meta: FileMeta, size: int, content: Content) -> None:
         directory = self._directories[-1]
-        self._add(directory, Entry(meta.name, meta.kind, file.size, content, 1))
-        directory.packs |= file.packs
+        self._add(directory, Entry(meta.name, meta.kind, size, content, 1))
         if directory.rows is not None and meta.row:
-            directory.rows.add(meta.name, meta.row, meta.kind, file.size, content)
+            directory.rows.add(meta.name, meta.row, meta.kind, size, content)
 
     def _add(self, directory: _OpenDirectory, entry: Entry) -> None:
         directory.builder.add(entry)

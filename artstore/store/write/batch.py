@@ -34,7 +34,7 @@ class FileMeta:
         return self.name[self.name.rfind(b".") + 1 :][:16]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Enter:
     """A directory begins; its entries follow. `mark`: its fingerprint, b"" if it can't be trusted next time; `place`:
     where it is, if it has a key.
@@ -46,14 +46,14 @@ class Enter:
     place: Place | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Leave:
     """The innermost directory ends. `whole`: nothing of it was left out, so that its fingerprint may stand for it."""
 
     whole: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Known:
     """An entry for which nothing had to be read: the packs its content needs, and its row."""
 
@@ -62,7 +62,7 @@ class Known:
     row: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Data:
     """Chunks `first` to `last` (exclusive) of this batch are a file's; in a hole one chunk stands `repeat` times."""
 
@@ -73,7 +73,7 @@ class Data:
     repeat: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Drop:
     """Forget what came of the file that is under way: it changed while it was read."""
 
