@@ -68,7 +68,7 @@ def read_small(gatherer: Gatherer, descriptor: int, size: int, meta: FileMeta) -
     """
     batch = gatherer.room(size + 1)
     begin = batch.used
-    count = os.readv(descriptor, [batch.view[begin : begin + size + 1]])  # one byte more tells whether it grew
+    count = os.preadv(descriptor, [batch.view[begin : begin + size + 1]], 0)  # one byte more tells whether it grew
     first = len(batch.begins)
     if count:
         batch.begins.append(begin)

@@ -445,10 +445,9 @@ class Walker:
         """What was read, and whether it is all there is: some file systems tell less than a file has (/proc: 0)."""
         size = stat.st_size
         if size < limits.CHUNK_BYTES_MIN:
-            os.lseek(descriptor, 0, os.SEEK_SET)
             data = read_small(self._gatherer, descriptor, size, meta)
             batch = self._gatherer.batch
-            is_all = sum(batch.ends[data.first :]) - sum(batch.begins[data.first :]) <= size
+            is_all = data.first == data.last or batch.ends[data.first] - batch.begins[data.first] <= size
         else:
             stream = Stream(self._gatherer, descriptor, size, meta, sparse=source.is_sparse(stat))
             try:
