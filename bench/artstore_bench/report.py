@@ -53,7 +53,7 @@ def markdown(document: Document) -> str:
         parts.append(f"Targets that this run did not measure: {what}.")
     if document.failures:
         lines = [f"- {f.tool}, {f.corpus}, repetition {f.repetition + 1}: {f.message}" for f in document.failures]
-        parts += ["## Failures", "\n".join(lines)]
+        parts += ["## Failures and omissions", "\n".join(lines)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,8 @@ from artstore_bench.targets import judge
 
 # "known" asks about the model corpus; "kernel" needs none.
 SUBJECTS: Final = (*corpora.NAMES, "known", "kernel")
+
+SLOW_S: Final = 150.0  # of one repetition of all questions: such a peer is measured once
 
 Tell = Callable[[str], None]
 Save = Callable[[Document], None]
@@ -123,10 +126,18 @@ def _run_corpus(subject: str, tools: Sequence[Peer], *, settings: Settings, gath
     # Speed is measured at full scale only; a small run need not wait for stat caches to trust its files.
     live = LiveTree(place / "data", corpus, SETTLE_S if settings.scale == 1 else 0.0)
     try:
+        slow: set[str] = set()
         for repetition, peer in rounds(tools, settings.repeat):
+            if peer.name in slow:
+                continue
             tell(f"{subject} · {repetition + 1}/{settings.repeat} · {peer.name}")
             session = Session(peer, live, Toolbox(settings.workdir), repetition, subject)
+            begin = time.monotonic()
             _run_session(session, gathered, tell)
+            took = time.monotonic() - begin
+            if peer.name != SUBJECT and took > SLOW_S and repetition + 1 < settings.repeat:
+                slow.add(peer.name)
+                _fail(session, f"not repeated: one repetition took {took:.0f} s", gathered, tell)
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
@@ -137,13 +148,15 @@ def _run_session(session: Session, gathered: _Gathered, tell: Tell) -> None:
         for ask in questions_for(session.subject, versions=len(session.live.corpus.manifests)):
             gathered.runs.append(ask(session))
     except ToolFailed as error:
-        tell(f"{session.peer.name}: {error}")
-        failure = Failure(
-            corpus=session.subject, tool=session.peer.name, repetition=session.repetition, message=str(error)
-        )
-        gathered.failures.append(failure)
+        _fail(session, str(error), gathered, tell)
     finally:
         session.clear()
+
+
+def _fail(session: Session, message: str, gathered: _Gathered, tell: Tell) -> None:
+    tell(f"{session.peer.name}: {message}")
+    failure = Failure(corpus=session.subject, tool=session.peer.name, repetition=session.repetition, message=message)
+    gathered.failures.append(failure)
 
 
 def _now() -> str:
