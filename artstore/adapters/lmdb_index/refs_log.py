@@ -107,7 +107,9 @@ class RefsLog:
                 file.flush()
                 os.fsync(file.fileno())
                 end = file.tell()
+            faultpoints.reach("file.written")
             os.rename(temporary, self.path)
+        faultpoints.reach("file.renamed")
         fsync_folder(os.path.dirname(self.path))
         return sequence, end
 
