@@ -135,6 +135,7 @@ CHECK_PROBLEMS_MAX = 10_000  # told one by one; more are counted
 CHECK_PACK_FRAMES_TOLD_MAX = 100  # damaged objects of one pack told one by one
 CHECK_PAGES_REMEMBERED = 1 << 19  # sound pages that several versions share, looked through once
 CHECK_STAMP_PACKS = 64  # packs after which a check of data notes how far it is
+CHECK_ERASED_IDS_HELD = 1 << 18  # ids of purged chunks compared at once between index and refs.log
 LOST_IDS_MAX = 1 << 16  # ids in one record of what was lost
 REBUILD_PACKS_PER_WRITE = 64
 REBUILD_ROUNDS_MAX = 8  # times that a rebuild takes in what appeared meanwhile

@@ -152,10 +152,14 @@ class Reader:
         return self._chain(alias, found.move if isinstance(found, Alias) else b"")
 
     def _chain(self, alias: str, id: bytes) -> Iterator[tuple[Digest, Move]]:
+        last: int | None = None
         while id:
             move = self.move(id)
             if move is None:
                 raise Corrupt(f"move {id.hex()} of {alias} is missing in the index", hint=rows.REBUILD)
+            if last is not None and move.seq >= last:  # it would have no end
+                raise Corrupt(f"the moves of {alias} in the index are no chain", hint=rows.REBUILD)
+            last = move.seq
             yield Digest(id), move
             id = move.previous
 

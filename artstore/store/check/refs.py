@@ -6,17 +6,18 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from artstore import limits
 from artstore.errors import Corrupt, NewerFormat
 from artstore.format.ids import move_id
-from artstore.format.reflog import FILE_HEADER_BYTES, Erasure, LogDamage, Moved, Record, TagRemoved, TagSet
+from artstore.format.reflog import FILE_HEADER_BYTES, Erasure, LogDamage, LogRecord, Moved, Record, TagRemoved, TagSet
 from artstore.format.version import encode_move
 from artstore.model import Digest
 from artstore.store.check.report import ProblemKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from artstore.model import Tag
+    from artstore.model import Alias, Tag
     from artstore.ports import Index, IndexReader, RefsLog
     from artstore.store.check.report import Findings
     from artstore.store.context import Context
@@ -24,12 +25,17 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class RefState:
-    """What records lead to. `heads`: each alias's last move; `removed`: tags that were removed, and what they named."""
+    """What records lead to: something for each name, whatever happened to it.
+
+    `heads`: each alias's last move, which by its id tells all earlier ones; `broken`: aliases of which a record doesn't
+    continue the one before. `erasures`: how many ids of purged chunks were told. `removed`: tags that were removed, and
+    what they named.
+    """
 
     tags: dict[str, Tag] = field(default_factory=dict[str, "Tag"])
     heads: dict[str, Digest] = field(default_factory=dict[str, Digest])
-    moves: set[Digest] = field(default_factory=set[Digest])
-    erased: set[bytes] = field(default_factory=set[bytes])
+    broken: set[str] = field(default_factory=set[str])
+    erasures: int = 0
     removed: dict[str, bytes] = field(default_factory=dict[str, bytes])
 
     def apply(self, record: Record) -> None:
@@ -43,19 +49,20 @@ class RefState:
                 if tag is not None:
                     self.removed[record.name] = tag.version
             case Moved():
-                id = move_id(encode_move(record.move).data)
-                self.moves.add(id)
-                self.heads[record.move.alias] = id
+                move = record.move
+                if move.previous != self.heads.get(move.alias, b""):
+                    self.broken.add(move.alias)
+                self.heads[move.alias] = move_id(encode_move(move).data)
             case Erasure():
-                self.erased.update(record.ids)
+                self.erasures += len(record.ids)
 
     def differences(self, other: RefState) -> list[str]:
-        """Names of refs which the two tell differently, and "purged chunks" if these differ."""
+        """Names of refs which the two tell differently."""
         names = {name for name in self.tags.keys() | other.tags.keys() if self.tags.get(name) != other.tags.get(name)}
         names |= {n for n in self.heads.keys() | other.heads.keys() if self.heads.get(n) != other.heads.get(n)}
-        if self.moves != other.moves and not names:
+        if self.broken != other.broken and not names:
             names.add("earlier moves of aliases")
-        return sorted(names) + (["purged chunks"] if self.erased != other.erased else [])
+        return sorted(names)
 
 
 @dataclass(slots=True)
@@ -106,6 +113,32 @@ def log_state(log: RefsLog, until: int | None = None) -> LogState:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What log and index tell, and what of it differs: names of refs, and "purged chunks"."""
+
+    log: LogState
+    known: RefState
+    differences: list[str]
+
+
+def compare_log(log: RefsLog, reader: IndexReader) -> Comparison:
+    """Read both, the log as far as the snapshot knows it. Without differences if the log is damaged.
+
+    The log is read after the snapshot was taken: it only grows.
+    """
+    until = reader.sequence
+    known = state_of(reader.ref_records())
+    found = log_state(log, until=until)
+    if found.problem is not None:
+        return Comparison(found, known, [])
+    different = found.state.differences(known)
+    total = max(found.state.erasures, known.erasures)
+    if not _tell_same_erasures(lambda: _records_of(log, until), reader.ref_records, total):
+        different.append("purged chunks")
+    return Comparison(found, known, different)
+
+
 def check_refs(context: Context, findings: Findings) -> None:
     """Every ref leads to a version; every alias's moves are a chain; no ref is a folder of others."""
     with context.index.read() as reader:
@@ -126,14 +159,11 @@ def check_refs(context: Context, findings: Findings) -> None:
 def check_log(index: Index, findings: Findings) -> None:
     """Index and refs.log tell the same."""
     with index.read() as reader:
-        sequence = reader.sequence
-        known = state_of(reader.ref_records())
-    # Read after the snapshot: the log only grows, and what the snapshot doesn't know is left out.
-    found = log_state(index.log, until=sequence)
-    if found.problem is not None:
-        findings.add(ProblemKind.LOG, found.problem)
+        compared = compare_log(index.log, reader)
+    if compared.log.problem is not None:
+        findings.add(ProblemKind.LOG, compared.log.problem)
         return
-    different = found.state.differences(known)
+    different = compared.differences
     if different:
         more = f" and {len(different) - 5} more" if len(different) > 5 else ""
         findings.add(ProblemKind.REF, f"index and refs.log tell different things of {', '.join(different[:5])}{more}")
@@ -161,16 +191,48 @@ def _check_aliases(reader: IndexReader, findings: Findings) -> list[str]:
         names.append(alias.name)
         _check_target(reader, "alias", alias.name, alias.version, findings)
         try:
-            moves = list(reader.moves(alias.name))
+            why = "" if _is_chain(reader, alias) else f"the history of {alias.name} is broken"
         except (Corrupt, NewerFormat) as error:
-            findings.add(ProblemKind.REF, f"the history of {alias.name} is broken: {error.message}")
-            continue
-        sequences = [move.seq for _, move in moves]
-        ids = [move_id(encode_move(move).data) for _, move in moves]
-        sound = bool(moves) and ids == [id for id, _ in moves] and sequences == list(range(alias.seq, 0, -1))
-        if not sound or moves[0][1].target != alias.version or moves[0][0] != alias.move:
-            findings.add(ProblemKind.REF, f"the history of {alias.name} is broken")
+            why = f"the history of {alias.name} is broken: {error.message}"
+        if why:
+            findings.add(ProblemKind.REF, why)
     return names
+
+
+def _is_chain(reader: IndexReader, alias: Alias) -> bool:
+    """Whether an alias's moves lead from its first to where it is, each with the id and number that it should have."""
+    seq = alias.seq
+    for id, move in reader.moves(alias.name):
+        is_last = seq == alias.seq
+        if is_last and (id != alias.move or move.target != alias.version):
+            return False
+        if move.seq != seq or move.seq < 1 or id != move_id(encode_move(move).data):
+            return False
+        seq -= 1
+    return seq == 0 < alias.seq
+
+
+def _records_of(log: RefsLog, until: int) -> Iterator[Record]:
+    return (item.record for item in log.records() if isinstance(item, LogRecord) and item.seq <= until)
+
+
+def _tell_same_erasures(one: Callable[[], Iterator[Record]], other: Callable[[], Iterator[Record]], total: int) -> bool:
+    """Whether both tell the same ids, in any order and any number of times.
+
+    Ids are held for one part of them at a time, so that a purge of any size needs little memory.
+    """
+    parts = -(-total // limits.CHECK_ERASED_IDS_HELD)
+    return all(_erased(one(), part, parts) == _erased(other(), part, parts) for part in range(parts))
+
+
+def _erased(records: Iterable[Record], part: int, parts: int) -> set[bytes]:
+    return {
+        id
+        for record in records
+        if isinstance(record, Erasure)
+        for id in record.ids
+        if int.from_bytes(id[:8], "little") % parts == part
+    }
 
 
 def _check_target(reader: IndexReader, kind: str, name: str, version: bytes, findings: Findings) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from artstore.format.reflog import LogRecord, Record, TagRemoved
-from artstore.store.check.refs import log_state, state_of
+from artstore.store.check.refs import compare_log
 from artstore.store.refs import log_records
 
 if TYPE_CHECKING:
@@ -23,12 +23,10 @@ def rewrite_log(index: Index) -> None:
 def restore_refs(index: Index) -> int:
     """Bring the refs of the index to what refs.log tells; return how many differed. The log must be whole."""
     with index.write() as writer:
-        found = log_state(index.log, until=writer.sequence)
-        known = state_of(writer.ref_records())
-        different = found.state.differences(known)
-        if different:
-            _replay(index, writer, set(known.tags) - set(found.state.tags))
-        return len(different)
+        found = compare_log(index.log, writer)
+        if found.differences:
+            _replay(index, writer, set(found.known.tags) - set(found.log.state.tags))
+        return len(found.differences)
 
 
 def _replay(index: Index, writer: IndexWriter, surplus: set[str]) -> None:
