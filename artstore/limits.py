@@ -144,6 +144,11 @@ REBUILD_ROUNDS_MAX = 8  # times that a rebuild takes in what appeared meanwhile
 HEAP_BLOCK_BYTES_MAX = 32 * MIB  # greater blocks are mapped from the kernel; glibc's own ceiling
 HEAP_KEPT_BYTES_MAX = 64 * MIB  # freed memory kept at the heap's top
 
+# --- mount
+MOUNT_DURATION_BITS = 36  # durations up to 2**36 ns, 69 s, are told apart; about
+MOUNT_SLOW_S = 1.0  # a request that takes so long is listed by name
+MOUNT_TROUBLES_TOLD_MAX = 100  # broken reads and slow requests listed; more are counted
+
 # --- command line
 SOURCE_PROBE_S = 5.0  # that a git command may take to describe the folder of a commit
 PROGRESS_HZ = 10  # how often counters are polled on a terminal
