@@ -51,11 +51,11 @@ def test_status_tells_what_is_mounted_and_how_it_fares() -> None:
     assert found["memory_bytes"] > 1 << 20
 
 
-def test_an_upgrade_under_a_running_mount_is_flagged() -> None:
+@pytest.mark.parametrize(("installed", "upgrade"), [(__version__, False), ("99.0", True), (None, False)])
+def test_an_upgrade_under_a_running_mount_is_flagged(installed: str | None, upgrade: bool) -> None:
     """A mount runs for months; a bug that an upgrade mended would go on without a word."""
-    for installed, upgrade in ((__version__, False), ("99.0", True), (None, False)):
-        found = told(Status(Metrics(), Counts(), PLACE, installed=lambda: installed))
-        assert (found["release"], found["installed"], found["upgrade"]) == (__version__, installed, upgrade)
+    found = told(Status(Metrics(), Counts(), PLACE, installed=lambda: installed))
+    assert (found["release"], found["installed"], found["upgrade"]) == (__version__, installed, upgrade)
 
 
 def test_the_installed_release_is_read_from_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
