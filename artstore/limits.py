@@ -148,6 +148,44 @@ HEAP_KEPT_BYTES_MAX = 64 * MIB  # freed memory kept at the heap's top
 MOUNT_DURATION_BITS = 36  # durations up to 2**36 ns, 69 s, are told apart; about
 MOUNT_SLOW_S = 1.0  # a request that takes so long is listed by name
 MOUNT_TROUBLES_TOLD_MAX = 100  # broken reads and slow requests listed; more are counted
+MOUNT_MEMORY_BYTES_MIN = 16 * MIB  # of decoded chunks that a mount may keep
+MOUNT_MEMORY_BYTES_MAX = 1 << 44
+MOUNT_READ_AHEAD_KIB_MAX = 16 * KIB  # of the kernel's own readahead
+MOUNT_POLL_S_MAX = 3600.0  # until a mount sees that names have changed
+MOUNT_TASKS_MAX = 99  # requests worked on at once
+MOUNT_NOTICES_MAX = 1 << 16  # changed names that the kernel is still to be told of
+MOUNT_PUSHED_BYTES_MAX = 16 * MIB  # of decoded neighbours on their way into the kernel's cache
+USER_ID_MAX = (1 << 32) - 2  # of an owner or group
+MOUNT_READY_S_MAX = 60.0  # from the start of a mount until it answers
+MOUNT_END_S_MAX = 5.0  # that requests under way may take when a mount ends
+MOUNT_PROBE_S = 10.0  # between two looks of the supervisor, and the longest that one may take
+MOUNT_PROBE_AGAIN_S = 1.0  # until the next look after one that was not answered
+MOUNT_PROBE_FAILURES_MAX = 3  # unanswered looks in a row
+MOUNT_DUMP_S = 1.0  # that a mount which hangs has to write its stacks
+MOUNT_RESTARTS_MAX = 5  # of one mount within MOUNT_RESTART_WINDOW_S
+MOUNT_RESTART_WINDOW_S = 300.0
+MOUNT_VANISH_S = 1.0  # that the mount of a killed process has to go by itself
+MOUNT_LOOK_S = 2.0  # that a command waits for a mount to answer
+MOUNT_STACKED_MAX = 16  # dead mounts on top of each other that are cleared
+MOUNT_HOLDERS_TOLD_MAX = 10  # processes named that keep a mount busy
+MOUNT_LOG_BYTES_MAX = 4 * MIB  # of one log file; one older one is kept
+MOUNT_REPORT_BYTES_MAX = 64 * KIB  # of what a starting mount reports
+MOUNT_THREADS_MAX = 16  # that fetch and decode
+MOUNT_CLOSE_S = 10.0  # that closing waits for what these threads are at
+MOUNT_BATCH_BYTES = 512 * KIB  # raw bytes of neighbouring chunks that one of them fetches at once
+MOUNT_AT_ONCE_BYTES_MAX = 64 * KIB  # decoded by the thread that serves the requests; more is left to the others
+MOUNT_AHEAD_QUEUE_MAX = 512  # batches waiting to be fetched ahead of readers; what comes then is left out
+MOUNT_STREAMS_MAX = 8  # sequential readers told apart within one file
+MOUNT_AHEAD_BYTES_START = MIB  # fetched ahead of a reader who has just begun
+MOUNT_AHEAD_BYTES_MIN = 128 * KIB  # the same after many seeks
+MOUNT_AHEAD_BYTES_MAX = 64 * MIB  # fetched ahead of a reader who goes straight on for long
+MOUNT_AHEAD_SHARE = 4  # one part in so many of the cache is for what was fetched ahead, over all readers
+MOUNT_DISORDER_BYTES = MIB  # that the requests of a sequential reader may be out of order
+MOUNT_JUMP_BYTES_MAX = 128 * KIB  # between the first two requests of a sequential reader
+MOUNT_WINDOW_BYTES = 32 * MIB  # of a file: the part of its recipe that is looked up at once
+MOUNT_WINDOW_CHUNKS_MAX = 4096  # of such a part; more are looked up again each time
+MOUNT_WINDOWS_MAX = 256  # such parts remembered of an open file
+MOUNT_MISSES_NOTED_MAX = 64  # random reads of an open file whose neighbours may still be asked for
 
 # --- command line
 SOURCE_PROBE_S = 5.0  # that a git command may take to describe the folder of a commit
@@ -168,4 +206,6 @@ assert PAGE_BYTES_MAX <= METAPACK_BYTES_TARGET
 assert DOCUMENT_BYTES_MAX <= FRAME_RAW_BYTES_MAX
 assert NAME_BYTES_MAX < SYMLINK_BYTES_MAX < PAGE_BYTES_MAX
 assert 2 * REF_BYTES_SPARE < REF_BYTES_MAX
+assert MOUNT_AHEAD_BYTES_MIN <= MOUNT_AHEAD_BYTES_START <= MOUNT_AHEAD_BYTES_MAX
+assert CHUNK_BYTES_MAX < MOUNT_BATCH_BYTES <= READ_RANGE_BYTES_MAX
 assert 40 * ERASURE_IDS_MAX <= DOCUMENT_BYTES_MAX

@@ -186,6 +186,14 @@ def own_group() -> str:
     return store_folder.own_group()
 
 
+def preload() -> None:
+    """Import now what opening a store imports: a release may be replaced while a process runs."""
+    from artstore.adapters import allocator, clock, lmdb_index, packs, sessions, store_folder
+    from artstore.adapters.disk import mounts, owners
+
+    assert all((allocator, clock, lmdb_index, packs, sessions, store_folder, mounts, owners))
+
+
 def prepare_process() -> bool:
     """Set this process up for much data. For programs of ours only: the allocator is the whole process's."""
     from artstore.adapters.allocator import keep_freed_memory

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ from click.shell_completion import CompletionItem
 from artstore.errors import UsageError
 
 _COMPLETIONS_MAX = 1000
+_SIZE = re.compile(r"(\d{1,15})([KMGT]?)(?:i?B)?", re.ASCII | re.IGNORECASE)
 
 
 class Revision(click.ParamType[str]):
@@ -51,6 +53,28 @@ class Duration(click.ParamType[int]):
             return parse_duration(str(value))
         except UsageError as error:
             self.fail(str(error), param, ctx)
+
+
+class Size(click.ParamType[int]):
+    """`256M`, `2G`, as memory is counted: K, M, G, T are powers of 1024. Bytes, within bounds."""
+
+    name = "size"
+
+    def __init__(self, least: int, most: int) -> None:
+        self._least = least
+        self._most = most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        # Any: what click hands over.
+        if isinstance(value, int):
+            return value
+        found = _SIZE.fullmatch(str(value))
+        if found is None:
+            self.fail(f"{value!r} is no size: write for instance 256M or 2G", param, ctx)
+        size = int(found[1]) << 10 * " KMGT".index(found[2].upper() or " ")
+        if not self._least <= size <= self._most:
+            self.fail(f"{value!r} is not from {self._least >> 20}M to {self._most >> 30}G", param, ctx)
+        return size
 
 
 class Whole(click.IntRange):

@@ -28,6 +28,7 @@ LINES = {
     "du": "du",
     "checkout": "checkout llama out",
     "path": "path llama --mount mnt",
+    "mounts": "mounts",
     "resolve": "resolve llama",
     "tag": "tag llama/best v1",
     "alias set": "alias set llama/staging v1",
@@ -45,6 +46,7 @@ LINES = {
     "config set": "config set compression.level 5",
     "config shared": "config shared {group}",
 }
+ON_A_MOUNT = {"mount", "umount"}  # tests/fuse/test_mount_command.py
 PLAIN = {"cat", "completion", "bench"}
 
 
@@ -52,7 +54,7 @@ def test_each_command_has_its_document() -> None:
     """A new command without a documented schema would be noticed by nobody else."""
     names = {name for name, _ in leaves()}
     assert names == set(DOCUMENTS) | PLAIN
-    assert set(LINES) == set(DOCUMENTS)
+    assert set(LINES) | ON_A_MOUNT == set(DOCUMENTS)
 
 
 @pytest.mark.parametrize("name", LINES)

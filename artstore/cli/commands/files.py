@@ -146,7 +146,9 @@ def checkout_command(
     examples=[("ls $(artstore path llama/production)", "through the mount, the version that is in production now")],
 )
 @click.argument("revision", metavar="REV[:PATH]", type=REVISION)
-@click.option("--mount", metavar="DIR", envvar="ARTSTORE_MOUNT", help="Where it is mounted; else $ARTSTORE_MOUNT.")
+@click.option(
+    "--mount", metavar="DIR", envvar="ARTSTORE_MOUNT", help="Where it is mounted; else $ARTSTORE_MOUNT, else found."
+)
 @click.pass_obj
 def path_command(invocation: Invocation, revision: str, mount: str | None) -> None:
     """Where a version stands in the mount.
@@ -160,19 +162,38 @@ def path_command(invocation: Invocation, revision: str, mount: str | None) -> No
     found = store.resolve(revision)
     if found.path:
         store.entry(found.version, found.path)
-    if mount is None:
+    place = _place_in(mount, _mount_parts(store, found)) if mount is not None else _place_in_any(store, found)
+    if place is None and mount is None:
         raise NotFound(
             f"no mount is known where {name_of(found)} could stand",
-            hint=f"name it with --mount DIR, or write the files: `artstore checkout {revision} DEST`",
+            hint=f"`artstore mount`, --mount DIR, or write the files: `artstore checkout {revision} DEST`",
         )
-    place = os.path.join(os.fsencode(os.path.abspath(mount)), *_mount_parts(store, found))
-    if not os.path.lexists(place):
-        raise NotFound(f"{os.fsdecode(place)} is not there", hint=f"is the store mounted at {mount}?")
+    if place is None:
+        raise NotFound(f"{name_of(found)} is not in {mount}", hint=f"is the store mounted at {mount}?")
+    shown = os.fsdecode(place)
     invocation.output.document(
         PathDocument(version=found.version.hex(), path=text.name(place)),
-        lines=lambda: [os.fsdecode(place)],
-        ids=lambda: [os.fsdecode(place)],
+        lines=lambda: [shown],
+        ids=lambda: [shown],
     )
+
+
+def _place_in_any(store: Store, found: Resolved) -> bytes | None:
+    """Where a version stands in a mount of this store that answers and shows it."""
+    from artstore_fuse import mountinfo
+
+    parts = _mount_parts(store, found)
+    for mount in mountinfo.of_store(store.status().id):
+        if mountinfo.look(mount.point, limits.MOUNT_LOOK_S) is mountinfo.Health.ALIVE:
+            place = _place_in(mount.point, parts)
+            if place is not None:
+                return place
+    return None
+
+
+def _place_in(mount: str, parts: list[bytes]) -> bytes | None:
+    place = os.path.join(os.fsencode(os.path.abspath(mount)), *parts)
+    return place if os.path.lexists(place) else None
 
 
 def _mount_parts(store: Store, found: Resolved) -> list[bytes]:

@@ -20,6 +20,12 @@ from artstore.cli.documents.care import (
     RepairItem,
     UndoDocument,
 )
+from artstore.cli.documents.mounts import (
+    MountDocument,
+    MountItem,
+    MountsDocument,
+    UmountDocument,
+)
 from artstore.cli.documents.names import (
     AliasDocument,
     AliasItem,
@@ -94,6 +100,9 @@ __all__ = [
     "LostItem",
     "LsDocument",
     "LsHead",
+    "MountDocument",
+    "MountItem",
+    "MountsDocument",
     "MoveItem",
     "PathDocument",
     "PlaceItem",
@@ -109,6 +118,7 @@ __all__ = [
     "ShowDocument",
     "StatusDocument",
     "TagDocument",
+    "UmountDocument",
     "UndoDocument",
     "UsageItem",
     "VersionItem",

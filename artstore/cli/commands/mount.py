@@ -1,0 +1,275 @@
+"""Every version as a folder: `mount`, `umount`, `mounts`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from artstore import limits
+from artstore.cli import text
+from artstore.cli.command import Command
+from artstore.cli.invocation import Invocation
+from artstore.cli.params import DURATION, Size, Whole
+from artstore.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from artstore.cli.documents import MountItem
+    from artstore_fuse.background import Report
+    from artstore_fuse.mountinfo import Mount
+    from artstore_fuse.records import Record, Records
+    from artstore_fuse.status import Place
+
+_DEFAULT = "~/artstore"
+_NS = 1_000_000_000
+_UMASK_MAX = 0o777
+
+
+class _Umask(click.ParamType[int]):
+    """Three octal digits."""
+
+    name = "umask"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        # Any: what click hands over.
+        try:
+            umask = int(str(value), 8)
+        except ValueError:
+            umask = -1
+        if not 0 <= umask <= _UMASK_MAX:
+            self.fail(f"{value!r} is no umask: write for instance 022 or 077", param, ctx)
+        return umask
+
+
+@click.command(
+    "mount",
+    cls=Command,
+    examples=[
+        ("artstore mount", "at ~/artstore, in the background"),
+        ("ls ~/artstore/versions/llama/v2", "a version is a folder"),
+        ("artstore mount /mnt/art --allow-other", "for other users too, and containers"),
+        ("artstore mount /mnt/art --foreground", "under a service manager"),
+    ],
+)
+@click.argument("directory", metavar="[DIR]", default=_DEFAULT, type=click.Path(readable=False))
+@click.option("-f", "--foreground", is_flag=True, help="Stay until it is unmounted; log to stderr.")
+@click.option("--allow-other", is_flag=True, help="Let other users in, as far as file modes do.")
+@click.option(
+    "--memory",
+    metavar="SIZE",
+    type=Size(limits.MOUNT_MEMORY_BYTES_MIN, limits.MOUNT_MEMORY_BYTES_MAX),
+    default="256M",
+    show_default=True,
+    help="Decoded data kept in memory.",
+)
+@click.option(
+    "--poll", metavar="TIME", type=DURATION, default="1s", show_default=True, help="Until new and moved names show."
+)
+@click.option("--versions", "pattern", metavar="PATTERN", default="*", help="Only tags like this: 'resnet*'.")
+@click.option("--uid", type=Whole(0, limits.USER_ID_MAX), help="Owner of all files; else you.")
+@click.option("--gid", type=Whole(0, limits.USER_ID_MAX), help="Group of all files; else yours.")
+@click.option("--umask", metavar="OCTAL", type=_Umask(), default="000", help="Rights taken from 0444 and 0555.")
+@click.option(
+    "--read-ahead",
+    metavar="KIB",
+    type=Whole(1, limits.MOUNT_READ_AHEAD_KIB_MAX),
+    help="The kernel's readahead, as root; else 1024 as root, 128 for others.",
+)
+@click.pass_obj
+def mount_command(
+    invocation: Invocation,
+    directory: str,
+    foreground: bool,
+    allow_other: bool,
+    memory: int,
+    poll: int,
+    pattern: str,
+    uid: int | None,
+    gid: int | None,
+    umask: int,
+    read_ahead: int | None,
+) -> int:
+    """Show every version as a read-only folder.
+
+    At DIR, else at ~/artstore: versions/TAG, aliases/ALIAS, ids/ID. What is read is verified. It runs in the
+    background until `artstore umount`; mounting again what is mounted does nothing.
+    """
+    _require_parts()
+    from artstore_fuse import mounting
+
+    if not 0 < poll <= limits.MOUNT_POLL_S_MAX * _NS:
+        raise UsageError("--poll is from 1s to 1h")
+    options = mounting.Options(
+        memory_bytes=memory,
+        poll_s=poll / _NS,
+        pattern=pattern,
+        uid=uid,
+        gid=gid,
+        umask=umask,
+        allow_other=allow_other,
+        read_ahead_kib=read_ahead,
+    )
+    place, records = mounting.place_of(invocation.store, directory), _records()
+    if foreground:
+        return mounting.run(place, options, records, lambda outcome: _print_mounted(invocation, place, outcome, None))
+    outcome = mounting.start(place, options, records)
+    _print_mounted(invocation, place, outcome, records.log_path(place.mountpoint))
+    return 0
+
+
+@click.command(
+    "umount",
+    cls=Command,
+    examples=[
+        ("artstore umount", "what is mounted at ~/artstore"),
+        ("artstore umount /mnt/art --lazy", "even while programs use it"),
+        ("artstore umount /mnt/art --force", "even if it hangs"),
+    ],
+)
+@click.argument("directory", metavar="[DIR]", default=_DEFAULT, type=click.Path(readable=False))
+@click.option("-l", "--lazy", is_flag=True, help="Out of sight now; gone when the last program lets go of it.")
+@click.option("-f", "--force", is_flag=True, help="Now: whoever reads from it gets an error.")
+@click.pass_obj
+def umount_command(invocation: Invocation, directory: str, lazy: bool, force: bool) -> None:
+    """Take a mount away.
+
+    Exit 8 if programs use it; they are named.
+    """
+    from artstore.cli.documents import UmountDocument
+    from artstore_fuse import mountinfo, unmounting
+
+    if lazy and force:
+        raise UsageError("--lazy and --force are two ways: give one of them")
+    point = mountinfo.resolve(directory)
+    mount = _mount_at(point)
+    records = _records()
+    record = records.get(point)
+    if force:
+        _disown(records, record)
+        unmounting.force(mount, record)
+    else:
+        unmounting.unmount(mount, lazy=lazy)
+        _disown(records, record)
+    if not lazy:
+        _wait_for_end(record)
+    invocation.output.document(
+        UmountDocument(path=_path(point), id=mount.store_id, how="force" if force else "lazy" if lazy else "clean"),
+        lines=lambda: [f"{invocation.output.show(point)} is unmounted"],
+        ids=lambda: [invocation.output.show(point)],
+    )
+
+
+@click.command("mounts", cls=Command, examples=[("artstore mounts", "where, of which store, and whether it answers")])
+@click.pass_obj
+def mounts_command(invocation: Invocation) -> None:
+    """What is mounted, and whether it answers."""
+    from artstore.cli.documents import MountsDocument
+    from artstore_fuse import mountinfo
+
+    records = _records()
+    items = [_item(mount, records.get(mount.point)) for mount in mountinfo.ours()]
+    shown = [
+        (item.path, item.store or item.id or "?", item.state, str(item.pid or "?"), (item.started or "?")[:19] + "Z")
+        for item in items
+    ]
+    invocation.output.document(
+        MountsDocument(mounts=items),
+        lines=lambda: [text.printable(line) for line in text.table(shown)],
+        ids=lambda: [item.path for item in items],
+    )
+
+
+def _item(mount: Mount, record: Record | None) -> MountItem:
+    from artstore.cli.documents import MountItem
+    from artstore_fuse import mountinfo
+    from artstore_fuse.records import is_running
+
+    if record is not None and (record.store_id != mount.store_id or not is_running(record)):
+        record = None
+    return MountItem(
+        path=_path(mount.point),
+        id=mount.store_id,
+        store=None if record is None else _path(record.store),
+        state=mountinfo.look(mount.point, limits.MOUNT_LOOK_S).value,
+        pid=None if record is None else record.server,
+        started=None if record is None else text.rfc3339(record.started_ns),
+        log=None if record is None else record.log,
+    )
+
+
+def _mount_at(point: str) -> Mount:
+    from artstore_fuse import mountinfo
+
+    mount = mountinfo.at(point)
+    if mount is None:
+        others = [mount.point for mount in mountinfo.ours()]
+        hint = f"mounted at {', '.join(others)}" if others else "nothing of artstore is mounted"
+        raise NotFound(f"nothing is mounted at {point}", hint=hint)
+    if not mount.is_ours:
+        raise UsageError(f"{mount.type} is mounted at {point}, which is not artstore's", hint="use umount(8)")
+    return mount
+
+
+def _disown(records: Records, record: Record | None) -> None:
+    """Tell its supervisor that this mount is not to be started again."""
+    if record is not None:
+        records.remove(record.point, supervisor=record.supervisor)
+
+
+def _wait_for_end(record: Record | None) -> None:
+    """Come back when its processes are gone, too: they have the store open."""
+    from artstore_fuse.records import is_running, wait_for_end
+
+    if record is not None and is_running(record):
+        for process in (record.server, record.supervisor):
+            wait_for_end(process, limits.MOUNT_END_S_MAX)
+
+
+def _print_mounted(invocation: Invocation, place: Place, outcome: Report, log: str | None) -> None:
+    from artstore.cli.documents import MountDocument
+
+    output = invocation.output
+    shown, store = output.show(place.mountpoint), output.show(place.store)
+    output.document(
+        MountDocument(
+            path=_path(place.mountpoint),
+            store=_path(place.store),
+            id=place.store_id,
+            pid=outcome.server or None,
+            already=outcome.already,
+            log=log,
+        ),
+        lines=lambda: [f"{store} is mounted at {shown}" + (" already" if outcome.already else "")],
+        ids=lambda: [shown],
+    )
+    _flush()
+
+
+def _flush() -> None:
+    """With --foreground the command goes on, and whoever started it waits for this line."""
+    import sys
+
+    sys.stdout.flush()
+
+
+def _records() -> Records:
+    from platformdirs import user_state_dir
+
+    from artstore_fuse.records import Records
+
+    return Records(user_state_dir("artstore"))
+
+
+def _require_parts() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("pyfuse3") is None or find_spec("trio") is None:
+        raise NotFound(
+            "the mount's parts are not installed",
+            hint="apt install fuse3 libfuse3-dev pkg-config, then pip install 'artstore[mount]'",
+        )
+
+
+def _path(path: str) -> str:
+    return text.name(os.fsencode(path))

@@ -1,0 +1,301 @@
+"""The small process beside a mount: starts its server, looks at it, starts it again when it crashed or hangs.
+
+Carries out what `supervision` decides. It opens no store and runs no threads: it forks, and what it needs for the next
+server was imported before the first one started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import logging
+import os
+import select
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Final
+
+from artstore import limits
+from artstore.errors import ArtstoreError
+from artstore_fuse import background, mountinfo, supervision, unmounting
+from artstore_fuse.background import Report
+from artstore_fuse.mountinfo import Health, Probe
+from artstore_fuse.records import Record, Records, birth_of, rotate
+from artstore_fuse.status import Place
+from artstore_fuse.supervision import Action, Event, Pace, Phase, State
+
+_log: Final = logging.getLogger(__name__)
+DUMP_SIGNAL: Final = signal.SIGUSR1
+_STOPS: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+_WATCHED: Final = (*_STOPS, signal.SIGCHLD)
+Serve = Callable[[Callable[[], None]], None]
+
+
+class Supervisor:
+    """One mount and its server. `serve(ready)` runs in a process of its own and returns when the mount has ended."""
+
+    def __init__(
+        self,
+        place: Place,
+        serve: Serve,
+        *,
+        records: Records,
+        report: Callable[[Report], None],
+        log: str | None,
+        pace: Pace | None = None,
+    ) -> None:
+        self._place = place
+        self._serve = serve
+        self._records = records
+        self._report = report
+        self._log_path = log
+        self._pace = pace or Pace()
+        self._events: deque[Event] = deque()
+        self._lock = contextlib.ExitStack()
+        self._server = 0
+        self._pipe: int | None = None
+        self._told = b""
+        self._probe: Probe | None = None
+        self._wake = -1
+        self._kept = False  # there is a record of this mount; who takes it away removes that
+
+    def run(self) -> int:
+        """Supervise until the mount has ended for good; the exit code."""
+        with _signals() as self._wake:
+            state, actions = supervision.begin(time.monotonic(), self._pace)
+            while state.phase is not Phase.LEFT:
+                for action in actions:
+                    self._do(action)
+                state, actions = self._advance(state)
+            self._close()
+        return state.exit_code
+
+    def _advance(self, state: State) -> supervision.Step:
+        event = self._next_event(state)
+        before, now = state, time.monotonic()
+        state, actions = supervision.step(state, event, now, self._pace)
+        if state.phase is not before.phase and state.phase in (Phase.HUNG, Phase.PAUSING):
+            _log.warning("the mount at %s %s: %s", self._place.mountpoint, event.value, state.phase.value)
+        return state, actions
+
+    # --- events
+
+    def _next_event(self, state: State) -> Event:
+        while not self._events:
+            sources = [source for source in (self._wake, self._pipe, self._probe) if source is not None]
+            wait_s = max(0.0, state.wake_at - time.monotonic())
+            ready, _, _ = select.select(sources, [], [], wait_s)
+            if not ready:
+                return Event.TICK
+            if self._pipe in ready:
+                self._receive()
+            if self._probe is not None and self._probe in ready:
+                self._events.append(Event.ANSWERED if self._probe.health() is Health.ALIVE else Event.SILENT)
+                self._end_probe()
+            if self._wake in ready:
+                self._signalled()
+        return self._events.popleft()
+
+    def _signalled(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            if _STOPS & set(os.read(self._wake, 4096)):
+                self._events.append(Event.STOP)
+        self._reap()
+
+    def _reap(self) -> None:
+        """Learn which children have ended: the server, or a probe that was stuck."""
+        while True:
+            try:
+                process, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if process == 0:
+                return
+            if process == self._server:
+                self._ended(os.waitstatus_to_exitcode(status))
+
+    def _ended(self, code: int) -> None:
+        if self._pipe is not None:
+            self._receive(wait=True)
+        self._server = 0
+        self._lock.close()
+        self._end_probe()
+        if code:
+            _log.warning("the server of %s ended with %d", self._place.mountpoint, code)
+        if self._kept and not self._is_wanted():
+            self._events.append(Event.UNWANTED)
+        self._events.append(Event.ENDED_BADLY if code else Event.ENDED_WELL)
+
+    def _receive(self, *, wait: bool = False) -> None:
+        """Read what the server reports; with `wait` to the end, since it is gone."""
+        assert self._pipe is not None
+        part = os.read(self._pipe, limits.MOUNT_REPORT_BYTES_MAX)
+        self._told += part
+        if part and b"\n" not in self._told:
+            if wait:
+                self._receive(wait=True)
+            return
+        os.close(self._pipe)
+        self._pipe = None
+        told = background.decode(self._told, self._log_path)
+        if not told.ready:
+            self._tell(told)
+            return
+        self._keep_record()
+        self._lock.close()
+        self._events.append(Event.READY)
+        self._tell(Report(ready=True, server=self._server))
+
+    def _tell(self, report: Report) -> None:
+        if not report.ready:
+            _log.error("%s", report.message)
+        try:
+            self._report(report)
+        except BrokenPipeError:  # whoever started this mount has given up
+            self._events.append(Event.STOP)
+
+    # --- actions
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case Action.START:
+                self._start()
+            case Action.PROBE:
+                self._look()
+            case Action.DUMP:
+                self._kill(DUMP_SIGNAL)
+            case Action.ABORT:
+                self._abort()
+            case Action.TERMINATE:
+                self._kill(signal.SIGTERM)
+
+    def _start(self) -> None:
+        self._end_probe()
+        point = self._place.mountpoint
+        try:
+            lock = self._lock.enter_context(self._records.lock(point, limits.MOUNT_READY_S_MAX))
+            taken = unmounting.clear(point, self._place.store_id)
+        except (ArtstoreError, OSError) as error:
+            self._lock.close()
+            self._tell(background.report_of(error, self._log_path))
+            self._events.append(Event.ENDED_BADLY)
+            return
+        if taken:
+            self._lock.close()
+            record = self._records.get(point)
+            self._tell(Report(ready=True, already=True, server=0 if record is None else record.server))
+            self._events.append(Event.UNWANTED)
+            return
+        self._told = b""
+        self._pipe, write = os.pipe()
+        self._server = os.fork()
+        if self._server == 0:
+            os.close(lock)
+            os.close(self._pipe)
+            self._become_server(write)
+        os.close(write)
+
+    def _look(self) -> None:
+        """Where nothing of ours is mounted any more (`umount --lazy`), there is nothing to be looked at."""
+        if self._log_path is not None:
+            rotate(self._log_path)
+        mount = mountinfo.at(self._place.mountpoint)
+        if mount is None or mount.store_id != self._place.store_id:
+            self._events.append(Event.ANSWERED)
+            return
+        self._probe = Probe(self._place.mountpoint)
+
+    def _abort(self) -> None:
+        self._end_probe()
+        mount = mountinfo.at(self._place.mountpoint)
+        if mount is not None and mount.store_id == self._place.store_id:
+            unmounting.abort(mount)
+        self._kill(signal.SIGKILL)
+
+    def _kill(self, number: signal.Signals) -> None:
+        if self._server:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._server, number)
+
+    def _end_probe(self) -> None:
+        if self._probe is not None:
+            self._probe.end()
+            self._probe = None
+
+    def _keep_record(self) -> None:
+        record = Record(
+            point=self._place.mountpoint,
+            store=self._place.store,
+            store_id=self._place.store_id,
+            supervisor=os.getpid(),
+            server=self._server,
+            born=birth_of(self._server) or 0,
+            started_ns=time.time_ns(),
+            log=self._log_path,
+        )
+        with contextlib.suppress(OSError):  # the mount is as good without it
+            self._records.put(record)
+            self._kept = True
+
+    def _is_wanted(self) -> bool:
+        record = self._records.get(self._place.mountpoint)
+        return record is not None and record.supervisor == os.getpid()
+
+    def _close(self) -> None:
+        self._end_probe()
+        self._lock.close()
+        self._records.remove(self._place.mountpoint, supervisor=os.getpid())
+
+    # --- the forked server
+
+    def _become_server(self, pipe: int) -> None:
+        """Serve, and end this process."""
+        code = 1
+
+        def ready() -> None:
+            os.write(pipe, Report(ready=True).encode())
+            os.close(pipe)
+
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for number in _STOPS:
+                signal.signal(number, _leave)
+            faulthandler.register(DUMP_SIGNAL, file=sys.__stderr__ or 2, all_threads=True)
+            self._serve(ready)
+            code = 0
+        except SystemExit:  # told to stop before there was a loop to be stopped
+            code = 0
+        except BaseException as error:  # noqa: BLE001 - the rim of this process: reported or logged, and ends it
+            report = background.report_of(error, self._log_path)
+            _log.error("%s", report.message)
+            with contextlib.suppress(OSError):
+                os.write(pipe, report.encode())
+        finally:
+            background.end_process(code)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[int]:
+    """Signals wake a `select` instead of interrupting what is being done; gives what is to be selected."""
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+    os.set_blocking(write, False)
+    handlers = {number: signal.signal(number, lambda _number, _frame: None) for number in _WATCHED}
+    before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    try:
+        yield read
+    finally:
+        signal.set_wakeup_fd(before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        os.close(read)
+        os.close(write)
