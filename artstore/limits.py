@@ -61,6 +61,7 @@ ANCESTORS_MAX = 1_000_000  # parents followed by all of a revision's ~N
 
 # --- commit pipeline
 BATCH_BYTES = 8 * MIB  # one buffer of file data; must hold a whole chunk besides the rest
+COMMIT_AHEAD_BYTES_MIN = MIB  # of a file that are still to come: less is read when it is its turn
 BATCH_FILES_MAX = 4096
 BATCHES_MAX = 8  # buffers in all, over all threads
 BATCHES_ON_THE_WAY_MAX = 16  # batches in all, those without a buffer included

@@ -44,6 +44,7 @@ ReadAt = Callable[[int, int], bytes]
 MAGIC = b"\xaaAP\x01"
 FORMAT = 1
 SCAN_WINDOW_BYTES = limits.MIB  # read at once while looking for the next frame
+SCAN_OVERLAP_MAX = 2  # times the pack's size: bytes of frames that overlap others, told by a scan
 
 _ROW = Struct("<32sQ")
 _TRAILER = Struct("<4sHHII16s")
@@ -109,17 +110,55 @@ def scan_frames(read_at: ReadAt, size: int) -> Iterator[TableEntry]:
 
     Only headers are judged: the caller reads and checks each object. Behind a frame that isn't followed by another one
     the search goes on from within it, since its length may be what is damaged; so a frame may overlap the one before.
+    A pack may be made so that very many do: those that overlap have SCAN_OVERLAP_MAX times `size` bytes together.
     """
-    position = 0
+    window = _Window(read_at, size)
+    position = covered = 0
+    left = SCAN_OVERLAP_MAX * size
     while position >= 0:
-        entry = _frame_at(read_at, size, position)
+        entry = _frame_at(window.read, size, position)
         if entry is None:
-            position = _next_magic(read_at, size, position + 1)
+            position = window.next_magic(position + 1)
             continue
-        yield entry
         end = position + limits.FRAME_HEADER_BYTES + entry.stored
-        followed = _frame_at(read_at, size, end) is not None
+        if position < covered:
+            left -= end - position
+            if left < 0:
+                position = covered
+                continue
+        yield entry
+        covered = max(covered, end)
+        followed = left < 0 or _frame_at(window.read, size, end) is not None
         position = end if followed else position + limits.FRAME_HEADER_BYTES
+
+
+class _Window:
+    """Reads a pack for `scan_frames`: while it looks for the next frame, each byte once."""
+
+    def __init__(self, read_at: ReadAt, size: int) -> None:
+        self._read_at = read_at
+        self._size = size
+        self._start = 0
+        self._data = b""
+
+    def read(self, position: int, size: int) -> bytes:
+        """Bytes of the pack, which may have been read already."""
+        at = position - self._start
+        return self._data[at : at + size] if 0 <= at <= len(self._data) - size else self._read_at(position, size)
+
+    def next_magic(self, position: int) -> int:
+        """Where the next frame's magic begins, from `position` on; -1 when there is none."""
+        while position + limits.FRAME_HEADER_BYTES <= self._size:
+            end = self._start + len(self._data)
+            if not self._start <= position <= end - limits.FRAME_HEADER_BYTES:
+                self._start = position
+                self._data = self._read_at(position, min(SCAN_WINDOW_BYTES, self._size - position))
+                end = position + len(self._data)
+            found = self._data.find(frame.MAGIC, position - self._start)
+            if found >= 0:
+                return self._start + found
+            position = end - len(frame.MAGIC) + 1
+        return -1
 
 
 def _decode_table(table: bytes, kind: PackKind, table_offset: int) -> list[TableEntry]:
@@ -137,17 +176,6 @@ def _decode_table(table: bytes, kind: PackKind, table_offset: int) -> list[Table
         if (entry.flags == ObjectKind.CHUNK) != (kind == PackKind.DATA):
             raise Corrupt(f"object {entry.id.hex()} lies in a pack of the wrong kind", digest=entry.id)
     return entries
-
-
-def _next_magic(read_at: ReadAt, size: int, position: int) -> int:
-    """Where the next frame's magic begins, from `position` on; -1 when there is none."""
-    while position + limits.FRAME_HEADER_BYTES <= size:
-        window = read_at(position, min(SCAN_WINDOW_BYTES, size - position))
-        found = window.find(frame.MAGIC)
-        if found >= 0:
-            return position + found
-        position += len(window) - len(frame.MAGIC) + 1
-    return -1
 
 
 def _frame_at(read_at: ReadAt, size: int, position: int) -> TableEntry | None:

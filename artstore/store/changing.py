@@ -8,11 +8,23 @@ from typing import TYPE_CHECKING
 
 from artstore import limits
 from artstore.model import CHANGED_PATHS, CHANGED_WHILE_READ, Metadata
+from artstore.store.edit import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from artstore.model import Scalar
+    from artstore.store.commit import Addition
+
+
+def changed_paths(walked: Sequence[bytes], additions: Sequence[Addition] | None) -> tuple[bytes, ...]:
+    """Where in the version the walked paths lie; what is added to a version is walked under its number."""
+    if additions is None:
+        return tuple(walked)
+    parts = (path.partition(b"/") for path in walked)
+    return tuple(
+        b"/".join([*parts_of(additions[int(number)].path), *([rest] if rest else [])]) for number, _, rest in parts
+    )
 
 
 def with_changed(metadata: Metadata, paths: Sequence[bytes], count: int) -> Metadata:

@@ -19,13 +19,15 @@ from artstore.model import CHANGED_WHILE_READ, Digest, PackState, Version
 from artstore.planning.ignore import IgnoreStack
 from artstore.revision import artifact_of
 from artstore.store import refs
+from artstore.store.changing import changed_paths, with_changed
 from artstore.store.context import Context, Counters
 from artstore.store.edit import apply_edits, parts_of
 from artstore.store.lost import heal_sets
 from artstore.store.trouble import translate
 from artstore.store.write.assemble import TreeResult
 from artstore.store.write.pipeline import Pipeline
-from artstore.store.write.walk import CHANGING, Walker
+from artstore.store.write.trouble import CHANGING
+from artstore.store.write.walk import Walker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -254,8 +256,9 @@ class _Commit:
         ):
             walker = Walker(context.path, context.index, context.clock, pipeline.gatherer, options, self._counters)
             gather(walker)
-            walker.fail_on_trouble()
-            self._changed = _changed_paths(walker, edit)
+            walker.trouble.fail()
+            if walker.changed:
+                self._changed = changed_paths(walker.changed, edit.additions if edit is not None else None)
             tree = pipeline.finish_tree()
             if edit is not None:
                 tree = self._edited(edit, tree, pipeline)
@@ -355,8 +358,6 @@ class _Commit:
         """What is said of the version, and what it has to say of itself."""
         if not self._changed:
             return self._said.metadata
-        from artstore.store.changing import with_changed
-
         return with_changed(self._said.metadata, self._changed, walker.trouble.counts[CHANGING])
 
     def _result(self, walker: Walker, tree: TreeResult, version: Digest | None, *, unchanged: bool) -> CommitResult:
@@ -372,20 +373,10 @@ class _Commit:
             stored_bytes=counters.bytes_stored,
             ignored=walker.ignored,
             unchanged=unchanged,
-            skipped=tuple(walker.skipped),
+            skipped=tuple(walker.trouble.skipped),
             changed=self._changed,
             seconds=time.monotonic() - self._begun,
         )
-
-
-def _changed_paths(walker: Walker, edit: _Edit | None) -> tuple[bytes, ...]:
-    """Some of the paths within the version that changed while they were read."""
-    if edit is None:
-        return tuple(walker.changed)
-    parts = (path.partition(b"/") for path in walker.changed)  # what is added is walked under its number
-    return tuple(
-        b"/".join([*parts_of(edit.additions[int(number)].path), *([rest] if rest else [])]) for number, _, rest in parts
-    )
 
 
 def _is_stored_again(tree: TreeResult) -> bool:

@@ -75,11 +75,15 @@ def _panel(axes: Axes, title: str, values: Sequence[tuple[str, str, float]]) -> 
     labels = [label for _, label, _ in values]
     colours = [_OURS if tool == "artstore" else _OTHERS for tool, _, _ in values]
     bars = axes.barh(labels, [number for _, _, number in values], color=colours)
-    axes.bar_label(bars, labels=[f" {number:.3g}" for _, _, number in values], fontsize=8)
+    axes.bar_label(bars, labels=[f" {_shown(number)}" for _, _, number in values], fontsize=8)
     axes.set_title(title, fontsize=10)
     axes.margins(x=0.18)
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _shown(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def _mega(size: int | None) -> float | None:

@@ -82,6 +82,7 @@ class Pipeline:
         self._close()
         for thread in (*self._workers, *self._others):
             thread.join()
+        self.gatherer.ahead.close()
         failure: ArtstoreError | None = None
         for sink in self._sinks.values():
             try:

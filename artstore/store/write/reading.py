@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from artstore import limits
 from artstore.chunking import cut, find_starts
 from artstore.store.write import source
+from artstore.store.write.ahead import AheadReader
 from artstore.store.write.batch import Batch, Data, Drop
 
 if TYPE_CHECKING:
@@ -24,11 +25,13 @@ NO_STARTS: array[int] = array("Q")
 
 
 class Gatherer:
-    """The batch being filled. `lend` gives it a buffer, `submit` takes it away."""
+    """The batch being filled, and who reads ahead. `lend` gives a batch a buffer, `submit` takes it away."""
 
     def __init__(self, lend: Callable[[Batch], None], submit: Callable[[Batch], None]) -> None:
         self._lend = lend
         self._submit = submit
+        self._following: Batch | None = None
+        self.ahead = AheadReader()
         self.batch = Batch(0)
 
     def room(self, wanted: int) -> Batch:
@@ -39,10 +42,18 @@ class Gatherer:
             self._lend(self.batch)
         return self.batch
 
+    def following(self) -> Batch:
+        """The batch that comes after this one, with a buffer."""
+        if self._following is None:
+            self._following = Batch(self.batch.sequence + 1)
+        if self._following.memory is None:
+            self._lend(self._following)
+        return self._following
+
     def flush(self) -> None:
         """Hand the batch on and begin the next."""
         batch = self.batch
-        self.batch = Batch(batch.sequence + 1)
+        self.batch, self._following = self._following or Batch(batch.sequence + 1), None
         self._submit(batch)
 
     def add(self, event: Event) -> None:
@@ -89,6 +100,7 @@ class Stream:
         self._starts = NO_STARTS
         self._offset: int = 0  # in the file: what was read
         self._batch = gatherer.room(min(size, 2 * limits.CHUNK_BYTES_MAX))
+        self._ahead = False  # is the next batch being filled, behind room for what isn't cut yet?
         self._cut = self._batch.used  # in the buffer: behind the last chunk
         self._first = len(self._batch.begins)  # of this file's chunks in this batch
 
@@ -104,11 +116,12 @@ class Stream:
                 self._next_batch()
                 continue
             batch = self._batch
-            count = os.preadv(self._descriptor, [batch.view[batch.used : batch.used + wanted]], self._offset)
+            count = self._fill(batch.view[batch.used : batch.used + wanted])
             if not count:
                 self._size = self._offset  # it shrank
             batch.used += count
             self._offset += count
+            self._read_ahead()
             self._find_cuts()
         return Data(self._meta, self._first, len(self._batch.begins), ends=True)
 
@@ -119,6 +132,21 @@ class Stream:
 
     def _read_at(self, offset: int, size: int) -> bytes:
         return os.pread(self._descriptor, size, offset)
+
+    def _fill(self, target: memoryview) -> int:
+        if self._ahead:
+            self._ahead = False
+            return self._gatherer.ahead.finish()
+        return os.preadv(self._descriptor, [target], self._offset)
+
+    def _read_ahead(self) -> None:
+        """Let the next buffer be filled while this one is cut, if it is full and there is enough to come."""
+        if self._batch.room or self._sparse or self._size - self._offset < limits.COMMIT_AHEAD_BYTES_MIN:
+            return
+        size = min(limits.BATCH_BYTES - limits.CHUNK_BYTES_MAX, self._size - self._offset)
+        target = self._gatherer.following().view[limits.CHUNK_BYTES_MAX :][:size]
+        self._gatherer.ahead.start(self._descriptor, target, self._offset)
+        self._ahead = True
 
     def _find_cuts(self) -> None:
         batch = self._batch
@@ -141,9 +169,9 @@ class Stream:
         self._pass_on(ends=False)
         self._gatherer.flush()
         self._batch = self._gatherer.room(len(rest) + 1)
-        self._batch.view[: len(rest)] = rest
-        self._batch.used = len(rest)
-        self._cut = 0
+        self._batch.used = limits.CHUNK_BYTES_MAX if self._ahead else len(rest)
+        self._cut = self._batch.used - len(rest)
+        self._batch.view[self._cut : self._batch.used] = rest
         self._first = 0
 
     def _pass_on(self, *, ends: bool) -> None:

@@ -18,9 +18,10 @@ from artstore.format.statrows import Place
 from artstore.model import Content, Entry, Form, Kind
 from artstore.store.trouble import translate
 from artstore.store.write import source
-from artstore.store.write.batch import Data, Drop, Enter, FileMeta, Known, Leave
-from artstore.store.write.reading import Stream, read_small
+from artstore.store.write.batch import Enter, Known, Leave
+from artstore.store.write.files import FileReader
 from artstore.store.write.statcache import UNTRUSTED, directory_key, fingerprint, head_of, is_racy, row_of, rows_of
+from artstore.store.write.trouble import CHANGING, LEADS_OUT, LOOP, ODD, UNREADABLE, Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -33,33 +34,6 @@ if TYPE_CHECKING:
     from artstore.store.write.statcache import Old
 
 READER_USES = 4096  # look-ups, or files read, while one snapshot of the index is kept
-
-
-@dataclass(slots=True)
-class Trouble:
-    """Paths which can't be committed as they are, by reason; bounded, the rest is counted."""
-
-    paths: dict[str, list[bytes]] = field(default_factory=dict[str, list[bytes]])
-    counts: dict[str, int] = field(default_factory=dict[str, int])
-
-    def add(self, reason: str, path: bytes) -> None:
-        """Note a path."""
-        self.counts[reason] = self.counts.get(reason, 0) + 1
-        listed = self.paths.setdefault(reason, [])
-        if len(listed) < limits.TROUBLE_PATHS_MAX:
-            listed.append(path)
-
-    @property
-    def total(self) -> int:
-        """Paths noted so far."""
-        return sum(self.counts.values())
-
-
-UNREADABLE = "can't be read"
-ODD = "is neither file, folder nor symlink"
-CHANGING = "changed while it was read"
-LEADS_OUT = "is a symlink that leads out of the folder"
-LOOP = "is a symlink to a folder it lies in"
 
 
 @dataclass(slots=True)
@@ -79,7 +53,7 @@ class _Frame:
 
 
 class Walker:
-    """One walk over one folder. `skipped` lists what the options allowed to leave out; so is the store itself.
+    """One walk over one folder. The store itself is refused.
 
     `changed`: the first paths, within what is walked, of what changed while it was read and was taken all the same.
     """
@@ -99,8 +73,8 @@ class Walker:
         self._reader_uses = 0
         self._stack: list[_Frame] = []
         self._above = 0
-        self.trouble = Trouble()
-        self.skipped: list[bytes] = []
+        self._files = FileReader(gatherer, counters, allow_changing=options.allow_changing)
+        self.trouble = Trouble(options)
         self.changed: list[bytes] = []
         self._root = self._name = b""  # what is walked, and the name it gets
         self.ignored = 0
@@ -147,32 +121,6 @@ class Walker:
         self._gatherer.add(Enter(b"", b"", UNTRUSTED))
         yield
         self._gatherer.add(Leave())
-
-    def fail_on_trouble(self) -> None:
-        """BadInput with the paths that the options do not allow."""
-        for reason, allowed, hint in (
-            (UNREADABLE, self._options.skip_unreadable, "make them readable, or leave them out with --skip-unreadable"),
-            (
-                ODD,
-                self._options.skip_unreadable,
-                "--exclude them, or leave them out with --skip-unreadable",
-            ),
-            (LEADS_OUT, False, "use --links follow to commit what they name, or --links keep to commit the links"),
-            (LOOP, False, "use --links keep, or --exclude them"),
-            (CHANGING, self._options.allow_changing, "commit when they are quiet, or use --allow-changing"),
-        ):
-            paths = self.trouble.paths.get(reason, [])
-            if not paths:
-                continue
-            if allowed and reason == CHANGING:
-                continue
-            if allowed:
-                self.skipped.extend(paths)
-                continue
-            count = self.trouble.counts[reason]
-            names = ", ".join(os.fsdecode(path) for path in paths[:5]) + (", …" if count > 5 else "")
-            what = f"{names} {reason}" if count == 1 else f"{count} paths, each {reason}: {names}"
-            raise BadInput(f"nothing was committed: {what}", paths, hint=hint)
 
     # -- directories
 
@@ -262,7 +210,7 @@ class Walker:
         self._stack.pop()
         os.close(frame.descriptor)
         # What was left out now may be readable next time, although no row has changed.
-        whole = self.trouble.total == frame.troubles and not self._must_stop()
+        whole = self.trouble.total == frame.troubles and not self.trouble.is_fatal
         self._gatherer.add(Leave(whole))
 
     def _entry(self, frame: _Frame, name: bytes, stat: os.stat_result) -> None:
@@ -405,59 +353,14 @@ class Walker:
             self._unreadable(error, path)
             return
         try:
-            if self._must_stop():
+            if self.trouble.is_fatal:
                 return
-            self._read(descriptor, entry_name or name, path, stat, row)
+            if not self._files.take(descriptor, entry_name or name, stat, row):
+                self._changing(path)
         except OSError as error:
             self._unreadable(error, path)
         finally:
             os.close(descriptor)
-
-    def _must_stop(self) -> bool:
-        """Will the commit fail anyway? Then the rest is only listed."""
-        reasons = self.trouble.counts
-        if not reasons:
-            return False
-        skip, changing = self._options.skip_unreadable, self._options.allow_changing
-        allowed = {UNREADABLE: skip, ODD: skip, CHANGING: changing}
-        return not all(allowed.get(reason, False) for reason in reasons)
-
-    def _read(self, descriptor: int, name: bytes, path: bytes, before: os.stat_result, row: bytes) -> None:
-        for attempt in range(1 + limits.CHANGED_RETRIES):
-            if not stat_module.S_ISREG(before.st_mode):
-                break
-            meta = FileMeta(name, Kind.EXEC if before.st_mode & 0o111 else Kind.FILE, row)
-            data, is_all = self._read_once(descriptor, before, meta)
-            after = os.fstat(descriptor)
-            is_whole = is_all and source.same_file(before, after)
-            if is_whole or (self._options.allow_changing and attempt == limits.CHANGED_RETRIES):
-                self._gatherer.add(data)
-                self._counters.files_done += 1
-                if not is_whole:
-                    break
-                return
-            self._gatherer.batch.events.append(Data(data.file, data.first, data.last, ends=False))
-            self._gatherer.add(Drop())
-            before, row = after, UNTRUSTED
-        self._changing(path)
-
-    def _read_once(self, descriptor: int, stat: os.stat_result, meta: FileMeta) -> tuple[Data, bool]:
-        """What was read, and whether it is all there is: some file systems tell less than a file has (/proc: 0)."""
-        size = stat.st_size
-        if size < limits.CHUNK_BYTES_MIN:
-            data = read_small(self._gatherer, descriptor, size, meta)
-            batch = self._gatherer.batch
-            is_all = data.first == data.last or batch.ends[data.first] - batch.begins[data.first] <= size
-        else:
-            stream = Stream(self._gatherer, descriptor, size, meta, sparse=source.is_sparse(stat))
-            try:
-                data = stream.read()
-                is_all = not os.pread(descriptor, 1, size)
-            except OSError:
-                stream.abandon()
-                raise
-        self._counters.bytes_done += size
-        return data, is_all
 
     # -- the index
 

@@ -210,3 +210,37 @@ def test_a_frame_that_is_cut_off_is_not_reported() -> None:
     """Repair would try to read behind the end of the file."""
     frames, entries = frames_of(CONTENTS)
     assert list(scan_frames(reader(frames[:-1]), len(frames) - 1)) == entries[:-1]
+
+
+@pytest.mark.parametrize("attack", ["nested frames", "nested short frames", "magic alone"])
+def test_a_scan_of_a_malicious_pack_stays_linear(attack: str) -> None:
+    """A pack of a few MiB could keep a rebuild of the index reading for days."""
+    digest = Digest(bytes(32))
+    data = {
+        # 44 bytes apart, each reaching over thousands of others, to where no frame begins.
+        "nested frames": header(digest, 199_999, 262_144, 1, ObjectKind.CHUNK) * 20_000,
+        "nested short frames": header(digest, 999, 262_144, 1, ObjectKind.CHUNK) * 20_000,
+        "magic alone": frame_magic() * 250_000,
+    }[attack]
+    asked = 0
+
+    def read_at(offset: int, size: int) -> bytes:
+        nonlocal asked
+        asked += size
+        return data[offset : offset + size]
+
+    told = sum(limits.FRAME_HEADER_BYTES + entry.stored for entry in scan_frames(read_at, len(data)))
+    assert told <= 3 * len(data)
+    assert asked <= 3 * len(data)
+
+
+def frame_magic() -> bytes:
+    return header(Digest(bytes(32)), 1, 1, 0, ObjectKind.CHUNK)[:4]
+
+
+def test_a_scan_finds_frames_within_one_whose_length_is_damaged() -> None:
+    """A single length that became too great would hide every object that it reaches over."""
+    frames, entries = frames_of([bytes([number]) * 3000 + bytes(range(256)) * 4 for number in range(40)])
+    lying = header(entries[0].id, len(frames) - 100, 262_144, 1, ObjectKind.CHUNK)
+    data = lying + frames[limits.FRAME_HEADER_BYTES :]
+    assert entries[1:] == [e for e in scan_frames(reader(data), len(data)) if e in entries]

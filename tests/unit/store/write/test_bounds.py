@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from artstore import limits
-from artstore.store.write import walk
+from artstore.store.write import files
 from artstore.store.write.pipeline import Pipeline
 from artstore.testing.commit_bench import Bench
 
@@ -89,7 +89,7 @@ def test_rows_of_known_pages_do_not_wait_for_a_full_pack(bench: Bench, monkeypat
     assert 0 < held[0] < FOLDERS
     with bench.context.index.read() as reader:
         assert reader.page_packs(first.tree)
-    monkeypatch.setattr(walk, "read_small", None)  # what was noted on the way saves reading
+    monkeypatch.setattr(files, "read_small", None)  # what was noted on the way saves reading
     assert bench.commit().unchanged
 
 
