@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -11,6 +11,9 @@ from artstore.errors import BadInput, Corrupt
 from artstore.format.page import Emit, Load, PageBuilder
 from artstore.format.tree_page import SHAPE, TreeInner, TreeLeaf, check_name, decode_tree_page, entry_bytes
 from artstore.model import Digest, Entry, ObjectKind, TreeBranch
+
+LoadChild = Callable[[TreeBranch, int, bytes | None], TreeLeaf | TreeInner]
+"""The page of a branch: of this level, its names below the last argument, if that is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,11 @@ def tree_summary(root: bytes, load: Load) -> TreeSummary:
 
 def lookup(root: bytes, name: bytes, load: Load) -> Entry | None:
     """The entry with this name; reads one page of each level."""
-    page = load_root(root, load)
+    return lookup_below(load_root(root, load), name, lambda branch, level, end: load_child(branch, level, end, load))
+
+
+def lookup_below(page: TreeLeaf | TreeInner, name: bytes, child: LoadChild) -> Entry | None:
+    """The entry with this name at or below a page, for who keeps pages: `child` is `load_child`, or remembers."""
     end: bytes | None = None
     while isinstance(page, TreeInner):
         branches = page.branches
@@ -74,7 +81,7 @@ def lookup(root: bytes, name: bytes, load: Load) -> Entry | None:
         if i < 0:
             return None
         end = branches[i + 1].first if i + 1 < len(branches) else end
-        page = load_child(branches[i], page.level - 1, end, load)
+        page = child(branches[i], page.level - 1, end)
     i = bisect_left(page.entries, name, key=_name)
     return page.entries[i] if i < len(page.entries) and page.entries[i].name == name else None
 

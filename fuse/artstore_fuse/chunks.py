@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class ChunkStats:
-    """Counts: look-ups that found a chunk or didn't, raw bytes decoded, chunks asked for ahead, chunks not to be had."""
+    """Counts: look-ups that found a chunk or didn't, raw bytes decoded, chunks asked for ahead, chunks that failed."""
 
     hits: int = 0
     misses: int = 0

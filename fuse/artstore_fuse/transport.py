@@ -117,7 +117,7 @@ class Handlers(pyfuse3.Operations):
                 found = self.view.lookup(parent_inode, name)
             except (ArtstoreError, OSError) as error:
                 # What an immutable folder lacks it will always lack: programs that search a path ask once.
-                if errno_of(error) == errno.ENOENT and self.view.getattr(parent_inode).lasting:
+                if errno_of(error) == errno.ENOENT and self.view.lacks_for_ever(parent_inode):
                     return _absent()
                 raise
             return _encode(pyfuse3.EntryAttributes(), found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -61,7 +62,7 @@ def test_a_request_is_in_flight_until_its_end() -> None:
     with metrics.in_flight("read"), metrics.in_flight("read"):
         assert metrics.snapshot()["read"].in_flight == 2
     with pytest.raises(FileNotFoundError), metrics.in_flight("read"):
-        open("/nowhere/at/all", "rb")
+        Path("/nowhere/at/all").read_bytes()
     assert metrics.snapshot()["read"].in_flight == 0
 
 

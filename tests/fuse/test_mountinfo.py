@@ -49,7 +49,11 @@ def test_a_folder_that_is_there_answers() -> None:
 def test_no_answer_in_time_is_a_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that asks a mount which hangs comes back, and says so."""
     waiting, _ = os.pipe()
-    monkeypatch.setattr(os, "statvfs", lambda _: os.read(waiting, 1))
+
+    def hang(path: str) -> bytes:
+        return os.read(waiting, 1)
+
+    monkeypatch.setattr(os, "statvfs", hang)
     assert mountinfo.look(str(tmp_path), 0.05) is Health.HUNG
 
 

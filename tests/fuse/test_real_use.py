@@ -334,8 +334,8 @@ def check_many(mounted: Mounted, tmp_path: Path, *, folders: int, files: int) ->
             (source / f"{folder:03}" / f"{number:05}.txt").write_text(f"{folder} {number}\n")
     version = commit(mounted, source, "many/v1")
     names = [f"{number:05}.txt" for number in range(files)]
-    for folder in sorted(os.listdir(version)):
-        assert sorted(os.listdir(version / folder)) == names
+    for name in sorted(os.listdir(version)):
+        assert sorted(os.listdir(version / name)) == names
     assert sum(1 for _ in os.scandir(version)) == folders
     for number in range(0, files, max(1, files // 50)):
         path = version / f"{number % folders:03}" / f"{number:05}.txt"

@@ -13,7 +13,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,7 +77,7 @@ def leads_to(link: Path, target: Path) -> Callable[[], bool]:
 
 
 @contextlib.contextmanager
-def refused(*numbers: int) -> Iterator[None]:
+def refused(*numbers: int) -> Generator[None]:
     """What is done within fails with one of these errnos."""
     with pytest.raises(OSError) as caught:  # noqa: PT011  # which one is asserted below, by its number
         yield
@@ -91,13 +91,11 @@ def points() -> list[str]:
     return [" ".join(point.split()) for point in found]
 
 
-def test_each_point_is_quoted_and_each_quote_is_there() -> None:
+def test_points_are_quoted() -> None:
     """A promise that no test keeps is a hope; a test of what the document doesn't say guards nothing a reader knows."""
     functions = [node for node in ast.parse(Path(__file__).read_text()).body if isinstance(node, ast.FunctionDef)]
-    tests = [node for node in functions if node.name.startswith("test_") and node is not functions[-1]]
-    quotes = [
-        " ".join((ast.get_docstring(node) or "").split()) for node in tests if node.name != "test_each_point_is_quoted_and_each_quote_is_there"
-    ]
+    tests = [node for node in functions if node.name.startswith("test_") and node.name != "test_points_are_quoted"]
+    quotes = [" ".join((ast.get_docstring(node) or "").split()) for node in tests]
     unknown = [quote for quote in quotes if not any(quote.rstrip(".") in point for point in points())]
     assert not unknown, unknown
     untested = [point for point in points() if not any(quote.rstrip(".") in point for quote in quotes)]
@@ -162,7 +160,9 @@ def test_inode_numbers(mounted: Mounted, version: Path) -> None:
 
 
 def test_a_new_tag_appears(mounted: Mounted, source: Path) -> None:
-    """A new tag is there within a second, without a new mount, even where somebody looked for it in vain just before."""
+    """A new tag is there within a second, without a new mount, even where somebody looked for it in vain
+    just before.
+    """
     path = mounted.path / "versions" / "late" / "v1"
     assert not path.exists()
     mounted.run("commit", source, "--tag", "late/v1")
@@ -302,14 +302,14 @@ def test_stat(mounted: Mounted, version: Path) -> None:
 
 def test_permissions(version: Path) -> None:
     """Permissions are `r--r--r--` for files, `r-xr-xr-x` for executable files and folders"""
-    modes = {
-        name: stat.filemode((version / name).stat().st_mode) for name in ("config.json", "run.sh", "weights")
-    }
+    modes = {name: stat.filemode((version / name).stat().st_mode) for name in ("config.json", "run.sh", "weights")}
     assert modes == {"config.json": "-r--r--r--", "run.sh": "-r-xr-xr-x", "weights": "dr-xr-xr-x"}
 
 
 def test_listing(version: Path, source: Path) -> None:
-    """`readdir` lists what was committed, in one order each time; a name of 255 bytes, or one that isn't UTF-8, is as it was."""
+    """`readdir` lists what was committed, in one order each time; a name of 255 bytes, or one that isn't
+    UTF-8, is as it was.
+    """
     listed = os.listdir(os.fsencode(version))
     assert sorted(listed) == sorted(os.listdir(os.fsencode(source)))
     assert os.listdir(os.fsencode(version)) == listed
@@ -390,8 +390,8 @@ WRITES: dict[str, Callable[[Path], object]] = {
 
 
 def test_writes(mounted: Mounted, version: Path) -> None:
-    """Opening for writing, and `creat`, `mkdir`, `mknod`, `symlink`, `link`, `rename`, `unlink`, `rmdir`, `truncate`, `chmod`,
-    `chown`, `utimensat`, `setxattr` and `removexattr` are refused with EROFS.
+    """Opening for writing, and `creat`, `mkdir`, `mknod`, `symlink`, `link`, `rename`, `unlink`, `rmdir`, `truncate`,
+    `chmod`, `chown`, `utimensat`, `setxattr` and `removexattr` are refused with EROFS.
     """
     for folder in (version, version / "weights"):
         for name, write in WRITES.items():
