@@ -305,7 +305,7 @@ def test_commit_and_gc_beside_readers(mounted: Mounted, tmp_path: Path) -> None:
             threads.submit(read_until, lambda: stopped, path, {hashlib.sha256(kept).hexdigest()}) for _ in range(16)
         ]
         try:
-            mounted.run("rm", "model/v1")
+            mounted.run("rm", "model/v1", "--yes")
             mounted.run("gc", "--yes", "--now")
             (folder / "more").write_bytes(os.urandom(MIB))
             commit(mounted, folder, "model/v3")
