@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import Condition, Lock, Thread
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from artstore import limits
 from artstore.model import ObjectKind
@@ -50,7 +50,7 @@ class Chunks:
         self._cached_bytes = 0
         self._flights: dict[bytes, _Flight] = {}  # by chunk: queued, or being fetched
         self._urgent: deque[_Flight] = deque()
-        self._ahead: deque[_Flight] = deque()
+        self._jobs: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._readers: set[int] = set()
         self._closed = False
         self._lock = Lock()
@@ -83,6 +83,18 @@ class Chunks:
         """A chunk, if it is in the cache; neither counted nor taken for a use."""
         return self._cached.get(id)
 
+    def once(self, ids: Sequence[bytes]) -> list[bytes]:
+        """Chunks in order, fetched on the caller's thread and not kept: they are wanted this time only."""
+        found = {id: data for id in ids if (data := self._cached.get(id)) is not None}
+        absent = [id for id in ids if id not in found]
+        if absent:
+            fetched = self._fetch(ObjectKind.CHUNK, absent)
+            with self._lock:
+                self.stats.decoded_bytes += sum(map(len, fetched.values()))
+                self.stats.requested += len(fetched)
+            found |= fetched
+        return [found[id] for id in ids]
+
     def is_under_way(self, ids: Iterable[bytes]) -> bool:
         """Whether any of these is queued or being fetched, so that `load` might wait for another thread."""
         return any(id in self._flights for id in ids)
@@ -104,21 +116,15 @@ class Chunks:
         """
         return self._gather(batches, finish, here=False)[1].future
 
-    def request(self, batch: Sequence[bytes]) -> bool:
-        """Fetch ahead, at once, what is absent of these chunks; False if too much is queued already: it is left out.
-
-        Failures are of no consequence.
-        """
+    def submit(self, job: Callable[[], T]) -> Future[T] | None:
+        """Have a worker do a job that nobody waits for yet; None if too many wait already."""
+        future: Future[T] = Future()
         with self._lock:
-            fresh = [id for id in dict.fromkeys(batch) if id not in self._cached and id not in self._flights]
-            if not fresh:
-                return True
-            if self._closed or len(self._ahead) >= limits.MOUNT_AHEAD_QUEUE_MAX:
-                return False
-            self._ahead.append(self._take_off(fresh))
-            self.stats.requested += len(fresh)
+            if self._closed or len(self._jobs) >= limits.MOUNT_AHEAD_QUEUE_MAX:
+                return None
+            self._jobs.append((job, future))
             self._wake.notify()
-        return True
+        return future
 
     def share(self, reader: int) -> int:
         """Bytes that may be fetched ahead for this reader, who is counted as one from now on until `leave`."""
@@ -136,12 +142,14 @@ class Chunks:
         """End the threads and let go of the memory; who waits for what was not begun gets an OSError. Idempotent."""
         with self._lock:
             self._closed = True
-            left = [*self._urgent, *self._ahead]
+            left, jobs = list(self._urgent), list(self._jobs)
             self._urgent.clear()
-            self._ahead.clear()
+            self._jobs.clear()
             self._wake.notify_all()
         for flight in left:
             self._land(flight, {}, dict.fromkeys(flight.ids, _closed()))
+        for _, future in jobs:
+            future.set_exception(_closed())
         deadline = time.monotonic() + limits.MOUNT_CLOSE_S
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -171,8 +179,6 @@ class Chunks:
                         fresh.append(id)
                 if fresh:
                     own.append(self._take_off(fresh))
-            for flight in flights.difference(own):
-                self._hasten(flight)
             flights.update(own)
             for flight in flights:
                 flight.waiting.append(gathering)
@@ -191,23 +197,19 @@ class Chunks:
             self._flights[id] = flight
         return flight
 
-    def _hasten(self, flight: _Flight) -> None:
-        """Somebody waits for what was to be fetched ahead. The lock is held."""
-        try:
-            self._ahead.remove(flight)
-        except ValueError:
-            return  # it is under way, or somebody waits already
-        self._urgent.append(flight)
-
     def _work(self) -> None:
         while True:
             with self._lock:
-                while not (self._urgent or self._ahead or self._closed):
+                while not (self._urgent or self._jobs or self._closed):
                     self._wake.wait()
                 if self._closed:
                     return
-                flight = self._urgent.popleft() if self._urgent else self._ahead.popleft()
-            self._run(flight)
+                flight = self._urgent.popleft() if self._urgent else None
+                job = self._jobs.popleft() if flight is None else None
+            if flight is not None:
+                self._run(flight)
+            elif job is not None:
+                _do(*job)
 
     def _run(self, flight: _Flight) -> None:
         """Fetch a flight's chunks. If that fails it fails for all of them, so that each is then tried by itself."""
@@ -301,6 +303,13 @@ class _Flight:
 
     ids: tuple[bytes, ...]
     waiting: list[_Waiting] = field(default_factory=lambda: [])
+
+
+def _do(job: Callable[[], T], future: Future[T]) -> None:
+    try:
+        future.set_result(job())
+    except Exception as error:  # noqa: BLE001 - it belongs to who waits
+        future.set_exception(error)
 
 
 def _in_order(ids: Sequence[bytes]) -> Callable[[dict[bytes, bytes]], list[bytes]]:

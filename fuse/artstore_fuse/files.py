@@ -9,13 +9,13 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from artstore import limits
-from artstore.errors import ArtstoreError, Corrupt
+from artstore.errors import Corrupt
 from artstore.format.ids import DIGEST_BYTES
 from artstore.store.content import iter_content
 from artstore_fuse.streams import Streams
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _PAGE = 4096  # the kernel's cache takes whole pages
 _WINDOW = limits.MOUNT_WINDOW_BYTES
+_STRETCH = limits.MOUNT_STRETCH_BYTES
 
 
 class OpenFile:
@@ -44,6 +45,7 @@ class OpenFile:
         self._recipe = _Recipe(objects, content, size)
         self._streams = Streams()
         self._window_max = limits.MOUNT_AHEAD_BYTES_START
+        self._stretches: OrderedDict[int, _Stretch] = OrderedDict()  # by offset // _STRETCH
         self._misses: OrderedDict[tuple[int, int], None] = OrderedDict()
         self._lock = Lock()
 
@@ -57,19 +59,27 @@ class OpenFile:
         if offset >= end:
             return b""
         with self._lock:
-            span = self._recipe.span(offset, end)
             ahead = self._streams.step(offset, size, self._size, window_max=self._window_max)
+            ready = self._stretches_of(offset, end)
+        if ahead.begin < ahead.end:
+            self._fetch_ahead(ahead)
+        if ready is not None:
+            return self._read_stretches(ready, offset, end)
+        return self._read_chunks(offset, end, noted=size if ahead.is_random else 0)
+
+    def _read_chunks(self, offset: int, end: int, noted: int = 0) -> bytes | memoryview | Future[bytes | memoryview]:
+        """What wasn't fetched ahead; `noted`: the size of a random read, whose neighbours may be asked for."""
+        with self._lock:
+            span = self._recipe.span(offset, end)
         found = self._chunks.find(span.ids)
         missing = [index for index, data in enumerate(found) if data is None]
         future = None
         if missing:
-            if ahead.is_random:
-                self._note_miss(offset, size)
+            if noted:
+                self._note_miss(offset, noted)
             if self._is_better_handed_over(span, missing):
                 wanted = _batches((span.ids[i], span.bounds[i + 1] - span.bounds[i]) for i in missing)
                 future = self._chunks.collect(wanted, lambda got: _cut(span, _merged(span, found, got), offset, end))
-        if ahead.begin < ahead.end:
-            self._fetch_ahead(ahead)
         if future is not None:
             return future.result() if future.done() else future
         if missing:
@@ -117,14 +127,88 @@ class OpenFile:
                 self._misses.popitem(last=False)
 
     def _fetch_ahead(self, ahead: Ahead) -> None:
-        self._window_max = self._chunks.share(id(self))
-        # What can't be found now fails the read that needs it.
-        with suppress(ArtstoreError, OSError):
+        """Have the stretches prepared that a reader comes to next."""
+        self._window_max = min(self._chunks.share(id(self)), limits.MOUNT_AHEAD_BYTES_MAX)
+        for key in range(ahead.begin // _STRETCH, -(-ahead.end // _STRETCH)):
+            begin, end = max(key * _STRETCH, ahead.begin), min((key + 1) * _STRETCH, self._size)
             with self._lock:
-                span = self._recipe.span(ahead.begin, ahead.end)
-            for batch in _batches((id, end - begin) for id, begin, end in span):
-                if not self._chunks.request(batch):
-                    break
+                if key in self._stretches:
+                    continue
+                future = self._chunks.submit(partial(self._prepare, begin, end))
+                if future is None:
+                    return
+                self._stretches[key] = _Stretch(begin, end, future, end - begin)
+                if len(self._stretches) > self._window_max * limits.MOUNT_STREAMS_MAX // _STRETCH:
+                    self._stretches.popitem(last=False)
+
+    def _prepare(self, begin: int, end: int) -> memoryview:
+        """The bytes `begin..end`; on a worker."""
+        with self._lock:
+            span = self._recipe.span(begin, end)
+        return memoryview(_cut(span, self._chunks.once(span.ids), begin, end))
+
+    def _stretches_of(self, offset: int, end: int) -> list[_Stretch] | None:
+        """The stretches that hold `offset..end`, if all of it is, or will be, there. The lock is held.
+
+        What has been read to its end is let go: the kernel keeps it, and here it would only push other memory out of
+        the processor's caches.
+        """
+        found: list[_Stretch] = []
+        for key in range(offset // _STRETCH, -(-end // _STRETCH)):
+            stretch = self._stretches.get(key)
+            if stretch is None or offset < stretch.begin:
+                return None
+            found.append(stretch)
+        for stretch in found:
+            stretch.left -= min(end, stretch.end) - max(offset, stretch.begin)
+            if stretch.left <= 0:
+                del self._stretches[stretch.begin // _STRETCH]
+        return found
+
+    def _read_stretches(
+        self, stretches: list[_Stretch], offset: int, end: int
+    ) -> bytes | memoryview | Future[bytes | memoryview]:
+        waiting = [stretch.future for stretch in stretches if not stretch.future.done()]
+        if not waiting:
+            return self._join(stretches, offset, end)
+        arrived: Future[bytes | memoryview] = Future()
+        remaining = iter(range(len(waiting) - 1, -1, -1))  # `next` is atomic; callbacks come from several threads
+
+        def tell(_: Future[memoryview]) -> None:
+            if next(remaining):
+                return
+            try:
+                data = self._join(stretches, offset, end)
+            except Exception as error:  # noqa: BLE001 - it belongs to who reads
+                arrived.set_exception(error)
+                return
+            if isinstance(data, Future):
+                data.add_done_callback(partial(_hand_on, arrived))
+            else:
+                arrived.set_result(data)
+
+        for future in waiting:
+            future.add_done_callback(tell)
+        return arrived
+
+    def _join(
+        self, stretches: list[_Stretch], offset: int, end: int
+    ) -> bytes | memoryview | Future[bytes | memoryview]:
+        """The bytes `offset..end` of stretches that are done; chunk by chunk if one of them has failed."""
+        if any(stretch.future.exception() is not None for stretch in stretches):
+            return self._read_chunks(offset, end)
+        parts = [stretch.future.result()[max(offset - stretch.begin, 0) : end - stretch.begin] for stretch in stretches]
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+@dataclass(slots=True)
+class _Stretch:
+    """Bytes `begin..end` of a file that were fetched ahead, and how many of them nobody has read yet."""
+
+    begin: int
+    end: int
+    future: Future[memoryview]
+    left: int
 
 
 class _Span:
@@ -205,6 +289,14 @@ class _Recipe:
             raise Corrupt(f"content {self._content.value.hex()} is not that of a file of {self._size} bytes")
         bounds.append(end)
         return _Window(b"".join(ids), bounds)
+
+
+def _hand_on(to: Future[bytes | memoryview], done: Future[bytes | memoryview]) -> None:
+    error = done.exception()
+    if error is None:
+        to.set_result(done.result())
+    else:
+        to.set_exception(error)
 
 
 def _batches(chunks: Iterable[tuple[bytes, int]]) -> list[list[bytes]]:
