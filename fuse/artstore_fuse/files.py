@@ -87,7 +87,7 @@ class OpenFile:
             found = _merged(span, found, dict(zip(ids, self._chunks.load(ids), strict=True)))
         return _cut(span, found, offset, end)
 
-    def rest_of_random_miss(self, offset: int, size: int) -> list[tuple[int, bytes]]:
+    def rest_of_random_miss(self, offset: int, size: int) -> list[tuple[int, memoryview]]:
         """After the answer to a read: what else was decoded for it, as (offset, bytes) in whole pages of the file.
 
         Nothing unless that read stood alone and found its chunks missing; and nothing when asked again.
@@ -97,7 +97,7 @@ class OpenFile:
                 return []
             del self._misses[offset, size]
             span = self._recipe.span(offset, min(offset + size, self._size))
-        pieces: list[tuple[int, bytes]] = []
+        pieces: list[tuple[int, memoryview]] = []
         for id, begin, end in span:
             data = self._chunks.peek(id)
             if data is None or len(data) != end - begin:
@@ -106,7 +106,7 @@ class OpenFile:
                 first = -(-first // _PAGE) * _PAGE
                 last = last if last == self._size else last // _PAGE * _PAGE
                 if first < last:
-                    pieces.append((first, data[first - begin : last - begin]))
+                    pieces.append((first, memoryview(data)[first - begin : last - begin]))
         return pieces
 
     def close(self) -> None:

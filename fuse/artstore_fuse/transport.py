@@ -58,7 +58,8 @@ def refusal(number: int) -> Exception:
 
 def mount(view: View, requests: Requests, mountpoint: str, options: set[str]) -> Handlers:
     """Mount; nothing is answered before `serve`. NotPermitted or NotFound in the words of who refuses."""
-    handlers = Handlers(view, requests)
+    pages = Notices("pages", count_max=limits.MOUNT_NOTICES_MAX, bytes_max=limits.MOUNT_PUSHED_BYTES_MAX)
+    handlers = Handlers(view, requests, pages)
     # What refuses writes the reason to stderr; its helper keeps that open as long as the mount lives.
     told = os.memfd_create("fusermount")
     stderr = os.dup(2)
@@ -88,7 +89,7 @@ def serve(handlers: Handlers, *, poll_s: float, ready: Callable[[], None]) -> No
     finally:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
-        if names.close(limits.MOUNT_END_S_MAX):
+        if names.close(limits.MOUNT_END_S_MAX) and handlers.pages.close(limits.MOUNT_END_S_MAX):
             pyfuse3.close(unmount=True)
         else:  # somebody in the kernel still waits for us: the helper unmounts when this process ends
             _log.warning("the kernel has not taken a notice in time")
@@ -101,8 +102,10 @@ class Handlers(pyfuse3.Operations):
     enable_writeback_cache = False
     enable_acl = False
 
-    def __init__(self, view: View, requests: Requests) -> None:
+    def __init__(self, view: View, requests: Requests, pages: Notices) -> None:
         super().__init__()
+        self.pages = pages
+        self._answered: tuple[int, int, int] | None = None  # the last read
         self.view = view
         self._answering = requests.begin
         self._waiting = requests.in_flight
@@ -160,13 +163,27 @@ class Handlers(pyfuse3.Operations):
             return pyfuse3.FileInfo(fh=handle, keep_cache=lasting, direct_io=not lasting)
 
     async def read(self, fh: int, off: int, size: int) -> bytes:
+        # Not before the answer: a notice about pages that the kernel waits for never ends.
+        if self._answered is not None:
+            self._push_rest(*self._answered)
         with self._answering("read", self._inodes.get(fh, 0), off) as request:
             data = self.view.read(fh, off, size)
             if isinstance(data, Future):
                 with self._waiting("read"):
                     data = await _arrival(data)
             request.size = len(data)
+            self._answered = (fh, off, size)
             return data  # type: ignore[return-value]  # pyfuse3 takes any buffer
+
+    def _push_rest(self, fh: int, off: int, size: int) -> None:
+        """What was decoded besides what a random reader wanted: into the kernel's cache with it."""
+        self._answered = None
+        inode = self._inodes.get(fh)
+        if inode is None:
+            return
+        for offset, data in self.view.rest_of_random_miss(fh, off, size):
+            # Any buffer will do, whatever its declaration says.
+            self.pages.put(partial(pyfuse3.notify_store, inode, offset, data), len(data))  # type: ignore[arg-type]
 
     async def release(self, fh: int) -> None:
         with self._answering("release", self._inodes.pop(fh, 0)):

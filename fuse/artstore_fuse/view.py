@@ -226,7 +226,7 @@ class View:
             return opened[offset : offset + size]
         return opened.file.read(offset, size)
 
-    def rest_of_random_miss(self, handle: int, offset: int, size: int) -> list[tuple[int, bytes]]:
+    def rest_of_random_miss(self, handle: int, offset: int, size: int) -> list[tuple[int, memoryview]]:
         """After the answer to a read: (offset, bytes) decoded for it besides, which a page cache may take."""
         opened = self._handles.get(handle)
         return opened.file.rest_of_random_miss(offset, size) if isinstance(opened, _Opened) else []
