@@ -125,7 +125,12 @@ class View:
         return isinstance(self._nodes.get(inode), Node)
 
     def getxattr(self, inode: int, name: bytes) -> bytes:
-        """An extended attribute; ENODATA for one that isn't there. Any thread may call this."""
+        """An extended attribute; ENODATA for one that isn't there. Any thread may call this.
+
+        EOPNOTSUPP for those of the system, such as ACLs: `ls -l` then asks once, and not for each file.
+        """
+        if not name.startswith(xattrs.NAMESPACE):
+            _fail(errno.EOPNOTSUPP)
         node = self._nodes.get(inode)
         value = xattrs.get(self._objects, self._index, node, name) if isinstance(node, Node) else None
         if value is None:

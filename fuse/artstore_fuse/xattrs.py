@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from artstore.store.objects import Objects
     from artstore_fuse.nodes import Node
 
+NAMESPACE: Final = b"user."
 ID: Final = b"user.artstore.id"
 VERSION: Final = b"user.artstore.version"
 BYTES_STORED: Final = b"user.artstore.bytes_stored"
