@@ -194,11 +194,14 @@ def preload() -> None:
     assert all((allocator, clock, lmdb_index, packs, sessions, store_folder, mounts, owners))
 
 
-def prepare_process() -> bool:
-    """Set this process up for much data. For programs of ours only: the allocator is the whole process's."""
+def prepare_process(*, one_arena: bool = False) -> bool:
+    """Set this process up for much data. For programs of ours only: the allocator is the whole process's.
+
+    `one_arena`: what some threads allocate others free.
+    """
     from artstore.adapters.allocator import keep_freed_memory
 
-    return keep_freed_memory()
+    return keep_freed_memory(one_arena=one_arena)
 
 
 def file_system_of(path: str) -> str:

@@ -116,7 +116,7 @@ def run(
 
 def serve(place: Place, options: Options, ready: Callable[[], None]) -> None:
     """Mount, answer until it is unmounted, in this process. `ready` is called once it answers."""
-    wiring.prepare_process()
+    wiring.prepare_process(one_arena=True)
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(artstore.Store.open(place.store))
         threads = max(_THREADS_MIN, min(len(os.sched_getaffinity(0)), limits.WORKERS_MAX))
