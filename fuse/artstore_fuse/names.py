@@ -41,7 +41,7 @@ class Link:
 class Folder:
     """Names, sorted once all are there. `time`: of the newest change below it, ns."""
 
-    names: dict[bytes, Folder | VersionName | Link] = field(default_factory=dict)
+    names: dict[bytes, Folder | VersionName | Link] = field(default_factory=lambda: {})
     time: int = 0
 
 

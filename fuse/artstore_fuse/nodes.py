@@ -53,10 +53,10 @@ class Node:
     def path(self) -> bytes:
         """Its path within the version."""
         parts: list[bytes] = []
-        node: Node | None = self
-        while node is not None and node.parent is not None:
+        node, above = self, self.parent
+        while above is not None:
             parts.append(node.entry.name)
-            node = node.parent
+            node, above = above, above.parent
         return b"/".join(reversed(parts))
 
 

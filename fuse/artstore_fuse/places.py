@@ -30,7 +30,7 @@ class Places:
         self._pattern = pattern
         self._virtual = dict(sorted(virtual.items()))
         self._started = time.time_ns()
-        self._sequence = -1
+        self._sequence: int = -1
         self._names = Folder()
 
     def find(self, path: Path) -> Place | Render | None:

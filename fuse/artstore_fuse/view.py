@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["ROOT_INODE", "Attributes", "Change", "Statistics", "View"]
 
 _BLOCK_BYTES: Final = 4096
-_PLACE_KINDS: Final = {Folder: Kind.DIR, Link: Kind.SYMLINK}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,8 @@ class View:
         self._trees = Trees(store.objects)
         self._nodes = Nodes(PlaceNode(ROOT_INODE, Kind.DIR, ()))
         self._offered: AnyNode | None = None
-        self._listings: dict[int, tuple[PlaceNode, Listing[bytes]] | tuple[Node, Listing[Entry]]] = {}
+        self._place_listings: dict[int, tuple[PlaceNode, Listing[bytes]]] = {}
+        self._tree_listings: dict[int, tuple[Node, Listing[Entry]]] = {}
         self._files: dict[int, _Opened] = {}  # by inode
         self._handles: dict[int, _Opened | bytes] = {}
         self._last_handle = 0
@@ -168,21 +168,20 @@ class View:
             if node.kind != Kind.DIR:
                 _fail(errno.ENOTDIR)
             names = self._places.names(node.path)
-            self._listings[self._new_handle()] = (node, Listing(lambda: iter((names,))))
+            self._place_listings[self._new_handle()] = (node, Listing(lambda: iter((names,))))
         else:
             if node.entry.kind != Kind.DIR:
                 _fail(errno.ENOTDIR)
             self._require(node.top)
             root = node.entry.content.value
-            self._listings[self._new_handle()] = (node, Listing(lambda: self._trees.batches(root)))
+            self._tree_listings[self._new_handle()] = (node, Listing(lambda: self._trees.batches(root)))
         return self._last_handle
 
     def readdir(self, handle: int, offset: int) -> Iterator[tuple[bytes, Attributes, int]]:
         """(name, attributes, offset behind it) from an offset on, 0 or one that was given. `remember` what is taken."""
-        listed = self._listings[handle]
-        if isinstance(listed[0], Node):
-            return self._list_tree(listed[0], listed[1], offset)
-        return self._list_place(listed[0], listed[1], offset)
+        if handle in self._tree_listings:
+            return self._list_tree(*self._tree_listings[handle], offset)
+        return self._list_place(*self._place_listings[handle], offset)
 
     def remember(self, inode: int) -> None:
         """The kernel took the entry that `readdir` gave last."""
@@ -193,7 +192,8 @@ class View:
 
     def releasedir(self, handle: int) -> None:
         """Nobody lists it any more."""
-        del self._listings[handle]
+        self._tree_listings.pop(handle, None)
+        self._place_listings.pop(handle, None)
 
     # --- files
 
@@ -264,7 +264,8 @@ class View:
             opened.file.close()
         self._files.clear()
         self._handles.clear()
-        self._listings.clear()
+        self._tree_listings.clear()
+        self._place_listings.clear()
 
     # --- nodes
 
@@ -277,7 +278,7 @@ class View:
             return None
         if isinstance(place, VersionName):
             return self._top(path, place.version)
-        kind = _PLACE_KINDS.get(type(place), Kind.FILE)
+        kind = Kind.DIR if isinstance(place, Folder) else Kind.SYMLINK if isinstance(place, Link) else Kind.FILE
         return self._nodes.find(place_key(kind, path), lambda inode: PlaceNode(inode, kind, path))
 
     def _top(self, path: tuple[bytes, ...], version: bytes) -> Node:
