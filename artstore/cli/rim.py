@@ -37,7 +37,16 @@ ERRNO_EXITS: Final[dict[int, tuple[int, str]]] = {
     **dict.fromkeys((errno.EEXIST, errno.ENOTEMPTY), (5, "conflict")),
     **dict.fromkeys((errno.EIO, errno.EUCLEAN, errno.EBADMSG), (6, "integrity")),
     **dict.fromkeys(
-        (errno.ECONNREFUSED, errno.ECONNRESET, errno.ETIMEDOUT, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ESTALE),
+        (
+            errno.ECONNREFUSED,
+            errno.ECONNRESET,
+            errno.ECONNABORTED,
+            errno.ENOTCONN,
+            errno.ETIMEDOUT,
+            errno.ENETUNREACH,
+            errno.EHOSTUNREACH,
+            errno.ESTALE,
+        ),
         (7, "remote"),
     ),
     **dict.fromkeys(
@@ -73,6 +82,7 @@ class Problem:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Run one command line; return its exit code."""
+    _open_what_is_closed()
     args = list(sys.argv[1:] if argv is None else argv)
     invocation = Invocation(json="--json" in args, quiet="-q" in args or "--quiet" in args)
     previous = _terminate_cleanly()
@@ -175,6 +185,19 @@ def _write_traceback(error: Exception) -> str | None:
     except OSError:
         return None
     return path
+
+
+def _open_what_is_closed() -> None:
+    """Started without input, output or errors (`>&-`): else the first file opened would be taken for one of them."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+            os.set_inheritable(number, True)
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w", closefd=False))
 
 
 def _silence_stdout() -> None:

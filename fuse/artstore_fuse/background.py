@@ -24,6 +24,7 @@ from artstore_fuse.records import rotate
 _log: Final = logging.getLogger(__name__)
 _EXIT_BUG: Final = 70
 _LEFT_OPEN: Final = 3  # input, output, errors
+_FROM_OUTSIDE: Final = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +105,14 @@ def start(main: Callable[[Callable[[Report], None]], int], log: str) -> Report:
     sys.stdout.flush()
     sys.stderr.flush()
     read, write = os.pipe()
+    # Ctrl-C is for the command that waits, not for what it has just forked.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _FROM_OUTSIDE)
     child = os.fork()
     if child == 0:
         os.close(read)
         _leave(main, write, log)
     os.close(write)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     os.waitpid(child, 0)
     return receive(read, log)
 
@@ -125,17 +129,20 @@ def _leave(main: Callable[[Callable[[Report], None]], int], pipe: int, log: str)
     """The forked half: a session of its own without a terminal, then a child that can never get one."""
     code = 1
     try:
-        os.setsid()
-        if os.fork() != 0:
-            os._exit(0)
-        os.chdir("/")
-        os.umask(0o077)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        _redirect(log)
-        _close_all_but(pipe)
         code = _run(main, pipe, log)
     finally:
         end_process(code)
+
+
+def _settle(pipe: int, log: str) -> None:
+    os.setsid()
+    if os.fork() != 0:
+        os._exit(0)
+    os.chdir("/")
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    _redirect(log)
+    _close_all_but(pipe)
 
 
 def _run(main: Callable[[Callable[[Report], None]], int], pipe: int, log: str) -> int:
@@ -151,6 +158,7 @@ def _run(main: Callable[[Callable[[Report], None]], int], pipe: int, log: str) -
                 os.close(pipe)
 
     try:
+        _settle(pipe, log)
         return main(report)
     except BaseException as error:  # noqa: BLE001 - the rim of this process: it is reported, and ends it
         with contextlib.suppress(BrokenPipeError):

@@ -22,7 +22,8 @@ TYPE: Final = f"fuse.{SUBTYPE}"
 _SOURCE: Final = "artstore:"
 _ESCAPED: Final = re.compile(rb"\\([0-7]{3})")
 _UNREADABLE: Final = 255  # of a probe that could tell no errno
-_GONE: Final = frozenset({errno.ENOTCONN, errno.ECONNABORTED, errno.EIO, errno.ENODEV})
+_LEFT_OPEN: Final = 3  # input, output, errors
+GONE: Final = frozenset({errno.ENOTCONN, errno.ECONNABORTED, errno.EIO, errno.ENODEV})
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ class Probe:
             return Health.ALIVE
         if told and told[0] in (errno.EACCES, errno.EPERM):
             return Health.HIDDEN
-        return Health.DEAD if told and told[0] in _GONE else Health.HUNG
+        return Health.DEAD if told and told[0] in GONE else Health.HUNG
 
     def end(self) -> None:
         """Let go of it. One that is still stuck is left to the kernel, and to `init`."""
@@ -170,6 +171,9 @@ class Probe:
 def _probe(point: str, write: int) -> NoReturn:
     told = _UNREADABLE
     try:
+        # It may be stuck for ever, and would hold a lock or a pipe of its parent's as long.
+        os.closerange(_LEFT_OPEN, write)
+        os.closerange(write + 1, os.sysconf("SC_OPEN_MAX"))
         os.statvfs(point)
         told = 0
     except OSError as error:

@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from artstore import limits
@@ -63,7 +63,7 @@ class Records:
         """Keep a record in place of an older one."""
         path = self._path(record.point, "json")
         temporary = f"{path}.{os.getpid()}"
-        with open(temporary, "w", encoding="utf-8") as file:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             json.dump(dataclasses.asdict(record), file)
         os.replace(temporary, path)
 
@@ -75,8 +75,11 @@ class Records:
                 os.unlink(self._path(point, "json"))
 
     @contextlib.contextmanager
-    def lock(self, point: str, timeout_s: float) -> Iterator[int]:
-        """Be the only one who mounts there; gives the descriptor that holds the lock. Busy after `timeout_s`."""
+    def lock(self, point: str, timeout_s: float, *, wait: Callable[[float], None] = time.sleep) -> Iterator[int]:
+        """Be the only one who mounts there; gives the descriptor that holds the lock. Busy after `timeout_s`.
+
+        `wait` lets so many seconds pass; what it raises ends the waiting.
+        """
         descriptor = os.open(self._path(point, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             end = time.monotonic() + timeout_s
@@ -87,7 +90,7 @@ class Records:
                 except BlockingIOError:
                     if time.monotonic() > end:
                         raise Busy(f"somebody else is mounting at {point}", hint="try again") from None
-                    time.sleep(_RETRY_S)
+                    wait(_RETRY_S)
             yield descriptor
         finally:
             os.close(descriptor)
@@ -129,5 +132,7 @@ def rotate(path: str) -> None:
     """Empty a log that has become long; one older one is kept. Whoever has it open to append goes on in it."""
     with contextlib.suppress(OSError):
         if os.stat(path).st_size > limits.MOUNT_LOG_BYTES_MAX:
-            shutil.copyfile(path, f"{path}.1")
+            older = os.open(f"{path}.1", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with open(older, "wb") as kept, open(path, "rb") as file:
+                shutil.copyfileobj(file, kept)
             os.truncate(path, 0)

@@ -1,12 +1,14 @@
 """The small process beside a mount: starts its server, looks at it, starts it again when it crashed or hangs.
 
 Carries out what `supervision` decides. It opens no store and runs no threads: it forks, and what it needs for the next
-server was imported before the first one started.
+server was imported before the first one started. The helper that unmounts when a server ends becomes its child, too:
+nothing is mounted anew, and nobody is told that a mount has ended, before that one has done its work.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import faulthandler
 import logging
 import os
@@ -29,9 +31,12 @@ from artstore_fuse.status import Place
 from artstore_fuse.supervision import Action, Event, Pace, Phase, State
 
 _log: Final = logging.getLogger(__name__)
+_RETRY_S: Final = 0.005
 DUMP_SIGNAL: Final = signal.SIGUSR1
 _STOPS: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 _WATCHED: Final = (*_STOPS, signal.SIGCHLD)
+_LIBC: Final = ctypes.CDLL(None)
+_PR_SET_CHILD_SUBREAPER: Final = 36  # <linux/prctl.h>
 Serve = Callable[[Callable[[], None]], None]
 
 
@@ -61,10 +66,12 @@ class Supervisor:
         self._told = b""
         self._probe: Probe | None = None
         self._wake = -1
+        self._device: str | None = None  # of the mount that is up: another one may come to the same place
         self._kept = False  # there is a record of this mount; who takes it away removes that
 
     def run(self) -> int:
         """Supervise until the mount has ended for good; the exit code."""
+        _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         with _signals() as self._wake:
             state, actions = supervision.begin(time.monotonic(), self._pace)
             while state.phase is not Phase.LEFT:
@@ -80,6 +87,8 @@ class Supervisor:
         state, actions = supervision.step(state, event, now, self._pace)
         if state.phase is not before.phase and state.phase in (Phase.HUNG, Phase.PAUSING):
             _log.warning("the mount at %s %s: %s", self._place.mountpoint, event.value, state.phase.value)
+        if state.phase is Phase.LEFT and state.exit_code:
+            _log.error("the mount at %s is given up", self._place.mountpoint)
         return state, actions
 
     # --- events
@@ -122,13 +131,22 @@ class Supervisor:
         if self._pipe is not None:
             self._receive(wait=True)
         self._server = 0
+        self._device = None
         self._lock.close()
         self._end_probe()
+        self._await_helper()
         if code:
             _log.warning("the server of %s ended with %d", self._place.mountpoint, code)
         if self._kept and not self._is_wanted():
             self._events.append(Event.UNWANTED)
         self._events.append(Event.ENDED_BADLY if code else Event.ENDED_WELL)
+
+    def _await_helper(self) -> None:
+        """Without a server the only child is its helper, or a probe that is stuck and won't be waited for."""
+        end = time.monotonic() + limits.MOUNT_VANISH_S
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0] or time.monotonic() < end:
+                time.sleep(_RETRY_S)
 
     def _receive(self, *, wait: bool = False) -> None:
         """Read what the server reports; with `wait` to the end, since it is gone."""
@@ -145,6 +163,8 @@ class Supervisor:
         if not told.ready:
             self._tell(told)
             return
+        mount = mountinfo.at(self._place.mountpoint)
+        self._device = None if mount is None else mount.device
         self._keep_record()
         self._lock.close()
         self._events.append(Event.READY)
@@ -168,6 +188,7 @@ class Supervisor:
                 self._look()
             case Action.DUMP:
                 self._kill(DUMP_SIGNAL)
+                self._kill(signal.SIGCONT)  # if it is only stopped
             case Action.ABORT:
                 self._abort()
             case Action.TERMINATE:
@@ -177,22 +198,44 @@ class Supervisor:
         self._end_probe()
         point = self._place.mountpoint
         try:
-            lock = self._lock.enter_context(self._records.lock(point, limits.MOUNT_READY_S_MAX))
-            taken = unmounting.clear(point, self._place.store_id)
+            lock = self._lock.enter_context(self._records.lock(point, limits.MOUNT_READY_S_MAX, wait=self._wait))
+            if self._kept and not self._is_wanted():
+                self._events.append(Event.UNWANTED)
+            elif unmounting.clear(point, self._place.store_id):
+                self._leave_alone()
+            else:
+                self._fork(lock)
+        except _ToldToStop:
+            self._events.append(Event.ENDED_BADLY)
         except (ArtstoreError, OSError) as error:
             self._lock.close()
             self._tell(background.report_of(error, self._log_path))
             self._events.append(Event.ENDED_BADLY)
-            return
-        if taken:
-            self._lock.close()
-            record = self._records.get(point)
-            self._tell(Report(ready=True, already=True, server=0 if record is None else record.server))
-            self._events.append(Event.UNWANTED)
-            return
+
+    def _wait(self, seconds: float) -> None:
+        """Wait for the lock, unless this is the end."""
+        if select.select([self._wake], [], [], seconds)[0]:
+            self._signalled()
+        if Event.STOP in self._events:
+            raise _ToldToStop
+
+    def _leave_alone(self) -> None:
+        """This store is mounted there, and somebody else looks after it."""
+        record = self._records.get(self._place.mountpoint)
+        self._tell(Report(ready=True, already=True, server=0 if record is None else record.server))
+        self._events.append(Event.UNWANTED)
+
+    def _fork(self, lock: int) -> None:
+        sys.stdout.flush()
         self._told = b""
         self._pipe, write = os.pipe()
-        self._server = os.fork()
+        try:
+            self._server = os.fork()
+        except OSError:
+            os.close(write)
+            os.close(self._pipe)
+            self._pipe = None
+            raise
         if self._server == 0:
             os.close(lock)
             os.close(self._pipe)
@@ -203,16 +246,24 @@ class Supervisor:
         """Where nothing of ours is mounted any more (`umount --lazy`), there is nothing to be looked at."""
         if self._log_path is not None:
             rotate(self._log_path)
-        mount = mountinfo.at(self._place.mountpoint)
-        if mount is None or mount.store_id != self._place.store_id:
+        if self._mount() is None:
             self._events.append(Event.ANSWERED)
             return
-        self._probe = Probe(self._place.mountpoint)
+        try:
+            self._probe = Probe(self._place.mountpoint)
+        except OSError as error:  # no process, no descriptor to be had: that is not the mount's fault
+            _log.warning("the mount can't be looked at: %s", error)
+            self._events.append(Event.ANSWERED)
+
+    def _mount(self) -> mountinfo.Mount | None:
+        """The mount of the server that runs, as long as it is in its place."""
+        mount = mountinfo.at(self._place.mountpoint)
+        return mount if mount is not None and mount.device == self._device else None
 
     def _abort(self) -> None:
         self._end_probe()
-        mount = mountinfo.at(self._place.mountpoint)
-        if mount is not None and mount.store_id == self._place.store_id:
+        mount = self._mount()
+        if mount is not None:
             unmounting.abort(mount)
         self._kill(signal.SIGKILL)
 
@@ -277,6 +328,10 @@ class Supervisor:
                 os.write(pipe, report.encode())
         finally:
             background.end_process(code)
+
+
+class _ToldToStop(Exception):
+    """A signal came while the lock was waited for."""
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:

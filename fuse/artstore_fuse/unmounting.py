@@ -6,6 +6,7 @@ Never looks into a mount by itself: it may hang. `fusermount3` does it for every
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shutil
 import signal
@@ -23,13 +24,16 @@ from artstore_fuse.records import Record, is_running
 
 FUSERMOUNT: Final = "fusermount3"
 _CONNECTIONS: Final = "/sys/fs/fuse/connections"
+_LIBC: Final = ctypes.CDLL(None)
+_MNT_FORCE: Final = 1  # <sys/mount.h>
+_UMOUNT_NOFOLLOW: Final = 8
 _UNMOUNT_S_MAX: Final = 10.0
 _RETRY_S: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A process that keeps a mount busy, and how: `cwd`, `root`, `open file`, `mapped file`."""
+    """A process that keeps a mount busy, and how: `cwd`, `root`, `program`, `open file`, `mapped file`."""
 
     process: int
     name: str
@@ -52,46 +56,50 @@ def unmount(mount: Mount, *, lazy: bool = False) -> None:
     if not lazy and mountinfo.look(mount.point, limits.MOUNT_LOOK_S) is Health.HUNG:
         raise _hung(mount.point)
     command = [fusermount(), "-u", *(["-z"] if lazy else []), mount.point]
-    try:
-        done = subprocess.run(  # noqa: S603 - a list; the path is one of the kernel's mount points
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env={**os.environ, "LC_ALL": "C"},
-            timeout=_UNMOUNT_S_MAX,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise _hung(mount.point) from None
-    told = done.stderr.decode("utf-8", "replace").strip()
-    if done.returncode == 0 or mountinfo.at(mount.point) is None:
+    code, told = _outcome(command)
+    if code is None:
+        raise _hung(mount.point)
+    if code == 0 or mountinfo.at(mount.point) != mount:
         return
     if "busy" in told:
         raise Busy(_busy(mount.point), hint="end what uses it, or add --lazy")
     if "not permitted" in told or "not found in" in told:
         raise NotPermitted(f"{mount.point} can't be unmounted by this user ({told})", hint="ask who mounted it")
-    raise ArtstoreError(f"{mount.point} can't be unmounted: {told or f'exit {done.returncode}'}", hint="add --lazy")
+    raise ArtstoreError(f"{mount.point} can't be unmounted: {told or f'exit {code}'}", hint="add --lazy")
+
+
+def _outcome(command: list[str]) -> tuple[int | None, str]:
+    """The exit code of a command and what it said; no code if it takes too long. Then it isn't waited for."""
+    with open(os.devnull, "rb") as null:
+        process = subprocess.Popen(  # noqa: S603 - a list; the path is one of the kernel's mount points
+            command, stdin=null, stdout=null, stderr=subprocess.PIPE, env={**os.environ, "LC_ALL": "C"}
+        )
+    try:
+        _, told = process.communicate(timeout=_UNMOUNT_S_MAX)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return None, ""
+    return process.returncode, told.decode("utf-8", "replace").strip()
 
 
 def force(mount: Mount, record: Record | None) -> None:
     """Abort a mount that may hang: whoever waits for it gets an error. Then it is taken away."""
-    if not abort(mount):
-        end_server(record)
+    abort(mount)
+    end_server(record)  # which also cuts the connection where that isn't offered, and ends one that is stopped
     unmount_if_there(mount)
 
 
-def abort(mount: Mount) -> bool:
-    """Cut the connection between the kernel and the server; False where the system doesn't offer it to this user."""
+def abort(mount: Mount) -> None:
+    """Cut the connection between the kernel and the server, if the system offers it to this user."""
     try:
         with open(f"{_CONNECTIONS}/{mount.connection}/abort", "w", encoding="ascii") as file:
             file.write("1")
-    except OSError:
-        return False
-    return True
+    except OSError:  # another user's, or fusectl isn't mounted; root has a second way, which begins with the same
+        _LIBC.umount2(os.fsencode(mount.point), _MNT_FORCE | _UMOUNT_NOFOLLOW)
 
 
 def end_server(record: Record | None) -> None:
-    """Kill the server of a record, which ends its connection as well."""
+    """Kill the server of a record, which ends its connection as well. It holds nothing that could be lost."""
     if record is not None and is_running(record):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(record.server, signal.SIGKILL)

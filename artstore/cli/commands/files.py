@@ -162,7 +162,7 @@ def path_command(invocation: Invocation, revision: str, mount: str | None) -> No
     found = store.resolve(revision)
     if found.path:
         store.entry(found.version, found.path)
-    place = _place_in(mount, _mount_parts(store, found)) if mount is not None else _place_in_any(store, found)
+    place = _place_in(mount, store, found) if mount is not None else _place_in_any(store, found)
     if place is None and mount is None:
         raise NotFound(
             f"no mount is known where {name_of(found)} could stand",
@@ -182,24 +182,24 @@ def _place_in_any(store: Store, found: Resolved) -> bytes | None:
     """Where a version stands in a mount of this store that answers and shows it."""
     from artstore_fuse import mountinfo
 
-    parts = _mount_parts(store, found)
     for mount in mountinfo.of_store(store.status().id):
         if mountinfo.look(mount.point, limits.MOUNT_LOOK_S) is mountinfo.Health.ALIVE:
-            place = _place_in(mount.point, parts)
+            place = _place_in(mount.point, store, found)
             if place is not None:
                 return place
     return None
 
 
-def _place_in(mount: str, parts: list[bytes]) -> bytes | None:
-    place = os.path.join(os.fsencode(os.path.abspath(mount)), *parts)
-    return place if os.path.lexists(place) else None
-
-
-def _mount_parts(store: Store, found: Resolved) -> list[bytes]:
+def _place_in(mount: str, store: Store, found: Resolved) -> bytes | None:
+    """Below its tag; by its id where the mount doesn't show that tag, or doesn't yet."""
+    top = os.fsencode(os.path.abspath(os.path.expanduser(mount)))
     tag = found.tag or store.name_of(found.version, found.alias or "")
-    top = [b"versions", tag.encode()] if tag is not None else [b"ids", found.version.hex().encode()]
-    return [*top, *([found.path] if found.path else [])]
+    names = [*([[b"versions", tag.encode()]] if tag is not None else []), [b"ids", found.version.hex().encode()]]
+    for parts in names:
+        place = os.path.join(top, *parts, *([found.path] if found.path else []))
+        if os.path.lexists(place):
+            return place
+    return None
 
 
 def _amount(result: CheckoutResult) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +111,8 @@ def mount_command(
         allow_other=allow_other,
         read_ahead_kib=read_ahead,
     )
-    place, records = mounting.place_of(invocation.store, directory), _records()
+    mounting.require_fuse()
+    place, records = mounting.place_of(invocation.store, _at_home(directory)), _records()
     if foreground:
         return mounting.run(place, options, records, lambda outcome: _print_mounted(invocation, place, outcome, None))
     outcome = mounting.start(place, options, records)
@@ -138,20 +140,22 @@ def umount_command(invocation: Invocation, directory: str, lazy: bool, force: bo
     """
     from artstore.cli.documents import UmountDocument
     from artstore_fuse import mountinfo, unmounting
+    from artstore_fuse.records import is_running
 
     if lazy and force:
         raise UsageError("--lazy and --force are two ways: give one of them")
-    point = mountinfo.resolve(directory)
+    point = mountinfo.resolve(_at_home(directory))
     mount = _mount_at(point)
     records = _records()
     record = records.get(point)
+    runs = record is not None and is_running(record)
     if force:
         _disown(records, record)
         unmounting.force(mount, record)
     else:
         unmounting.unmount(mount, lazy=lazy)
         _disown(records, record)
-    if not lazy:
+    if record is not None and runs and not lazy:
         _wait_for_end(record)
     invocation.output.document(
         UmountDocument(path=_path(point), id=mount.store_id, how="force" if force else "lazy" if lazy else "clean"),
@@ -170,7 +174,7 @@ def mounts_command(invocation: Invocation) -> None:
     records = _records()
     items = [_item(mount, records.get(mount.point)) for mount in mountinfo.ours()]
     shown = [
-        (item.path, item.store or item.id or "?", item.state, str(item.pid or "?"), (item.started or "?")[:19] + "Z")
+        (item.path, item.store or item.id or "?", item.state, str(item.pid or "-"), _since(item.started))
         for item in items
     ]
     invocation.output.document(
@@ -178,6 +182,10 @@ def mounts_command(invocation: Invocation) -> None:
         lines=lambda: [text.printable(line) for line in text.table(shown)],
         ids=lambda: [item.path for item in items],
     )
+
+
+def _since(started: str | None) -> str:
+    return "-" if started is None else started[:19] + "Z"
 
 
 def _item(mount: Mount, record: Record | None) -> MountItem:
@@ -217,13 +225,12 @@ def _disown(records: Records, record: Record | None) -> None:
         records.remove(record.point, supervisor=record.supervisor)
 
 
-def _wait_for_end(record: Record | None) -> None:
-    """Come back when its processes are gone, too: they have the store open."""
-    from artstore_fuse.records import is_running, wait_for_end
+def _wait_for_end(record: Record) -> None:
+    """Come back when its processes are gone, too: they have the store open, and their helper unmounts after them."""
+    from artstore_fuse.records import wait_for_end
 
-    if record is not None and is_running(record):
-        for process in (record.server, record.supervisor):
-            wait_for_end(process, limits.MOUNT_END_S_MAX)
+    for process in (record.server, record.supervisor):
+        wait_for_end(process, limits.MOUNT_END_S_MAX)
 
 
 def _print_mounted(invocation: Invocation, place: Place, outcome: Report, log: str | None) -> None:
@@ -262,13 +269,23 @@ def _records() -> Records:
 
 
 def _require_parts() -> None:
-    from importlib.util import find_spec
-
-    if find_spec("pyfuse3") is None or find_spec("trio") is None:
+    """What binds libfuse3, and that itself, may be missing here or fail to load."""
+    try:
+        importlib.import_module("artstore_fuse.mounting")
+    except ImportError as error:
+        if (error.name or "").startswith("artstore"):
+            raise
         raise NotFound(
-            "the mount's parts are not installed",
-            hint="apt install fuse3 libfuse3-dev pkg-config, then pip install 'artstore[mount]'",
-        )
+            f"the mount's parts are not installed ({error})",
+            hint="apt install fuse3 libfuse3-dev pkg-config gcc python3-dev, then pip install 'artstore[mount]'; "
+            "without a mount: `artstore checkout`",
+        ) from error
+
+
+def _at_home(directory: str) -> str:
+    if directory == _DEFAULT and os.path.expanduser(directory) == directory:
+        raise UsageError("this user has no home folder", hint="name a folder for the mount")
+    return directory
 
 
 def _path(path: str) -> str:
