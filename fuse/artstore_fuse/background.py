@@ -117,6 +117,14 @@ def start(main: Callable[[Callable[[Report], None]], int], log: str) -> Report:
     return receive(read, log)
 
 
+def close_all_but(kept: int) -> None:
+    """Close what a forked process has inherited: a lock, a pipe's end of its parent's isn't its own to hold."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) >= _LEFT_OPEN and int(name) != kept:
+            with contextlib.suppress(OSError):
+                os.close(int(name))
+
+
 def end_process(code: int) -> NoReturn:
     """End a forked process: what its parent has set up to be done at exit is not its own."""
     for stream in (sys.stdout, sys.stderr):
@@ -142,7 +150,7 @@ def _settle(pipe: int, log: str) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     _redirect(log)
-    _close_all_but(pipe)
+    close_all_but(pipe)
 
 
 def _run(main: Callable[[Callable[[Report], None]], int], pipe: int, log: str) -> int:
@@ -174,11 +182,3 @@ def _redirect(log: str) -> None:
         os.dup2(source, target)
     os.close(null)
     os.close(output)
-
-
-def _close_all_but(kept: int) -> None:
-    """What the caller has open (a lock, a pipe's end) isn't ours to hold."""
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) >= _LEFT_OPEN and int(name) != kept:
-            with contextlib.suppress(OSError):
-                os.close(int(name))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from typing import Final
 
 import artstore
 from artstore import limits, wiring
-from artstore.errors import Conflict, NotFound, NotPermitted, UsageError
+from artstore.errors import Conflict, Interrupted, NotFound, NotPermitted, UsageError
 from artstore_fuse import background, mountinfo, transport, unmounting
 from artstore_fuse.background import Report
 from artstore_fuse.chunks import Chunks
@@ -32,6 +33,7 @@ from artstore_fuse.view import View
 
 _log: Final = logging.getLogger(__name__)
 _DEVICE: Final = "/dev/fuse"
+_DEVICE_NUMBER: Final = os.makedev(10, 229)
 _READ_AHEAD: Final = "/sys/class/bdi/{device}/read_ahead_kb"
 READ_AHEAD_KIB: Final = 1024
 _THREADS_MIN: Final = 2
@@ -65,10 +67,14 @@ def place_of(store: str | None, directory: str) -> Place:
 
 
 def require_fuse() -> None:
-    """NotFound or NotPermitted, with what mends it, if this machine can't mount."""
-    if not os.path.exists(_DEVICE):
+    """NotFound, with what mends it, if this machine can't mount."""
+    try:
+        device: int | None = os.stat(_DEVICE).st_rdev
+    except FileNotFoundError:
+        device = None
+    if device != _DEVICE_NUMBER:
         raise NotFound(
-            f"this machine has no {_DEVICE}",
+            f"this machine has no {_DEVICE}" if device is None else f"{_DEVICE} is not the device of FUSE",
             hint="modprobe fuse; in a container: --device /dev/fuse --cap-add SYS_ADMIN; "
             "without either: `artstore checkout`",
         )
@@ -77,7 +83,6 @@ def require_fuse() -> None:
 
 def start(place: Place, options: Options, records: Records) -> Report:
     """Mount in the background; returns once it is ready, raises what kept it from that."""
-    require_fuse()
     wiring.preload()
     records.prepare()
     log = records.log_path(place.mountpoint)
@@ -94,8 +99,10 @@ def start(place: Place, options: Options, records: Records) -> Report:
 def run(
     place: Place, options: Options, records: Records, report: Callable[[Report], None], *, pace: Pace | None = None
 ) -> int:
-    """Mount and stay until it ends; `report` is told once it is ready. The exit code."""
-    require_fuse()
+    """Mount and stay until it ends; `report` is told once it is ready. The exit code.
+
+    A service manager that wants to know is told, too. Interrupted if a signal comes before it is ready.
+    """
     wiring.preload()
     records.prepare()
     _keep_log()
@@ -104,12 +111,15 @@ def run(
     def hear(outcome: Report) -> None:
         if not outcomes and outcome.ready:
             report(outcome)
+            _tell_manager("READY=1")
         outcomes.append(outcome)
 
     code = Supervisor(
         place, partial(serve, place, options), records=records, report=hear, log=None, pace=pace or Pace()
     ).run()
-    if code and outcomes:
+    if not code and not any(outcome.ready for outcome in outcomes):
+        raise Interrupted("interrupted before it was mounted")
+    if code:
         outcomes[-1].check()
     return code
 
@@ -158,6 +168,10 @@ def _require_free(point: str, store: str) -> None:
         raise Conflict(f"{point} is no folder", hint="choose another one") from None
     except PermissionError as error:
         raise NotPermitted(f"{point}: {error.strerror}", hint="choose a folder of your own") from error
+    except OSError as error:
+        if error.errno not in mountinfo.GONE:
+            raise
+        raise Conflict(f"{point} lies in a mount whose server is gone", hint="unmount that first") from error
     if names:
         raise Conflict(f"{point} isn't empty: a mount would hide what is in it", hint="choose an empty folder")
 
@@ -173,6 +187,15 @@ def _raise_read_ahead(place: Place, options: Options) -> None:
             file.write(str(wanted))
     except OSError as error:
         _log.log(logging.WARNING if options.read_ahead_kib else logging.INFO, "the kernel's readahead stays: %s", error)
+
+
+def _tell_manager(state: str) -> None:
+    """The protocol of sd_notify(3): systemd waits for this with Type=notify."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.connect("\0" + address[1:] if address.startswith("@") else address)
+            manager.send(state.encode())
 
 
 def _keep_log() -> None:

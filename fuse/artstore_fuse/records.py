@@ -75,8 +75,8 @@ class Records:
                 os.unlink(self._path(point, "json"))
 
     @contextlib.contextmanager
-    def lock(self, point: str, timeout_s: float, *, wait: Callable[[float], None] = time.sleep) -> Iterator[int]:
-        """Be the only one who mounts there; gives the descriptor that holds the lock. Busy after `timeout_s`.
+    def lock(self, point: str, timeout_s: float, *, wait: Callable[[float], None] = time.sleep) -> Iterator[None]:
+        """Be the only one who mounts there. Busy after `timeout_s`.
 
         `wait` lets so many seconds pass; what it raises ends the waiting.
         """
@@ -91,7 +91,7 @@ class Records:
                     if time.monotonic() > end:
                         raise Busy(f"somebody else is mounting at {point}", hint="try again") from None
                     wait(_RETRY_S)
-            yield descriptor
+            yield
         finally:
             os.close(descriptor)
 

@@ -198,13 +198,13 @@ class Supervisor:
         self._end_probe()
         point = self._place.mountpoint
         try:
-            lock = self._lock.enter_context(self._records.lock(point, limits.MOUNT_READY_S_MAX, wait=self._wait))
+            self._lock.enter_context(self._records.lock(point, limits.MOUNT_READY_S_MAX, wait=self._wait))
             if self._kept and not self._is_wanted():
                 self._events.append(Event.UNWANTED)
             elif unmounting.clear(point, self._place.store_id):
                 self._leave_alone()
             else:
-                self._fork(lock)
+                self._fork()
         except _ToldToStop:
             self._events.append(Event.ENDED_BADLY)
         except (ArtstoreError, OSError) as error:
@@ -225,7 +225,7 @@ class Supervisor:
         self._tell(Report(ready=True, already=True, server=0 if record is None else record.server))
         self._events.append(Event.UNWANTED)
 
-    def _fork(self, lock: int) -> None:
+    def _fork(self) -> None:
         sys.stdout.flush()
         self._told = b""
         self._pipe, write = os.pipe()
@@ -237,8 +237,6 @@ class Supervisor:
             self._pipe = None
             raise
         if self._server == 0:
-            os.close(lock)
-            os.close(self._pipe)
             self._become_server(write)
         os.close(write)
 
@@ -305,9 +303,11 @@ class Supervisor:
 
     def _become_server(self, pipe: int) -> None:
         """Serve, and end this process."""
-        code = 1
+        code, is_ready = 1, False
 
         def ready() -> None:
+            nonlocal is_ready
+            is_ready = True
             os.write(pipe, Report(ready=True).encode())
             os.close(pipe)
 
@@ -316,6 +316,7 @@ class Supervisor:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for number in _STOPS:
                 signal.signal(number, _leave)
+            background.close_all_but(pipe)
             faulthandler.register(DUMP_SIGNAL, file=sys.__stderr__ or 2, all_threads=True)
             self._serve(ready)
             code = 0
@@ -323,8 +324,9 @@ class Supervisor:
             code = 0
         except BaseException as error:  # noqa: BLE001 - the rim of this process: reported or logged, and ends it
             report = background.report_of(error, self._log_path)
-            _log.error("%s", report.message)
-            with contextlib.suppress(OSError):
+            if is_ready:  # the pipe's number belongs to another file by now
+                _log.error("%s", report.message)
+            else:
                 os.write(pipe, report.encode())
         finally:
             background.end_process(code)

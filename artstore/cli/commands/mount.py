@@ -275,8 +275,9 @@ def _require_parts() -> None:
     except ImportError as error:
         if (error.name or "").startswith("artstore"):
             raise
+        what = f"{error.name} is not installed" if isinstance(error, ModuleNotFoundError) else str(error)
         raise NotFound(
-            f"the mount's parts are not installed ({error})",
+            f"what the mount needs is missing: {what}",
             hint="apt install fuse3 libfuse3-dev pkg-config gcc python3-dev, then pip install 'artstore[mount]'; "
             "without a mount: `artstore checkout`",
         ) from error
