@@ -1,12 +1,14 @@
 """The main job on real data, as a user would do it: `make demo [DIR=~/my/model]`.
 
 Two successive releases of one package from PyPI go into a temporary store, come out again and are compared; an alias is
-moved, broken and rolled back. Knows nothing of artstore but its command line. Never touches a store of the user's, and
-leaves nothing behind, after Ctrl-C neither.
+moved, broken and rolled back; all versions are mounted and read from another process. Knows nothing of artstore but its
+command line. Never touches a store of the user's, and leaves nothing behind, after Ctrl-C neither.
 """
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 import json
 import os
 import shlex
@@ -39,6 +41,7 @@ WHEEL_TAGS = [
 ]
 SHOWN_LINES_MAX = 12
 READ_BYTES = 1 << 20
+PATIENCE_S = 10
 
 console = Console(highlight=False, soft_wrap=True, markup=False)
 
@@ -91,7 +94,7 @@ class Demo:
         environment = {key: value for key, value in os.environ.items() if key != "ARTSTORE_HOME"}
         for kind in ("DATA", "STATE", "CONFIG", "CACHE"):
             environment[f"XDG_{kind}_HOME"] = str(self.work / "xdg" / kind.lower())
-        command = [sys.executable, "-m", "artstore", "--store", str(self.store), *arguments]
+        command = self.command(*arguments)
         started = time.perf_counter()
         done = subprocess.run(
             [*command, *(["--json"] if as_json else [])],
@@ -105,6 +108,10 @@ class Demo:
         if done.returncode:
             raise DemoError(f"`{shlex.join(command)}` answered {done.returncode}: {done.stderr.strip()}")
         return Answer(done.stdout, done.stderr, time.perf_counter() - started)
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line of one command."""
+        return [sys.executable, "-m", "artstore", "--store", str(self.store), *arguments]
 
     def shorten(self, argument: str) -> str:
         """A path inside the temporary folder as its last part."""
@@ -260,9 +267,60 @@ def show_yours(demo: Demo, folder: Path) -> None:
     demo.commit(folder, what=folder.name, artifact="yours", message="mine")
 
 
-def show_mount() -> None:
-    """The mount belongs here as soon as there is one."""
-    console.print("SKIPPED mount: not in this release")
+def show_mount(demo: Demo, tags: list[str]) -> None:
+    """Show the versions as folders, move an alias, and read through it from another process."""
+    lacking = what_mounts_lack()
+    if lacking:
+        console.print(f"SKIPPED mount: {lacking}")
+        return
+    mounted = demo.work / "mnt"
+    demo.time("mount", "mount", str(mounted))
+    try:
+        production = mounted / "aliases" / "demo" / "production"
+        for tag in tags:
+            demo.show("alias", "set", "demo/production", tag)
+            wait_for_alias(production, mounted / "versions" / tag)
+            console.print(f"  {demo.shorten(str(production))} → {os.readlink(production)}")
+        largest = max(files_of(production.resolve()).values(), key=lambda path: path.stat().st_size)
+        inside = largest.relative_to(production.resolve())
+        started = time.perf_counter()
+        found = read_elsewhere(production / inside)
+        demo.rows.append(Row("read in the mount", time.perf_counter() - started))
+        stored = subprocess.run(demo.command("cat", f"{tags[-1]}:{inside}"), stdout=subprocess.PIPE, check=True).stdout
+        if found != hashlib.sha256(stored).hexdigest():
+            raise DemoError(f"{inside} reads differently through the mount: please report this bug.")
+        console.print(f"  {demo.shorten(str(production / inside))}: {size(len(stored))}, as committed")
+    finally:
+        demo.artstore("umount", str(mounted), "--lazy")
+
+
+def what_mounts_lack() -> str:
+    """Why this machine can't mount; nothing if it can."""
+    if not os.path.exists("/dev/fuse"):
+        return "this machine has no /dev/fuse"
+    if importlib.util.find_spec("pyfuse3") is None:
+        return "pyfuse3 is not installed; `make mount-extra` says what it needs"
+    return ""
+
+
+def read_elsewhere(path: Path) -> str:
+    """What another process finds in a file: it maps it, as those do that load models."""
+    code = """
+import hashlib, mmap, sys
+with open(sys.argv[1], "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as content:
+    print(hashlib.sha256(content).hexdigest())
+"""
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def wait_for_alias(link: Path, version: Path) -> None:
+    """Names are as current as a second."""
+    end = time.monotonic() + PATIENCE_S
+    while link.resolve() != version:
+        if time.monotonic() > end:
+            raise DemoError(f"{link} does not lead to {version} after {PATIENCE_S} s: please report this bug.")
+        time.sleep(0.05)
 
 
 def closing_table(demo: Demo) -> Table:
@@ -323,7 +381,7 @@ def main(arguments: list[str]) -> int:
             show_rollback(demo, tags, releases[list(releases)[-1]])
             if yours:
                 show_yours(demo, yours)
-            show_mount()
+            show_mount(demo, tags)
             console.print(closing_table(demo))
     except DemoError as error:
         console.print(f"The demo stopped: {error}")
