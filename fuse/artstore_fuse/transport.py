@@ -24,6 +24,7 @@ from artstore.errors import ArtstoreError, NotFound, NotPermitted
 from artstore_fuse.errnos import errno_of
 from artstore_fuse.notices import Notices
 from artstore_fuse.requests import Requests
+from artstore_fuse.xattrs import BYTES_STORED
 
 if TYPE_CHECKING:
     from artstore_fuse.view import Attributes, View
@@ -191,6 +192,8 @@ class Handlers(pyfuse3.Operations):
 
     async def getxattr(self, inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> bytes:
         with self._answering("getxattr", inode):
+            if name == BYTES_STORED:  # looks up each chunk of the file
+                return await trio.to_thread.run_sync(self.view.getxattr, inode, name)
             return self.view.getxattr(inode, name)
 
     async def listxattr(self, inode: int, ctx: pyfuse3.RequestContext) -> Sequence[bytes]:
