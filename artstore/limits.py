@@ -86,6 +86,7 @@ READ_RANGE_BYTES_MAX = 16 * MIB
 READ_HOLE_BYTES_MAX = 256 * KIB
 PACKS_OPEN_MAX = 128  # descriptors of sealed packs kept by one Store
 PACK_USES_PER_LOOK = 256  # of these descriptors, before it is seen which of the packs are deleted
+READ_BUFFERS_MAX = 1024  # filled by one read: IOV_MAX
 READ_LOCAL_HOLE_BYTES_MAX = 32 * KIB  # read over in a pack of this machine rather than asked for in two reads
 READ_ROOM_SPARE = 8192  # beside a read past the page cache, which is widened to whole pages at both ends
 READ_DIRECT_BYTES_MIN = 256 * KIB  # what is shorter goes through the page cache

@@ -65,6 +65,10 @@ class PackFiles(Protocol):
         """
         ...
 
+    def read_into(self, pack: PackId, offset: int, buffers: Sequence[memoryview]) -> None:
+        """Fill the buffers one after the other, at most READ_BUFFERS_MAX; errors as `read`."""
+        ...
+
     def size(self, pack: PackId) -> int | None:
         """Bytes of the pack's file, or None when there is none."""
         ...

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from artstore import limits
 from artstore.errors import Corrupt, Erased
-from artstore.format.codec import Decoder
+from artstore.format.codec import RAW, Decoder
 from artstore.format.frame import open_frame
-from artstore.format.ids import object_id
+from artstore.format.ids import Buffer, chunk_id, object_id
 from artstore.model import Location, ObjectKind, PackId
 from artstore.store.room import Room
 
@@ -90,6 +90,51 @@ class Fetcher:
                 objects[id] = self._rescue(kind, id)
         return objects
 
+    def fill(self, chunks: Sequence[tuple[bytes, int]], target: memoryview) -> None:
+        """Chunks one behind the other, each with its size as its recipe tells it, into `target`, which they fill.
+
+        Each is checked there [I5]; errors as `one`. What is stored raw is read to its place without a copy.
+        """
+        spots: dict[bytes, memoryview] = {}
+        again: list[tuple[bytes, memoryview]] = []
+        at = 0
+        for id, raw in chunks:
+            spot = target[at : at + raw]
+            at += raw
+            if id in spots:
+                again.append((id, spot))
+            else:
+                spots[id] = spot
+        first = dict(spots)
+        with self._context.index.read() as reader:
+            places = reader.find_many(list(spots))
+            packs = self._packs_of(reader, places)
+        for run in plan_runs((id, place) for id, place in zip(first, places, strict=True) if place is not None):
+            if run.pack in packs:
+                self._fill_run(packs[run.pack], run, spots)
+        for id, spot in spots.items():
+            _put(spot, id, self._rescue(ObjectKind.CHUNK, id))
+        for id, spot in again:
+            _put(spot, id, first[id])
+
+    def _fill_run(self, pack: PackId, run: Run, spots: dict[bytes, memoryview]) -> None:
+        """Fill the spots of the run's whole chunks, and take them out of `spots`."""
+        tools = self._tools
+        is_raw = all(place.codec == RAW and place.stored == place.raw == len(spots[id]) for id, place in run.objects)
+        try:
+            if is_raw and 2 * len(run.objects) <= limits.READ_BUFFERS_MAX:
+                self._context.packs.read_into(pack, run.offset, list(_scattered(run, spots, tools.room)))
+                for id, _ in run.objects:
+                    if chunk_id(spots[id]) == id:  # I5
+                        del spots[id]
+                return
+            objects: dict[bytes, bytes] = {}
+            self._read_run(ObjectKind.CHUNK, pack, run, objects, once=False)
+        except Corrupt:
+            return
+        for id, data in objects.items():
+            _put(spots.pop(id), id, data)
+
     def _read_run(self, kind: ObjectKind, pack: PackId, run: Run, objects: dict[bytes, bytes], *, once: bool) -> None:
         """Add the run's whole objects; what is missing afterwards is damaged here, `_rescue` tries other copies."""
         tools = self._tools
@@ -162,6 +207,22 @@ class Fetcher:
             if (row := reader.pack(number)) is not None:
                 known[number] = row.id
         return known
+
+
+def _scattered(run: Run, spots: dict[bytes, memoryview], room: Room) -> Iterator[memoryview]:
+    """Buffers for all bytes of a run of raw chunks: what lies between them goes where nobody looks."""
+    at = run.offset
+    for id, place in run.objects:
+        begin = place.offset + limits.FRAME_HEADER_BYTES
+        yield room.take(limits.READ_LOCAL_HOLE_BYTES_MAX + limits.FRAME_HEADER_BYTES)[: begin - at]
+        yield spots[id]
+        at = begin + place.stored
+
+
+def _put(spot: memoryview, id: bytes, data: Buffer) -> None:
+    if len(data) != len(spot):
+        raise Corrupt(f"chunk {id.hex()} has another size than its recipe says", digest=id)
+    spot[:] = data
 
 
 class _Tools(threading.local):

@@ -95,6 +95,11 @@ class FaultyPacks:
         self._faults.reach("packs.read")
         return self._packs.read_range(pack, offset, size, room, once=once)
 
+    def read_into(self, pack: PackId, offset: int, buffers: Sequence[memoryview]) -> None:
+        """Read, unless it fails."""
+        self._faults.reach("packs.read")
+        self._packs.read_into(pack, offset, buffers)
+
     def size(self, pack: PackId) -> int | None:
         """Look, unless it fails."""
         self._faults.reach("packs.size")

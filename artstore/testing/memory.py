@@ -86,6 +86,12 @@ class MemoryPacks:
         room[:size] = self.read(pack, offset, size)
         return room[:size]
 
+    def read_into(self, pack: PackId, offset: int, buffers: Sequence[memoryview]) -> None:
+        """Fill the buffers one after the other, or Corrupt."""
+        for buffer in buffers:
+            buffer[:] = self.read(pack, offset, len(buffer))
+            offset += len(buffer)
+
     def size(self, pack: PackId) -> int | None:
         """Bytes of the pack, or None when there is none."""
         return len(self.sealed[pack]) if pack in self.sealed else None

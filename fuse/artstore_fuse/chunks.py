@@ -46,6 +46,7 @@ class Chunks:
         self.stats = ChunkStats()
         self.memory_bytes = memory_bytes
         self._fetch = objects.fetcher.many
+        self._fill = objects.fetcher.fill
         self._cached: OrderedDict[bytes, bytes] = OrderedDict()
         self._cached_bytes = 0
         self._flights: dict[bytes, _Flight] = {}  # by chunk: queued, or being fetched
@@ -83,17 +84,12 @@ class Chunks:
         """A chunk, if it is in the cache; neither counted nor taken for a use."""
         return self._cached.get(id)
 
-    def once(self, ids: Sequence[bytes]) -> list[bytes]:
-        """Chunks in order, fetched on the caller's thread and not kept: they are wanted this time only."""
-        found = {id: data for id in ids if (data := self._cached.get(id)) is not None}
-        absent = [id for id in ids if id not in found]
-        if absent:
-            fetched = self._fetch(ObjectKind.CHUNK, absent)
-            with self._lock:
-                self.stats.decoded_bytes += sum(map(len, fetched.values()))
-                self.stats.requested += len(fetched)
-            found |= fetched
-        return [found[id] for id in ids]
+    def fill(self, chunks: Sequence[tuple[bytes, int]], target: memoryview) -> None:
+        """Chunks (id, size) one behind the other into `target`, on the caller's thread; they are not kept here."""
+        self._fill(chunks, target)
+        with self._lock:
+            self.stats.decoded_bytes += len(target)
+            self.stats.requested += len(chunks)
 
     def is_under_way(self, ids: Iterable[bytes]) -> bool:
         """Whether any of these is queued or being fetched, so that `load` might wait for another thread."""

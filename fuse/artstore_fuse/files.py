@@ -145,7 +145,21 @@ class OpenFile:
         """The bytes `begin..end`; on a worker."""
         with self._lock:
             span = self._recipe.span(begin, end)
-        return memoryview(_cut(span, self._chunks.once(span.ids), begin, end))
+        target = memoryview(bytearray(end - begin))
+        chunks = list(span)
+        whole = [(id, stop - start) for id, start, stop in chunks if begin <= start and stop <= end]
+        # What belongs to two stretches is decoded once, if the cache keeps it until then.
+        for id, start, stop in (chunks[0], chunks[-1]):
+            if start < begin or stop > end:
+                (data,) = self._chunks.load([id])
+                if len(data) != stop - start:
+                    raise Corrupt(f"chunk {id.hex()} has another size than its recipe says", digest=id)
+                first, last = max(begin, start), min(end, stop)
+                target[first - begin : last - begin] = data[first - start : last - start]
+        if whole:
+            at = max(span.bounds[0] if span.bounds[0] >= begin else span.bounds[1], begin) - begin
+            self._chunks.fill(whole, target[at : at + sum(size for _, size in whole)])
+        return target
 
     def _stretches_of(self, offset: int, end: int) -> list[_Stretch] | None:
         """The stretches that hold `offset..end`, if all of it is, or will be, there. The lock is held.

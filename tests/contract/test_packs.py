@@ -71,6 +71,19 @@ def test_long_ranges(packs: PackFiles, once: bool) -> None:
         packs.read_range(OTHER, 0, shortest, room(shortest), once=once)
 
 
+def test_one_read_into_many_places(packs: PackFiles) -> None:
+    """A chunk would be read to another's place, or end before its time where the pack does."""
+    data = Random(8).randbytes(100_000)
+    sealed(packs, PACK, data)
+    buffers = [memoryview(bytearray(size)) for size in (1, 0, 4096, 50_000, 3)]
+    packs.read_into(PACK, 7, buffers)
+    assert b"".join(buffers) == data[7 : 7 + 54_100]
+    packs.read_into(PACK, 0, [])
+    for pack, offset in ((PACK, len(data) - 50_000), (OTHER, 0)):
+        with pytest.raises(Corrupt):
+            packs.read_into(pack, offset, buffers)
+
+
 def test_more_buffers_than_one_call_takes(packs: PackFiles) -> None:
     """A pack of many small files would lack its end."""
     buffers = [number.to_bytes(4, "big") for number in range(5000)]

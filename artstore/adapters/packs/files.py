@@ -11,7 +11,7 @@ import re
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 
 from artstore import limits
@@ -70,6 +70,19 @@ class FilePacks:
                     return found
             _fill(descriptor, pack, offset, view)
             return view
+
+    def read_into(self, pack: PackId, offset: int, buffers: Sequence[memoryview]) -> None:
+        """Fill the buffers one after the other with one read, or Corrupt."""
+        size = sum(map(len, buffers))
+        with self._reading(pack) as descriptor:
+            count = os.preadv(descriptor, buffers, offset)
+            if count == size:
+                return
+            for buffer in buffers:  # a signal, or the file's end
+                if count < len(buffer):
+                    _fill(descriptor, pack, offset + count, buffer[count:])
+                offset += len(buffer)
+                count = max(count - len(buffer), 0)
 
     def size(self, pack: PackId) -> int | None:
         """Bytes of the pack's file, or None when there is none."""

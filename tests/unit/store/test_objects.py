@@ -20,6 +20,7 @@ from artstore.model import Digest, Location, ObjectKind, PackId, PackState
 from artstore.ports import PackFiles
 from artstore.store.fetch import plan_runs
 from artstore.store.objects import Objects
+from artstore.testing.damage import flip
 from artstore.testing.planted import Planter
 
 
@@ -73,6 +74,52 @@ def test_each_flipped_bit_is_noticed_or_harmless(planter: Planter) -> None:
                     noticed.append((error.digest == id, error.pack))
     assert len(noticed) > 200
     assert set(noticed) == {(True, path.stem)}
+
+
+@pytest.mark.parametrize("text", [b"", b"compresses well "], ids=["raw", "compressed"])
+def test_chunks_fill_a_buffer(planter: Planter, objects: Objects, text: bytes) -> None:
+    """A stretch of a file would have a chunk in another's place, or twice the same."""
+    source = random.Random(5)
+    stored: dict[bytes, bytes] = {}
+    for number in range(20):
+        data = text * 40 + source.randbytes(100 + number)
+        stored[planter.put(ObjectKind.CHUNK, data)] = data
+        if number % 7 == 0:
+            planter.flush()
+    planter.flush()
+    ids = [*stored, *source.sample(list(stored), 10), *reversed(stored)]
+    target = bytearray(sum(len(stored[id]) for id in ids))
+    objects.fetcher.fill([(id, len(stored[id])) for id in ids], memoryview(target))
+    assert bytes(target) == b"".join(stored[id] for id in ids)
+    objects.fetcher.fill([], memoryview(bytearray()))
+
+
+@pytest.mark.parametrize("text", [b"", b"compresses well "], ids=["raw", "compressed"])
+def test_a_damaged_chunk_never_fills_a_buffer(planter: Planter, text: bytes) -> None:
+    """A flipped bit would reach a program through the fast way; a whole copy elsewhere would not be looked for."""
+    first, second = (text * 40 + random.Random(seed).randbytes(300) for seed in (1, 2))
+    ids = [planter.put(ObjectKind.CHUNK, data) for data in (first, second)]
+    planter.flush()
+    (path,) = pack_paths(planter)
+    flip(path, 100)  # within the stored bytes of the first chunk
+    wanted = [(id, len(first)) for id in ids]
+    with pytest.raises(Corrupt) as caught:
+        Objects(planter.context).fetcher.fill(wanted, memoryview(bytearray(2 * len(first))))
+    assert caught.value.digest in ids
+    for data in (first, second):
+        planter.put(ObjectKind.CHUNK, data)
+    planter.flush()
+    target = bytearray(2 * len(first))
+    Objects(planter.context).fetcher.fill(wanted, memoryview(target))
+    assert bytes(target) == first + second
+
+
+def test_a_chunk_of_another_size_never_fills_a_buffer(planter: Planter, objects: Objects) -> None:
+    """A recipe that lies about a size would shift all bytes behind."""
+    (stored,) = chunks_of(planter, 1).items()
+    for size in (len(stored[1]) - 1, len(stored[1]) + 1):
+        with pytest.raises(Corrupt, match="size"):
+            objects.fetcher.fill([(stored[0], size)], memoryview(bytearray(size)))
 
 
 def test_a_missing_object_is_damage_and_names_itself(planter: Planter, objects: Objects) -> None:
