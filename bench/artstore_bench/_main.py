@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # Below it twenty edits no longer fit into the edited file.
 SCALE_MIN: Final = 0.0005
+_NAME_WIDTH: Final = 22
 _EXIT_FAILED: Final = 1
 _EXIT_USAGE: Final = 2
 _EXIT_INTERRUPTED: Final = 130
@@ -73,23 +74,31 @@ def _run(options: argparse.Namespace, argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from artstore_bench.peers import NAMES
+    from artstore_bench.peers import ALL_NAMES
     from artstore_bench.suite import SUBJECTS
 
     parser = argparse.ArgumentParser(
         prog="artstore bench",
         description="Measure artstore and its peers on seeded corpora, in turn, in one run.",
-        epilog="A full run takes 20 GB of disk and, with all peers, roughly 20 minutes for each repetition.",
+        epilog="A full run takes 20 GB of disk and, with all peers, roughly half an hour for each repetition.",
     )
-    parser.add_argument(
-        "--corpus", type=_names(SUBJECTS), default=SUBJECTS, metavar="LIST", help=f"of {','.join(SUBJECTS)} (all)"
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "corpus", nargs="?", type=_names(SUBJECTS), default=SUBJECTS, metavar="CORPUS", help="the same as --corpus"
+    )
+    what.add_argument(
+        "--corpus",
+        dest="corpora",
+        type=_names(SUBJECTS),
+        metavar="LIST",
+        help=f"of {','.join(SUBJECTS)} (all)",
     )
     parser.add_argument(
         "--peers",
-        type=_names(NAMES),
-        default=NAMES,
+        type=_names(ALL_NAMES),
+        default=ALL_NAMES,
         metavar="LIST",
-        help=f"of {','.join(NAMES)}, or all (default), none",
+        help=f"of {','.join(ALL_NAMES)}, or all (default), none",
     )
     parser.add_argument("--repeat", type=_count, default=3, metavar="N", help="times each is measured (3)")
     parser.add_argument("--scale", type=_scale, default=1.0, help="size of the corpora; targets hold for 1.0")
@@ -138,7 +147,7 @@ def _settings(options: argparse.Namespace, argv: Sequence[str]) -> Settings:
     from artstore_bench.suite import Settings
 
     return Settings(
-        subjects=options.corpus,
+        subjects=options.corpora or options.corpus,
         peers=options.peers,
         repeat=options.repeat,
         scale=options.scale,
@@ -150,14 +159,18 @@ def _settings(options: argparse.Namespace, argv: Sequence[str]) -> Settings:
 def _list(workdir: Path) -> None:
     from artstore_bench.command import Toolbox
     from artstore_bench.corpus import DESCRIPTIONS
-    from artstore_bench.peers import peers
+    from artstore_bench.peers import mountables, peers
 
     console = Console()
     for name, description in DESCRIPTIONS.items():
         console.print(f"{name:10}{escape(description)}", highlight=False, soft_wrap=True)
-    console.print()
-    for name, peer in peers(Toolbox(workdir)).items():
-        console.print(f"{name:10}{escape(peer.version() or 'not found')}", highlight=False, soft_wrap=True)
+    toolbox = Toolbox(workdir)
+    found = {name: peer.version() for name, peer in peers(toolbox).items()}
+    mounts = {f"{name} (mount)": peer.mount_version() for name, peer in mountables(toolbox).items()}
+    for listed in (found, mounts):
+        console.print()
+        for name, version in listed.items():
+            console.print(f"{name:{_NAME_WIDTH}}{escape(version or 'not found')}", highlight=False, soft_wrap=True)
 
 
 def _write(document: Document, out: Path) -> None:

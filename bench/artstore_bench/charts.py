@@ -32,6 +32,31 @@ _PANELS: Final[Sequence[tuple[str, str, _Value]]] = (
 )
 
 
+def _per_gib(row: Summary) -> float:
+    return (1 << 30) / row.bytes_per_s
+
+
+def _micro(row: Summary) -> float | None:
+    return 1e6 / row.operations_per_s if row.operations_per_s else None
+
+
+# Of mounts: the time of a GiB, or of one operation, so that here as well shorter is better.
+_MOUNT_PANELS: Final[Sequence[tuple[str, str, _Value]]] = (
+    ("cold", "cold, one reader, s/GiB", _per_gib),
+    ("pair", "cold, two readers, s/GiB", _per_gib),
+    ("narrow", "readahead 128 KiB, s/GiB", _per_gib),
+    ("raw", "incompressible, s/GiB", _per_gib),
+    ("mapped", "numpy.memmap, s/GiB", _per_gib),
+    ("random", "4 KiB at random, miss, µs", _micro),
+    ("hit", "4 KiB at random, decoded, µs", _micro),
+    ("small", "open, read, close, µs", _micro),
+    ("ls", "ls -lU of 50,000 files, s", lambda row: row.wall_s),
+    ("stat", "stat after a list, µs", _micro),
+    ("cold", "server's CPU, cold, s/GiB", lambda row: row.cpu_s_per_gib if row.rss_bytes else None),
+    ("ready", "ready after, s", lambda row: row.wall_s),
+)
+
+
 def draw(document: Document, folder: Path) -> list[Path]:
     """Write `chart-<corpus>.svg` and `.png` for each corpus that compares tools; returns what was written."""
     written: list[Path] = []
@@ -40,6 +65,8 @@ def draw(document: Document, folder: Path) -> list[Path]:
         if len({row.tool for row in rows}) < 2:
             continue
         figure = _figure(corpus, rows, repeat=document.repeat)
+        if figure is None:
+            continue
         for suffix in ("svg", "png"):
             path = folder / f"chart-{corpus}.{suffix}"
             figure.savefig(path, dpi=120, metadata={"Date": None} if suffix == "svg" else None)
@@ -47,12 +74,14 @@ def draw(document: Document, folder: Path) -> list[Path]:
     return written
 
 
-def _figure(corpus: str, rows: Sequence[Summary], *, repeat: int) -> Figure:
+def _figure(corpus: str, rows: Sequence[Summary], *, repeat: int) -> Figure | None:
     panels = [
         (title, values)
-        for question, title, value in _PANELS
+        for question, title, value in (_MOUNT_PANELS if corpus == "mount" else _PANELS)
         if (values := _values([row for row in rows if row.question == question], value))
     ]
+    if not panels:
+        return None
     across = min(4, len(panels))
     down = -(-len(panels) // across)
     tools = max(len(values) for _, values in panels)

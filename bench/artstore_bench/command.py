@@ -50,13 +50,20 @@ class Toolbox:
 
     def first_line(self, argv: Sequence[str]) -> str | None:
         """The first line that a short command prints, or None if it is missing or fails."""
+        done = self._run(argv)
+        return None if done is None or done.returncode else next(iter(done.stdout.splitlines()), None)
+
+    def output(self, argv: Sequence[str]) -> str:
+        """All that a short command says, on whichever stream and whatever its exit code; nothing if it is missing."""
+        done = self._run(argv)
+        return "" if done is None else done.stdout + done.stderr
+
+    def _run(self, argv: Sequence[str]) -> subprocess.CompletedProcess[str] | None:
         program = self.which(argv[0])
         if program is None:
             return None
+        command, environment = [program, *argv[1:]], self.environment
         try:
-            done = subprocess.run(
-                [program, *argv[1:]], capture_output=True, text=True, check=True, env=self.environment, timeout=60
-            )
+            return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60)
         except (OSError, subprocess.SubprocessError):
             return None
-        return next(iter(done.stdout.splitlines()), None)

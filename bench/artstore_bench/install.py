@@ -13,7 +13,7 @@ from typing import Final
 
 from artstore_bench.command import Toolbox
 
-APT_PACKAGES: Final = ("restic", "casync", "git", "git-lfs", "zstd")
+APT_PACKAGES: Final = ("restic", "casync", "git", "git-lfs", "zstd", "fuse3", "squashfuse", "squashfs-tools")
 # borg has no wheel for every machine; these let pip build it.
 APT_FOR_BORG: Final = (
     "gcc",
@@ -24,8 +24,10 @@ APT_FOR_BORG: Final = (
     "liblz4-dev",
     "libxxhash-dev",
     "libzstd-dev",
+    "libfuse3-dev",
 )
-PYPI_PACKAGES: Final = ("borgbackup>=1.4,<1.5", "dvc>=3,<4", "hf-xet>=1.8,<1.9")
+# borg's second line brings what it mounts with: where that can't be built, the first one has brought borg itself.
+PYPI_PACKAGES: Final = ("borgbackup>=1.4,<1.5", "borgbackup[pyfuse3]>=1.4,<1.5", "dvc>=3,<4", "hf-xet>=1.8,<1.9")
 TIMEOUT_S: Final = 1800
 
 

@@ -79,7 +79,7 @@ def measure(commands: Sequence[Command], *, toolbox: Toolbox, log: Path, timeout
     }
     answer = msgspec.json.decode(_launch(json.dumps(job).encode(), timeout_s), type=_Answer)
     if answer.code:
-        raise ToolFailed(f"{commands[0].argv[0]} failed with code {answer.code}: {_tail(log)}")
+        raise ToolFailed(f"{commands[0].argv[0]} failed with code {answer.code}: {tail(log)}")
     return Sample(
         wall_s=answer.wall_s,
         user_s=answer.user_s,
@@ -130,6 +130,7 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _tail(log: Path) -> str:
+def tail(log: Path) -> str:
+    """The last lines that a tool said."""
     lines = log.read_text(errors="replace").strip().splitlines()
     return " | ".join(lines[-_TAIL_LINES:]) or f"it said nothing; see {log}"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from artstore_bench.mounts.report import mount_tables
 from artstore_bench.results import Document, Summary, Verdict
-from artstore_bench.targets import Figure
+from artstore_bench.table import Table
+from artstore_bench.targets import MORE_IS_BETTER, Figure
 
 _TITLES: Final = {
     "model": "Model: 1 GiB of bf16 safetensors, and a fine-tuned second version",
@@ -26,19 +27,13 @@ _VERDICTS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A title, column heads, and rows of text; the first column is left-aligned, the others right."""
-
-    title: str
-    heads: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
 def tables(document: Document) -> list[Table]:
-    """One table for each corpus that was measured, then the targets for which there are figures."""
+    """One table for each corpus that was measured, three for mounts; then the targets for which there are figures."""
     subjects = list(dict.fromkeys(row.corpus for row in document.summary))
-    measured = [_subject_table(subject, [r for r in document.summary if r.corpus == subject]) for subject in subjects]
+    measured: list[Table] = []
+    for subject in subjects:
+        rows = [row for row in document.summary if row.corpus == subject]
+        measured += mount_tables(rows) if subject == "mount" else [_subject_table(subject, rows)]
     asked = [verdict for verdict in document.targets if verdict.measured is not None]
     return [*measured, *([_target_table(asked)] if asked else [])]
 
@@ -118,7 +113,8 @@ def _target_table(verdicts: Sequence[Verdict]) -> Table:
 def _against(verdict: Verdict) -> str:
     if verdict.against is None:
         return ""
-    what = {Figure.STORED_RATIO: ", bytes", Figure.ADDED_RATIO: ", bytes"}.get(Figure(verdict.figure), "")
+    kinds = {Figure.STORED_RATIO: ", bytes", Figure.ADDED_RATIO: ", bytes", Figure.SPEED_RATIO: ", speed"}
+    what = kinds.get(Figure(verdict.figure), "")
     return verdict.against + what
 
 
@@ -130,16 +126,24 @@ def _bound(verdict: Verdict, value: float | None) -> str:
             return f"{value:.2f} s"
         case Figure.BYTES_PER_SECOND:
             return f"{value / 1e9:.2f} GB/s"
-        case Figure.TIME_RATIO | Figure.STORED_RATIO | Figure.ADDED_RATIO:
+        case Figure.OPERATIONS_PER_SECOND:
+            return f"{value:,.0f}/s"
+        case Figure.P99_SECONDS:
+            return f"{value * 1e3:.2f} ms"
+        case Figure.REQUESTS:
+            return f"{value:,.0f} requests"
+        case Figure.MEMORY_BYTES:
+            return f"{value / 1e6:,.0f} MB"
+        case Figure.TIME_RATIO | Figure.STORED_RATIO | Figure.ADDED_RATIO | Figure.SPEED_RATIO:
             return f"{value:.2f} ×"
 
 
 def _verdict(verdict: Verdict) -> str:
     words = _VERDICTS[verdict.verdict]
-    if verdict.verdict != "missed" or verdict.measured is None or verdict.floor is None:
+    if verdict.verdict != "missed" or verdict.measured is None or not verdict.floor:
         return words
     worse = verdict.measured / verdict.floor - 1
-    if Figure(verdict.figure) is Figure.BYTES_PER_SECOND:
+    if Figure(verdict.figure) in MORE_IS_BETTER:
         worse = 1 - verdict.measured / verdict.floor
     return f"{words} by {worse:.0%}"
 

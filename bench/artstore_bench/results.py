@@ -6,7 +6,7 @@ measurement; `summary` and `targets` can be computed from them again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import Final
 
@@ -15,15 +15,20 @@ import msgspec
 SCHEMA: Final = "artstore-bench/1"
 # Other processes took more than this share of the machine meanwhile: the run is flagged with '*'.
 CROWDED_SHARE: Final = 0.25
+_GIB: Final = 1 << 30
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One measurement of one tool.
 
-    `question`: first, again, v2, checkout, known or kernel. `rss_bytes`: the peak of the largest process.
-    `others_share`: what other processes took of the machine's CPUs, 0..1. `input_bytes`: the size of the tree (or
-    buffer) worked on. `stored_bytes`: blocks of the repository afterwards, `stored_bytes_apparent`: lengths;
-    `added_bytes`: growth of blocks.
+    `question`: first, again, v2, checkout, known or kernel; of mounts those of `questions/mount.py`. `rss_bytes`: the
+    peak of the largest process. `others_share`: what other processes took of the machine's CPUs, 0..1. `input_bytes`:
+    the size of the tree (or buffer) worked on. `stored_bytes`: blocks of the repository afterwards,
+    `stored_bytes_apparent`: lengths; `added_bytes`: growth of blocks.
+
+    Of a mount: CPU and memory are the server's, and not the reader's; `rss_anonymous_bytes` is what of the memory isn't
+    the page cache's; `input_bytes` were read in `operations` (reads, names, files), whose times were `p50_s` and
+    `p99_s`; `requests`: how many READ requests reached the server.
     """
 
     corpus: str
@@ -39,6 +44,16 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     stored_bytes: int | None = None
     stored_bytes_apparent: int | None = None
     added_bytes: int | None = None
+    rss_anonymous_bytes: int | None = None
+    operations: int | None = None
+    p50_s: float | None = None
+    p99_s: float | None = None
+    requests: int | None = None
+
+    @property
+    def pace_s(self) -> float:
+        """The time that is compared: of the whole or, where operations are counted, of one of them."""
+        return self.wall_s / self.operations if self.operations else self.wall_s
 
     @property
     def is_crowded(self) -> bool:
@@ -76,7 +91,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """Medians of one tool's runs of one question.
 
     Over the quiet runs where at least half are quiet, else over all of them, and then `is_crowded`. `ratio`: artstore's
-    median time over this tool's; below 1 artstore is faster.
+    median time (of an operation, where these are counted) over this tool's; below 1 artstore is faster.
+    `cpu_s_per_gib`: of what was read through a mount.
     """
 
     corpus: str
@@ -92,6 +108,12 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     stored_bytes: int | None
     added_bytes: int | None
     ratio: float | None
+    operations_per_s: float | None = None
+    cpu_s_per_gib: float | None = None
+    p50_s: float | None = None
+    p99_s: float | None = None
+    requests: int | None = None
+    rss_anonymous_bytes: int | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,9 +159,9 @@ def summarise(runs: Sequence[Run], *, subject: str = "artstore") -> list[Summary
     groups: dict[tuple[str, str, str], list[Run]] = {}
     for run in runs:
         groups.setdefault((run.corpus, run.question, run.tool), []).append(run)
-    times = {key: median(run.wall_s for run in counted(group)) for key, group in groups.items()}
+    paces = {key: median(run.pace_s for run in counted(group)) for key, group in groups.items()}
     return [
-        _summary(group, wall_s=times[key], subject_s=times.get((key[0], key[1], subject)))
+        _summary(group, pace_s=paces[key], subject_s=paces.get((key[0], key[1], subject)))
         for key, group in groups.items()
     ]
 
@@ -150,7 +172,7 @@ def counted(runs: Sequence[Run]) -> Sequence[Run]:
     return quiet if 2 * len(quiet) >= len(runs) else runs
 
 
-def _summary(group: Sequence[Run], *, wall_s: float, subject_s: float | None) -> Summary:
+def _summary(group: Sequence[Run], *, pace_s: float, subject_s: float | None) -> Summary:
     used = counted(group)
     crowded = sum(run.is_crowded for run in group)
     return Summary(
@@ -160,16 +182,34 @@ def _summary(group: Sequence[Run], *, wall_s: float, subject_s: float | None) ->
         runs=len(group),
         crowded_runs=crowded,
         is_crowded=any(run.is_crowded for run in used),
-        wall_s=wall_s,
+        wall_s=median(run.wall_s for run in used),
         cpu_s=median(run.user_s + run.system_s for run in used),
         rss_bytes=int(median(run.rss_bytes for run in used)),
         bytes_per_s=median(run.input_bytes / run.wall_s for run in used),
-        stored_bytes=_median_bytes([run.stored_bytes for run in used]),
-        added_bytes=_median_bytes([run.added_bytes for run in used]),
-        ratio=None if subject_s is None else subject_s / wall_s,
+        stored_bytes=_median_count(run.stored_bytes for run in used),
+        added_bytes=_median_count(run.added_bytes for run in used),
+        ratio=None if subject_s is None else subject_s / pace_s,
+        operations_per_s=_median(run.operations / run.wall_s if run.operations else None for run in used),
+        cpu_s_per_gib=_median(_cpu_s_per_gib(run) for run in used),
+        p50_s=_median(run.p50_s for run in used),
+        p99_s=_median(run.p99_s for run in used),
+        requests=_median_count(run.requests for run in used),
+        rss_anonymous_bytes=_median_count(run.rss_anonymous_bytes for run in used),
     )
 
 
-def _median_bytes(values: Sequence[int | None]) -> int | None:
+def _cpu_s_per_gib(run: Run) -> float | None:
+    """Only where it was counted whom it was used by: in bytes that a mount's reader has got."""
+    if run.operations is None or not run.input_bytes:
+        return None
+    return (run.user_s + run.system_s) / run.input_bytes * _GIB
+
+
+def _median(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return int(median(known)) if known else None
+    return median(known) if known else None
+
+
+def _median_count(values: Iterable[int | None]) -> int | None:
+    found = _median(values)
+    return None if found is None else int(found)

@@ -17,7 +17,8 @@ from artstore_bench import corpus as corpora
 from artstore_bench.command import Toolbox
 from artstore_bench.machine import describe
 from artstore_bench.method import SETTLE_S, ToolFailed, rounds
-from artstore_bench.peers import SUBJECT, KnowsData, Peer, peers
+from artstore_bench.mounts.suite import MountSuite
+from artstore_bench.peers import SUBJECT, KnowsData, Mountable, Peer, mountables, peers
 from artstore_bench.questions import questions_for
 from artstore_bench.questions.kernel import ask as ask_kernel
 from artstore_bench.results import SCHEMA, Document, Failure, Run, ToolVersion, TreeFacts, summarise
@@ -26,6 +27,7 @@ from artstore_bench.targets import judge
 
 # "known" asks about the model corpus; "kernel" needs none.
 SUBJECTS: Final = (*corpora.NAMES, "known", "kernel")
+MOUNT: Final = "mount"
 
 SLOW_S: Final = 150.0  # of one repetition of all questions: such a peer is measured once
 
@@ -67,10 +69,7 @@ def run(settings: Settings, tell: Tell, save: Save) -> Document:
     What is known so far is saved after each corpus: an hour's figures survive what happens in the next one.
     """
     started = _now()
-    toolbox = Toolbox(settings.workdir)
-    chosen = [peer for name, peer in peers(toolbox).items() if name in (SUBJECT, *settings.peers)]
-    versions = {peer.name: peer.version() for peer in chosen}
-    tools = [peer for peer in chosen if versions[peer.name] is not None]
+    tools, mounting, versions = _tools(settings)
     gathered = _Gathered(started, versions)
     for name in gathered.missing:
         tell(f"{name} is not on this machine and is left out")
@@ -78,11 +77,31 @@ def run(settings: Settings, tell: Tell, save: Save) -> Document:
     for subject in settings.subjects:
         if subject == "kernel":
             _run_kernel(settings, gathered, tell)
+        elif subject == MOUNT:
+            _run_mounts(mounting, settings=settings, gathered=gathered, tell=tell, save=save)
         else:
             _run_corpus(subject, tools, settings=settings, gathered=gathered, tell=tell)
         document = _document(settings, gathered)
         save(document)
     return document
+
+
+def _tools(settings: Settings) -> tuple[list[Peer], list[Mountable], dict[str, str | None]]:
+    """The tools that are here: for repositories, for mounts; and the version of each that is asked for, or None."""
+    toolbox, wanted = Toolbox(settings.workdir), (SUBJECT, *settings.peers)
+    versions: dict[str, str | None] = {}
+    tools: list[Peer] = []
+    mounting: list[Mountable] = []
+    if any(subject != MOUNT for subject in settings.subjects):
+        chosen = [peer for name, peer in peers(toolbox).items() if name in wanted]
+        versions |= {peer.name: peer.version() for peer in chosen}
+        tools = [peer for peer in chosen if versions[peer.name] is not None]
+    if MOUNT in settings.subjects:
+        for name, mountable in mountables(toolbox).items():
+            if name in wanted:
+                version = versions[f"{name} (mount)"] = mountable.mount_version()
+                mounting += [mountable] if version is not None else []
+    return tools, mounting, versions
 
 
 def _document(settings: Settings, gathered: _Gathered) -> Document:
@@ -112,13 +131,7 @@ def _run_kernel(settings: Settings, gathered: _Gathered, tell: Tell) -> None:
 
 
 def _run_corpus(subject: str, tools: Sequence[Peer], *, settings: Settings, gathered: _Gathered, tell: Tell) -> None:
-    name = "model" if subject == "known" else subject
-    corpus = corpora.ensure(name, folder=settings.workdir / "corpora", scale=settings.scale, tell=tell)
-    facts = [
-        TreeFacts(name, version, len(manifest.files), manifest.size, manifest.digest)
-        for version, manifest in corpus.manifests.items()
-    ]
-    gathered.trees += [fact for fact in facts if fact not in gathered.trees]
+    corpus = _ensure("model" if subject == "known" else subject, settings, gathered, tell)
     if subject == "known":
         tools = [tool for tool in tools if isinstance(tool, KnowsData)]
     place = settings.workdir / "run" / subject
@@ -140,6 +153,22 @@ def _run_corpus(subject: str, tools: Sequence[Peer], *, settings: Settings, gath
                 _fail(session, f"not repeated: one repetition took {took:.0f} s", gathered, tell)
     finally:
         shutil.rmtree(place, ignore_errors=True)
+
+
+def _run_mounts(tools: Sequence[Mountable], *, settings: Settings, gathered: _Gathered, tell: Tell, save: Save) -> None:
+    corpus = _ensure(MOUNT, settings, gathered, tell)
+    suite = MountSuite(settings.workdir / "run" / MOUNT, Toolbox(settings.workdir), corpus, gathered, tell)
+    suite.run(tools, repeat=settings.repeat, scale=settings.scale, saved=lambda: save(_document(settings, gathered)))
+
+
+def _ensure(name: str, settings: Settings, gathered: _Gathered, tell: Tell) -> corpora.Corpus:
+    corpus = corpora.ensure(name, folder=settings.workdir / "corpora", scale=settings.scale, tell=tell)
+    facts = [
+        TreeFacts(name, version, len(manifest.files), manifest.size, manifest.digest)
+        for version, manifest in corpus.manifests.items()
+    ]
+    gathered.trees += [fact for fact in facts if fact not in gathered.trees]
+    return corpus
 
 
 def _run_session(session: Session, gathered: _Gathered, tell: Tell) -> None:

@@ -21,6 +21,7 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "dataset": "1 GiB in 2,000 mixed files; v2: 5 % edited, 1 % removed, 2 % renamed, 2 % new",
     "small": "50,000 files of 1-8 KiB",
     "edits": "one file of 2 GiB; v2: 20 random edits of 1 MiB",
+    "mount": "1 GiB of text and numbers in 2 files, half a GiB of media, 50,000 files of 4 KiB in one folder",
 }
 
 

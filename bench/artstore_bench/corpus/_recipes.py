@@ -1,4 +1,4 @@
-"""The four corpora as streams of files: which trees, which names, what the second version shares with the first.
+"""The corpora as streams of files: which trees, which names, what the second version shares with the first.
 
 Pure: a corpus yields `Content`s in a fixed order, and the writer decides where they go. Scale 1.0 is the size that
 is measured; a smaller scale keeps the structure for tests.
@@ -243,9 +243,37 @@ def _spliced(blocks: Iterator[bytes], changes: list[_Edit]) -> Iterator[bytes]:
         position += len(rest)
 
 
+# ---- mount: long files of text and numbers, one that can't be compressed, and very many small ones in one folder
+
+
+def mount(scale: float) -> Iterator[Content]:
+    """A GiB in two files, half of one of media, 50,000 files of 4 KiB; there is no second version."""
+    size, count = max(4 * MIB, int(GIB * scale)) // 2, max(50, round(50_000 * scale))
+    for number in range(2):
+        yield Content("v1", f"text-{number}.bin", _mixture(number, size))
+    yield Content("v1", "raw.bin", (Stream("mount", "raw", start).bytes(MIB) for start in range(0, size, MIB)))
+    for first in range(0, count, 1024):
+        text = contents.jsonl(Stream("mount", "many", first), 5 * MIB)
+        for number in range(first, min(first + 1024, count)):
+            at = (number - first) * 4096
+            yield Content("v1", f"many/f{number:05d}.json", iter([text[at : at + 4096]]))
+
+
+def _mixture(number: int, size: int) -> Iterator[bytes]:
+    """Lines of JSON, tables, token ids and small integers, 1 MiB of each in turn."""
+    for place in range(size // MIB):
+        stream, kind = Stream("mount", "text", number, place), place % 4
+        if kind < 2:
+            data = (contents.jsonl, contents.csv)[kind](stream, MIB).ljust(MIB, b"\n")
+        else:
+            data = contents.tokens(stream, MIB + 128).tobytes() if kind == 2 else contents.small_integers(stream, MIB)
+        yield data[:MIB]
+
+
 RECIPES: Final[Mapping[str, Callable[[float], Iterator[Content]]]] = {
     "model": model,
     "dataset": dataset,
     "small": small,
     "edits": edits,
+    "mount": mount,
 }

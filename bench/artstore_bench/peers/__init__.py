@@ -5,20 +5,24 @@ from __future__ import annotations
 from typing import Final
 
 from artstore_bench.command import Toolbox
-from artstore_bench.peers._port import KnowsData, Peer
+from artstore_bench.peers._port import KnowsData, Mountable, Peer
 from artstore_bench.peers.artstore import Artstore
 from artstore_bench.peers.borg import Borg
 from artstore_bench.peers.casync import Casync
 from artstore_bench.peers.dvc import Dvc
 from artstore_bench.peers.git_lfs import GitLfs
 from artstore_bench.peers.hf_xet import HfXet
-from artstore_bench.peers.plain import Copy, TarZstd
+from artstore_bench.peers.plain import Copy, Folder, TarZstd
 from artstore_bench.peers.restic import Restic
+from artstore_bench.peers.squashfuse import SquashFuse
 
-__all__ = ["NAMES", "SUBJECT", "KnowsData", "Peer", "peers"]
+__all__ = ["ALL_NAMES", "MOUNT_NAMES", "NAMES", "SUBJECT", "KnowsData", "Mountable", "Peer", "mountables", "peers"]
 
 SUBJECT: Final = "artstore"
 NAMES: Final = ("restic", "borg", "casync", "dvc", "git-lfs", "hf-xet", "tar-zstd", "cp")
+# Whose mounts are compared.
+MOUNT_NAMES: Final = ("squashfuse_ll", "borg", "restic", "plain")
+ALL_NAMES: Final = tuple(dict.fromkeys((*NAMES, *MOUNT_NAMES)))
 
 
 def peers(toolbox: Toolbox) -> dict[str, Peer]:
@@ -33,5 +37,17 @@ def peers(toolbox: Toolbox) -> dict[str, Peer]:
         HfXet(toolbox),
         TarZstd(toolbox),
         Copy(toolbox),
+    ]
+    return {peer.name: peer for peer in found}
+
+
+def mountables(toolbox: Toolbox) -> dict[str, Mountable]:
+    """Every tool that mounts, by name, artstore first; whether one is on this machine its `mount_version` tells."""
+    found: list[Mountable] = [
+        Artstore(toolbox),
+        SquashFuse(toolbox),
+        Borg(toolbox),
+        Restic(toolbox),
+        Folder(toolbox),
     ]
     return {peer.name: peer for peer in found}

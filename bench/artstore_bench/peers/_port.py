@@ -49,3 +49,37 @@ class KnowsData(Protocol):
     def known(self, repo: Path, *, source: Path) -> Sequence[Command]:
         """Recognise all of `source`, from its bytes and not from a stat cache, and store nothing."""
         ...
+
+
+@runtime_checkable
+class Mountable(Protocol):
+    """A tool that shows what it stored as a folder, without unpacking it.
+
+    `repo` and `source` are as for a Peer; the repository is made once, and its mount is started anew for each group of
+    questions.
+    """
+
+    @property
+    def name(self) -> str:
+        """How `--peers` names it."""
+        ...
+
+    def mount_version(self) -> str | None:
+        """What it calls itself, or None if it, or its part that mounts, is not on this machine."""
+        ...
+
+    def init(self, repo: Path) -> Sequence[Command]:
+        """Make the repository."""
+        ...
+
+    def add(self, repo: Path, *, source: Path, label: str) -> Sequence[Command]:
+        """Store the folder `source` under a name."""
+        ...
+
+    def mount(self, repo: Path, *, point: Path, label: str) -> Command | None:
+        """What mounts it at `point` and stays in the foreground until it is unmounted; None: there is no server."""
+        ...
+
+    def mounted(self, repo: Path, *, point: Path, label: str) -> Path:
+        """Where the folder that was added under this name is then seen."""
+        ...

@@ -40,5 +40,17 @@ class Artstore:
         """The whole store."""
         return [repo / "store"]
 
+    def mount_version(self) -> str | None:
+        """The same as `version`, if the release has a mount."""
+        return self.version() if self.toolbox.first_line(["artstore", "mount", "--help"]) else None
+
+    def mount(self, repo: Path, *, point: Path, label: str) -> Command:
+        """`artstore mount --foreground`, with the cache and all else as by default; it shows every label at once."""
+        return self._command(repo, "mount", str(point), "--foreground")
+
+    def mounted(self, repo: Path, *, point: Path, label: str) -> Path:
+        """Below `versions/`."""
+        return point / "versions" / "bench" / label
+
     def _command(self, repo: Path, *arguments: str) -> Command:
         return Command(("artstore", "--store", str(repo / "store"), *arguments))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,19 @@ class Borg:
     def stored_paths(self, repo: Path) -> Sequence[Path]:
         """The repository."""
         return [repo / "repository"]
+
+    def mount_version(self) -> str | None:
+        """With the library through which it mounts, which is an extra of its package."""
+        library = next(iter(re.findall(r"fuse: (\S+ \S+) \[", self.toolbox.output(["borg", "debug", "info"]))), None)
+        return f"{self.version()}, {library}" if library else None
+
+    def mount(self, repo: Path, *, point: Path, label: str) -> Command:
+        """`borg mount -f` of the one archive."""
+        return self._command(repo, "mount", "--foreground", f"{repo / 'repository'}::{label}", str(point))
+
+    def mounted(self, repo: Path, *, point: Path, label: str) -> Path:
+        """At its root."""
+        return point
 
     def _command(self, repo: Path, *arguments: str, cwd: Path | None = None) -> Command:
         environment = {"BORG_BASE_DIR": str(repo / "base"), "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes"}

@@ -1,4 +1,4 @@
-"""What needs no store: `cp`, and `tar` into zstd. They show what the disk and one compressor do."""
+"""What needs no store: `cp`, `tar` into zstd, a folder as it is. They show what the disk and one compressor do."""
 
 from __future__ import annotations
 
@@ -67,6 +67,35 @@ class TarZstd:
     def stored_paths(self, repo: Path) -> Sequence[Path]:
         """The archives."""
         return [repo / "archives"]
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """The folder itself, read where it lies, in the page cache: what a mount could reach at best."""
+
+    toolbox: Toolbox
+    name: str = "plain"
+
+    def mount_version(self) -> str | None:
+        """The file system of the work folder."""
+        place = self.toolbox.folder
+        return self.toolbox.first_line(["findmnt", "--noheadings", "--output", "FSTYPE", "-T", str(place)]) or "folder"
+
+    def init(self, repo: Path) -> Sequence[Command]:
+        """Nothing."""
+        return []
+
+    def add(self, repo: Path, *, source: Path, label: str) -> Sequence[Command]:
+        """A link to it."""
+        return [Command(("ln", "--symbolic", str(source), str(repo / label)))]
+
+    def mount(self, repo: Path, *, point: Path, label: str) -> None:
+        """There is no server."""
+        return
+
+    def mounted(self, repo: Path, *, point: Path, label: str) -> Path:
+        """Behind the link."""
+        return (repo / label).resolve()
 
 
 def _copy(source: Path, target: Path) -> Command:

@@ -36,6 +36,18 @@ class Restic:
         """The repository."""
         return [repo / "repository"]
 
+    def mount_version(self) -> str | None:
+        """The same as `version`: the mount is part of the program."""
+        return self.version()
+
+    def mount(self, repo: Path, *, point: Path, label: str) -> Command:
+        """`restic mount`, of all snapshots."""
+        return self._command(repo, "mount", str(point))
+
+    def mounted(self, repo: Path, *, point: Path, label: str) -> Path:
+        """The newest snapshot; there is one."""
+        return point / "snapshots" / "latest"
+
     def _command(self, repo: Path, *arguments: str, cwd: Path | None = None) -> Command:
         base = ("restic", "--quiet", "--repo", str(repo / "repository"), "--cache-dir", str(repo / "cache"))
         return Command((*base, *arguments), cwd, {"RESTIC_PASSWORD": "bench"})
