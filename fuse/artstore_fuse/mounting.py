@@ -146,9 +146,13 @@ def serve(place: Place, options: Options, ready: Callable[[], None]) -> None:
         stack.callback(view.close)
         requests = Requests(metrics, status, describe=view.describe, refusal=transport.refusal)
         handlers = transport.mount(view, requests, place.mountpoint, _mount_options(place, options))
-        _raise_read_ahead(place, options)
-        _log.info("mounted %s at %s", place.store, place.mountpoint)
-        transport.serve(handlers, poll_s=options.poll_s / 2, ready=ready)
+
+        def begin() -> None:
+            _raise_read_ahead(place, options)
+            _log.info("mounted %s at %s", place.store, place.mountpoint)
+            ready()
+
+        transport.serve(handlers, poll_s=options.poll_s / 2, ready=begin)
     _log.info("unmounted %s", place.mountpoint)
 
 
@@ -177,7 +181,10 @@ def _require_free(point: str, store: str) -> None:
 
 
 def _raise_read_ahead(place: Place, options: Options) -> None:
-    """The kernel reads 128 KiB ahead unless root asks for more; without root it stays at that."""
+    """The kernel reads 128 KiB ahead unless root asks for more; without root it stays at that.
+
+    It sets its own figure when it begins to ask, so that ours has to come after that.
+    """
     wanted = options.read_ahead_kib or (READ_AHEAD_KIB if os.geteuid() == 0 else None)
     mount = mountinfo.at(place.mountpoint)
     if wanted is None or mount is None:

@@ -106,12 +106,17 @@ class Handlers(pyfuse3.Operations):
     def __init__(self, view: View, requests: Requests, pages: Notices) -> None:
         super().__init__()
         self.pages = pages
+        self.begun = trio.Event()
         self._answered: tuple[int, int, int] | None = None  # the last read
         self.view = view
         self._answering = requests.begin
         self._waiting = requests.in_flight
         self._inodes: dict[int, int] = {}  # of open files, by handle
         self._entry = pyfuse3.EntryAttributes()  # for listings, where each is copied at once
+
+    def init(self) -> None:
+        # The kernel has our answer, and its settings are final, when the loop runs its next task.
+        self.begun.set()
 
     async def lookup(
         self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext | None = None
@@ -213,9 +218,14 @@ async def _serve(handlers: Handlers, names: Notices, poll_s: float, ready: Calla
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_follow_names, handlers.view, names, poll_s)
         await nursery.start(_end_on_signal, nursery.cancel_scope)
-        ready()
+        nursery.start_soon(_announce, handlers.begun, ready)
         await pyfuse3.main(max_tasks=limits.MOUNT_TASKS_MAX)
         nursery.cancel_scope.cancel()
+
+
+async def _announce(begun: trio.Event, ready: Callable[[], None]) -> None:
+    await begun.wait()
+    ready()
 
 
 async def _end_on_signal(
