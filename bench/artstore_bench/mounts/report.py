@@ -103,8 +103,8 @@ def _cpu_each(row: Summary) -> str:
 
 
 def _peak(row: Summary) -> str:
-    return f"{row.rss_bytes / 1e6:,.0f}"
+    return f"{row.rss_bytes / 1e6:,.0f}" if row.rss_bytes else _MISSING
 
 
 def _anonymous(row: Summary) -> str:
-    return _MISSING if row.rss_anonymous_bytes is None else f"{row.rss_anonymous_bytes / 1e6:,.0f}"
+    return f"{row.rss_anonymous_bytes / 1e6:,.0f}" if row.rss_anonymous_bytes else _MISSING

@@ -51,7 +51,8 @@ class MountSuite:
             for group in GROUPS:
                 self._ask_all(group, sessions, repeat)
                 saved()
-            self._ask_many_versions(repeat, scale)
+            if any(session.peer.name == SUBJECT for session in sessions):
+                self._ask_many_versions(repeat, scale)
         finally:
             self._clear()
 

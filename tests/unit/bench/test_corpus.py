@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ DIGESTS = {
         "4fdbc07304bc476c9f9d23301873f8ec3845cbb3e73668001896bb697a5a4304",
         "d192040ffa8bc5defe64f70dd6cfc936b1853128f3e64f4b80f70bb4822745d4",
     ),
+    "mount": ("e826fb53509990b4e04c72b5c0e892d06c0c49cbc128ac83c42bf7e11419c55a",),
 }
 
 
@@ -154,3 +156,20 @@ def tensors(shard: Path) -> dict[str, bytes]:
     header: dict[str, dict[str, list[int]]] = json.loads(data[8 : 8 + size])
     places = {name: row["data_offsets"] for name, row in header.items() if name != "__metadata__"}
     return {name: data[8 + size + start : 8 + size + end] for name, (start, end) in places.items()}
+
+
+def test_the_files_of_mounts_compress_as_named(folder: Path) -> None:
+    """Decoding is what most of a mount's time goes into: text that doesn't compress, or media that do, are no test."""
+    tree = corpus("mount", folder).tree("v1")
+    assert 1.8 < ratio(tree / "text-0.bin") < 3
+    assert ratio(tree / "raw.bin") < 1.01
+    small = sorted((tree / "many").iterdir())
+    assert len(small) == 100
+    assert {path.stat().st_size for path in small} == {4096}
+    assert len({path.read_bytes() for path in small}) == 100
+
+
+def ratio(path: Path) -> float:
+    """How much shorter zlib makes a file."""
+    data = path.read_bytes()
+    return len(data) / len(zlib.compress(data, 1))

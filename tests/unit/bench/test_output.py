@@ -111,3 +111,58 @@ def test_nothing_is_drawn_without_a_comparison(document: Document, tmp_path: Pat
     """A chart of one bar says nothing."""
     alone = [row for row in document.summary if row.tool == "artstore"]
     assert draw(msgspec.structs.replace(document, summary=alone), tmp_path) == []
+
+
+def mount_runs(tool: str, pace: float, *, has_server: bool = True) -> list[Run]:
+    """One tool's answers about its mount, each operation taking `pace` milliseconds."""
+    questions = {"cold": 1024, "second": 1024, "random": 4000, "list": 50_000, "ls": 1, "memory": 10}
+    return [
+        Run(
+            corpus="mount",
+            question=question,
+            tool=tool,
+            repetition=0,
+            wall_s=pace * count / 1000,
+            user_s=1.5 if has_server else 0.0,
+            system_s=0.0,
+            rss_bytes=300_000_000 if has_server else 0,
+            rss_anonymous_bytes=250_000_000 if has_server else 0,
+            others_share=0.0,
+            input_bytes=count << 20 if question in {"cold", "second"} else 0,
+            operations=count,
+            p50_s=1e-4,
+            p99_s=9e-4,
+            requests=0 if tool == "artstore" else None,
+        )
+        for question, count in questions.items()
+    ]
+
+
+@pytest.fixture
+def mounts(document: Document) -> Document:
+    """artstore twice as fast as borg, and the folder ten times as fast."""
+    found = [*mount_runs("artstore", 1.0), *mount_runs("borg", 2.0), *mount_runs("plain", 0.1, has_server=False)]
+    summary = summarise(found)
+    return msgspec.structs.replace(document, runs=found, summary=summary, targets=judge(summary))
+
+
+def test_mounts_have_tables_of_their_own(mounts: Document) -> None:
+    """A row for each question: speed with the ratio, the server's CPU time, its memory, and what was promised."""
+    text = markdown(mounts)
+    assert "|  | artstore | borg | plain |" in text
+    assert "| cold, one reader | 1,049 MB/s | 524 MB/s (0.50) | 10,486 MB/s (10.00) |" in text
+    assert "| 4 KiB at random, miss | 1,000/s | 500/s (0.50) | 10,000/s (10.00) |" in text
+    assert "| 4 KiB at random, miss: p50, p99 | 0.100, 0.900 ms |" in text
+    assert "| READ requests of the second pass | 0 | – | – |" in text
+    assert "| cold, one reader, s/GiB | 1.50 | 1.50 | – |" in text
+    assert "| without the page cache's, MB | 250 | 250 | – |" in text
+    assert "| faster than borg: cold | mount | borg, speed | 1.00 × |  | 2.00 × | met |" in text
+    assert "| 4 KiB at random, miss | mount |  | 5,000/s | 7,000/s | 1,000/s | **missed** by 80% |" in text
+    for table in tables(mounts):
+        assert {len(row) for row in table.rows} == {len(table.heads)}
+
+
+def test_mounts_are_drawn(mounts: Document, tmp_path: Path) -> None:
+    """One picture, of what both have answered."""
+    assert [path.name for path in draw(mounts, tmp_path)] == ["chart-mount.svg", "chart-mount.png"]
+    assert "cold, one reader" in (tmp_path / "chart-mount.svg").read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from artstore_bench.results import Run, counted, summarise
@@ -82,3 +83,16 @@ def test_questions_are_kept_apart() -> None:
     """A checkout is not a commit."""
     first, checkout = summarise([run("artstore", 1.0), run("artstore", 3.0, question="checkout")])
     assert (first.question, first.wall_s, checkout.question, checkout.wall_s) == ("first", 1.0, "checkout", 3.0)
+
+
+def test_mounts_are_compared_by_operation() -> None:
+    """A slow mount is read in part: less work in the same time must not look like the same speed."""
+    whole = [msgspec.structs.replace(run("artstore", 2.0), operations=1000, p99_s=0.5, requests=7)]
+    part = [msgspec.structs.replace(run("restic", 2.0), operations=100)]
+    ours, theirs = summarise(whole + part)
+    assert theirs.ratio == pytest.approx(0.1)
+    assert (ours.operations_per_s, theirs.operations_per_s) == (500, 50)
+    assert ours.cpu_s_per_gib == pytest.approx(1.5 / 1000 * (1 << 30))
+    assert (ours.p99_s, ours.requests, theirs.requests) == (0.5, 7, None)
+    (commit,) = summarise([run("artstore", 2.0)])
+    assert commit.operations_per_s is commit.cpu_s_per_gib is None

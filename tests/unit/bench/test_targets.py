@@ -17,6 +17,11 @@ def summary(
     stored: int = 100,
     added: int = 100,
     speed: float = 1.0,
+    ratio: float | None = None,
+    operations_per_s: float | None = None,
+    p99_s: float | None = None,
+    requests: int | None = None,
+    anonymous: int | None = None,
 ) -> Summary:
     """Medians of one tool."""
     return Summary(
@@ -32,7 +37,11 @@ def summary(
         bytes_per_s=speed,
         stored_bytes=stored,
         added_bytes=added,
-        ratio=None,
+        ratio=ratio,
+        operations_per_s=operations_per_s,
+        p99_s=p99_s,
+        requests=requests,
+        rss_anonymous_bytes=anonymous,
     )
 
 
@@ -106,6 +115,56 @@ def test_a_crowded_run_marks_its_verdict() -> None:
     found = judge(rows)
     assert verdict(found, corpus="small", against="restic").is_crowded
     assert not verdict(found, corpus="small", against="borg").is_crowded
+
+
+@pytest.mark.parametrize(("ratio", "expected"), [(1.2, "missed"), (1.1, "floor"), (0.84, "floor"), (0.83, "goal")])
+def test_mounts_are_compared_by_speed(ratio: float, expected: str) -> None:
+    """0.9 times as fast is a time of 1.11: the other way round a slow mount would pass."""
+    rows = [summary("artstore", "mount", "cold"), summary("squashfuse_ll", "mount", "cold", ratio=ratio)]
+    line = verdict(judge(rows), corpus="mount", question="cold", against="squashfuse_ll")
+    assert line.measured == pytest.approx(1 / ratio)
+    assert line.verdict == expected
+
+
+def test_each_figure_of_a_mount_is_judged_in_its_own_direction() -> None:
+    """Many operations are good; many requests, a long tail and much memory are not."""
+    rows = [
+        summary("artstore", "mount", "random", operations_per_s=5_500.0, p99_s=1.1e-3),
+        summary("artstore", "mount", "second", requests=1),
+        summary("artstore", "mount", "memory", anonymous=400_000_000),
+        summary("artstore", "mount", "million", wall_s=0.19),
+    ]
+    found = judge(rows)
+    assert verdict(found, corpus="mount", figure=Figure.OPERATIONS_PER_SECOND, question="random").verdict == "floor"
+    assert verdict(found, corpus="mount", figure=Figure.P99_SECONDS).verdict == "missed"
+    assert verdict(found, corpus="mount", figure=Figure.REQUESTS).verdict == "missed"
+    assert verdict(found, corpus="mount", figure=Figure.MEMORY_BYTES).verdict == "floor"
+    assert verdict(found, corpus="mount", question="million").verdict == "goal"
+    rows[1:3] = [summary("artstore", "mount", "second", requests=0)]
+    assert verdict(judge(rows), corpus="mount", figure=Figure.REQUESTS).verdict == "floor"
+
+
+def test_every_promise_of_the_mount_is_there() -> None:
+    """A line lost from the table would be a promise silently dropped."""
+    promised = {(t.question, t.against, t.floor, t.goal) for t in TARGETS if t.corpus == "mount"}
+    assert {
+        ("cold", "squashfuse_ll", 0.9, 1.2),
+        ("pair", "squashfuse_ll", 0.95, 1.4),
+        ("narrow", "squashfuse_ll", 1.0, 1.3),
+        ("raw", None, 2.0e9, 3.0e9),
+        ("second", None, 0, None),
+        ("random", None, 5_000, 7_000),
+        ("random", None, 1e-3, None),
+        ("hit", None, 15_000, None),
+        ("mapped", None, 0.6e9, 0.9e9),
+        ("list", None, 100_000, 250_000),
+        ("ls", None, 1.0, 0.35),
+        ("stat", None, 120_000, None),
+        ("small", None, 8_000, 16_000),
+        ("million", None, 1.0, 0.2),
+        ("memory", None, 256 * 1024 * 1024 + 150_000_000, None),
+    } <= promised
+    assert len([row for row in promised if row[1] in {"borg", "restic"}]) == 2 * 12
 
 
 def test_every_promise_is_there() -> None:
