@@ -188,6 +188,7 @@ MOUNT_JUMP_BYTES_MAX = 128 * KIB  # between the first two requests of a sequenti
 MOUNT_WINDOW_BYTES = 32 * MIB  # of a file: the part of its recipe that is looked up at once
 MOUNT_WINDOW_CHUNKS_MAX = 4096  # of such a part; more are looked up again each time
 MOUNT_WINDOWS_MAX = 256  # such parts remembered of an open file
+MOUNT_TOPS_MAX = 1 << 14  # versions whose own folder is remembered
 MOUNT_PAGES_MAX = 64  # pages of folders kept decoded
 MOUNT_LISTING_ENTRIES = 1024  # entries of a folder brought to memory at once
 MOUNT_STATFS_S = 60.0  # that the size told of a store may be old

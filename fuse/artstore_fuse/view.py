@@ -81,6 +81,7 @@ class View:
         self._places.refresh()
         self._trees = Trees(store.objects)
         self._nodes = Nodes(PlaceNode(ROOT_INODE, Kind.DIR, ()))
+        self._tops: dict[bytes, tuple[Entry, int]] = {}  # a version's own folder, and when it was made
         self._offered: AnyNode | None = None
         self._place_listings: dict[int, tuple[PlaceNode, Listing[bytes]]] = {}
         self._tree_listings: dict[int, tuple[Node, Listing[Entry]]] = {}
@@ -283,10 +284,15 @@ class View:
 
     def _top(self, path: tuple[bytes, ...], version: bytes) -> Node:
         """A version's own folder."""
-        document = self._objects.version(version)
-        top = Top(version, b"/".join(path[1:]).decode(), document.created)
-        entry = root_entry(self._objects, document.tree)
-        return self._tree_node(None, entry, top)
+        known = self._tops.get(version)
+        if known is None:
+            document = self._objects.version(version)
+            known = (root_entry(self._objects, document.tree), document.created)
+            if len(self._tops) >= limits.MOUNT_TOPS_MAX:
+                self._tops.clear()
+            self._tops[version] = known
+        entry, created = known
+        return self._tree_node(None, entry, Top(version, b"/".join(path[1:]).decode(), created))
 
     def _in_tree(self, node: Node, name: bytes) -> Node | None:
         if node.entry.kind != Kind.DIR:
