@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from artstore import limits
 from artstore.errors import Corrupt, Erased
-from artstore.format.codec import RAW, Decoder
+from artstore.format.codec import RAW, ZSTD, Decoder
 from artstore.format.frame import open_frame
 from artstore.format.ids import Buffer, chunk_id, object_id
 from artstore.model import Location, ObjectKind, PackId
@@ -128,12 +128,13 @@ class Fetcher:
                     if chunk_id(spots[id]) == id:  # I5
                         del spots[id]
                 return
-            objects: dict[bytes, bytes] = {}
-            self._read_run(ObjectKind.CHUNK, pack, run, objects, once=False)
+            view = self._context.packs.read_range(pack, run.offset, run.size, tools.room.take(run.size), once=False)
+            sound = [(id, place) for id, place in run.objects if place.raw == len(spots[id])]
+            for id, data in _unpacked(tools.decoder, sound, view, run.offset):
+                if chunk_id(data) == id:  # I5
+                    spots.pop(id)[:] = data
         except Corrupt:
-            return
-        for id, data in objects.items():
-            _put(spots.pop(id), id, data)
+            return  # they are looked for one by one
 
     def _read_run(self, kind: ObjectKind, pack: PackId, run: Run, objects: dict[bytes, bytes], *, once: bool) -> None:
         """Add the run's whole objects; what is missing afterwards is damaged here, `_rescue` tries other copies."""
@@ -217,6 +218,20 @@ def _scattered(run: Run, spots: dict[bytes, memoryview], room: Room) -> Iterator
         yield room.take(limits.READ_LOCAL_HOLE_BYTES_MAX + limits.FRAME_HEADER_BYTES)[: begin - at]
         yield spots[id]
         at = begin + place.stored
+
+
+def _unpacked(
+    decoder: Decoder, objects: Sequence[Found], view: memoryview, offset: int
+) -> Iterator[tuple[bytes, memoryview]]:
+    """Objects out of the bytes from `offset` of their pack: unpacked together, since each call gives the GIL away."""
+    skip = limits.FRAME_HEADER_BYTES - offset
+    packed = [(id, place) for id, place in objects if place.codec == ZSTD]
+    frames = [(place.offset + skip, place.stored, place.raw) for _, place in packed]
+    yield from zip((id for id, _ in packed), decoder.unpack(view, frames) if frames else (), strict=True)
+    for id, place in objects:
+        if place.codec == RAW and place.stored == place.raw:
+            begin = place.offset + skip
+            yield id, view[begin : begin + place.stored]
 
 
 def _put(spot: memoryview, id: bytes, data: Buffer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import accumulate
 
 import pytest
 import zstandard
@@ -129,3 +130,30 @@ def test_the_greatest_object_at_the_greatest_level_is_read() -> None:
     """What was written at `compression.level` 22 could not be read again."""
     data = bytes(limits.FRAME_RAW_BYTES_MAX)
     assert Decoder().decode(ZSTD, Encoder(22).zstd(data), len(data)) == data
+
+
+@given(st.lists(st.binary(min_size=1, max_size=3000), min_size=1, max_size=20))
+def test_many_frames_are_unpacked_together(objects: list[bytes]) -> None:
+    """A stretch of a file would have its chunks mixed up."""
+    packed = [Encoder().zstd(data) for data in objects]
+    offsets = list(accumulate((len(each) + 5 for each in packed), initial=3))
+    data = memoryview(b"abc" + b"".join(each + b"-----" for each in packed))
+    frames = [(offset, len(each), len(raw)) for offset, each, raw in zip(offsets, packed, objects, strict=False)]
+    assert Decoder().unpack(data, frames) == objects
+
+
+@pytest.mark.parametrize(
+    ("offset", "longer", "raw"), [(0, 0, 99), (0, 0, 101), (0, -1, 100), (0, 1, 100), (1, -1, 100), (999, 0, 100)]
+)
+def test_frames_that_are_not_what_they_claim(offset: int, longer: int, raw: int) -> None:
+    """Bytes of the next frame, or of nothing at all, would be taken for a chunk."""
+    stored = Encoder().zstd(b"x" * 100)
+    with pytest.raises(Corrupt):
+        Decoder().unpack(memoryview(stored), [(offset, len(stored) + longer, raw)])
+
+
+def test_a_bomb_among_many_frames_is_refused() -> None:
+    """A forged pack would take all memory."""
+    bomb = zstandard.ZstdCompressor().compress(bytes(1 << 28))
+    with pytest.raises(Corrupt):
+        Decoder().unpack(memoryview(bomb), [(0, len(bomb), 1000)])
