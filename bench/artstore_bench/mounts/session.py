@@ -29,6 +29,8 @@ LABEL: Final = "v1"
 # A step of a slow tool ends then; its speed is that of the part that was read.
 STEP_S_MAX: Final = 60.0
 _JOB_S_MAX: Final = 900.0
+# What a server may want for itself, beside the pages that the corpus takes.
+_SERVERS_BYTES: Final = 512 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,10 @@ class MountSession:
             measure([command], toolbox=self.toolbox, log=self._log("setup"))
         sync()
         with self.mounted(read_ahead_kib=None) as mount:
-            wrong = differences(mount.folder, self.corpus.manifests[LABEL])
+            try:
+                wrong = differences(mount.folder, self.corpus.manifests[LABEL])
+            except OSError as error:
+                raise ToolFailed(f"its mount can't be read: {error}") from error
         if wrong:
             raise ToolFailed(f"its mount shows {len(wrong)} files wrongly, the first is {wrong[0]}")
 
@@ -94,6 +99,7 @@ class MountSession:
             status=str(status) if status else None,
             is_mount=mount.server is not None,
             limit_s=STEP_S_MAX,
+            memory_bytes=self.corpus.manifests[LABEL].size + _SERVERS_BYTES,
         )
         with MemoryWatch(job.pids) as watch:
             answers = _answers(job)

@@ -20,7 +20,17 @@ from artstore_bench.command import Command, Toolbox
 from artstore_bench.corpus import ensure
 from artstore_bench.method import ToolFailed
 from artstore_bench.mounts.processes import MemoryWatch, family, used
-from artstore_bench.mounts.reader import ACCESSES, PAGE_BYTES, SLOT_BYTES, STRETCH_BYTES, Answer, Job, Step, perform
+from artstore_bench.mounts.reader import (
+    ACCESSES,
+    PAGE_BYTES,
+    SLOT_BYTES,
+    STRETCH_BYTES,
+    Answer,
+    Job,
+    Step,
+    find_memory,
+    perform,
+)
 from artstore_bench.mounts.server import is_mounted, serving
 from artstore_bench.mounts.session import MountSession
 from artstore_bench.peers import SUBJECT, mountables
@@ -195,6 +205,18 @@ def test_folders_are_listed_and_looked_at(tmp_path: Path) -> None:
     opened = do("opened", [tmp_path])
     assert (opened.operations, opened.bytes) == (20, sum(range(20)))
     assert do("listed_long", [tmp_path]).operations == 1
+
+
+def test_memory_is_found_and_given_back() -> None:
+    """The reader must not keep what the page cache is to be filled with, nor want more than there is."""
+    before = MemoryWatch([os.getpid()])
+    with before:
+        pass
+    find_memory(64 << 20)
+    with MemoryWatch([os.getpid()]) as after:
+        pass
+    assert after.anonymous_bytes < before.anonymous_bytes + (32 << 20)
+    assert after.peak_bytes >= before.anonymous_bytes + (32 << 20)
 
 
 def test_every_step_names_an_access() -> None:
