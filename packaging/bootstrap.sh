@@ -3,7 +3,7 @@
 #
 #   bootstrap.sh dev VENV               everything for demo, tests and benchmark
 #   bootstrap.sh mount VENV             only the mount extra, once more, after its system packages were installed
-#   bootstrap.sh install VENV [EXTRAS]  artstore alone, for `make install`; EXTRAS as in `bench,daemon`
+#   bootstrap.sh install VENV [EXTRAS]  artstore and its mount, for `make install`; EXTRAS as in `bench,daemon`
 #
 # PYTHON names the interpreter; otherwise it is the first one found that is new enough.
 # The mount extra is compiled against libfuse3. That may fail: it is said, and everything else goes on.
@@ -78,7 +78,7 @@ pins() { sed -n 's/^\([a-z0-9][^ ]*==[^ ]*\)\( *;.*[^ \\]\)\{0,1\} *\\$/\1\2/p' 
 
 install_mount_extra() {
     local venv=$1 log=$1/mount.log prefix
-    local mend="sudo apt-get install -y ${mount_packages[*]} && make mount-extra"
+    local mend="sudo apt-get install -y ${mount_packages[*]} && make ${2:-mount-extra}"
     if ! mount_is_buildable && command -v apt-get >/dev/null && prefix=$(root_prefix </dev/null); then
         say "sudo apt-get install -y ${mount_packages[*]}"
         apt_install "$prefix" "${mount_packages[@]}" || say "apt-get failed; going on without the mount extra."
@@ -120,6 +120,8 @@ make_install() {
     [ -z "$extras" ] ||
         "$venv/bin/python" -m pip install -qq --no-build-isolation -c "$venv/pins.txt" "$here[$extras]" ||
         say "artstore is installed, but without the extras $extras: their installation failed, as said above."
+    "$venv/bin/python" -m pip install -qq -c "$venv/pins.txt" trio
+    install_mount_extra "$venv" install || true  # it has said why; all else works without
 }
 
 main() {

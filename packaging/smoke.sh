@@ -23,6 +23,7 @@ try() {
     "$environment/bin/artstore" commit folder -q
     "$environment/bin/artstore" cat folder/v1:file | cmp - folder/file
     "$environment/bin/artstore" check --data -q
+    { "$environment/bin/artstore" mount here 2>&1 || true; } | grep -q "pip install 'artstore\[mount\]'"
     "$environment/bin/python" - <<'PY'
 import importlib.resources as resources
 import artstore_daemon, artstore_fuse

@@ -87,7 +87,7 @@ class Supervisor:
         state, actions = supervision.step(state, event, now, self._pace)
         if state.phase is not before.phase and state.phase in (Phase.HUNG, Phase.PAUSING):
             _log.warning("the mount at %s %s: %s", self._place.mountpoint, event.value, state.phase.value)
-        if state.phase is Phase.LEFT and state.exit_code:
+        if state.phase is Phase.LEFT and state.exit_code and state.was_ready:
             _log.error("the mount at %s is given up", self._place.mountpoint)
         return state, actions
 
@@ -171,7 +171,7 @@ class Supervisor:
         self._tell(Report(ready=True, server=self._server))
 
     def _tell(self, report: Report) -> None:
-        if not report.ready:
+        if not report.ready and (self._kept or self._log_path):  # else who waits for this report says it
             _log.error("%s", report.message)
         try:
             self._report(report)

@@ -85,9 +85,9 @@ def _extras() -> Iterator[FindingItem]:
     for name, packages in (("mount", _MOUNT), ("daemon", _DAEMON), ("bench", _BENCH)):
         missing = [package for package in packages if _version(package) is None]
         if missing:
-            yield _finding(
-                name, "absent", f"no {', '.join(missing)}", f"{sys.executable} -m pip install 'artstore[{name}]'"
-            )
+            first = "apt install fuse3 libfuse3-dev pkg-config, then " if name == "mount" else ""
+            hint = f"{first}{sys.executable} -m pip install 'artstore[{name}]'"
+            yield _finding(name, "absent", f"no {', '.join(missing)}", hint)
         else:
             yield _finding(name, "ok", ", ".join(f"{package} {_version(package)}" for package in packages))
     if not os.path.exists("/dev/fuse"):

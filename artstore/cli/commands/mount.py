@@ -43,6 +43,14 @@ class _Umask(click.ParamType[int]):
         return umask
 
 
+class _Folder(click.Path):
+    """A folder, completed by the shell. click would look at it, which takes for ever where a mount hangs."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        # Any: what click hands over.
+        return os.fsdecode(value)
+
+
 @click.command(
     "mount",
     cls=Command,
@@ -53,7 +61,7 @@ class _Umask(click.ParamType[int]):
         ("artstore mount /mnt/art --foreground", "under a service manager"),
     ],
 )
-@click.argument("directory", metavar="[DIR]", default=_DEFAULT, type=click.Path(readable=False))
+@click.argument("directory", metavar="[DIR]", default=_DEFAULT, type=_Folder(file_okay=False))
 @click.option("-f", "--foreground", is_flag=True, help="Stay until it is unmounted; log to stderr.")
 @click.option("--allow-other", is_flag=True, help="Let other users in, as far as file modes do.")
 @click.option(
@@ -129,7 +137,7 @@ def mount_command(
         ("artstore umount /mnt/art --force", "even if it hangs"),
     ],
 )
-@click.argument("directory", metavar="[DIR]", default=_DEFAULT, type=click.Path(readable=False))
+@click.argument("directory", metavar="[DIR]", default=_DEFAULT, type=_Folder(file_okay=False))
 @click.option("-l", "--lazy", is_flag=True, help="Out of sight now; gone when the last program lets go of it.")
 @click.option("-f", "--force", is_flag=True, help="Now: whoever reads from it gets an error.")
 @click.pass_obj
