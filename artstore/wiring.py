@@ -190,8 +190,9 @@ def preload() -> None:
     """Import now what opening a store imports: a release may be replaced while a process runs."""
     from artstore.adapters import allocator, clock, lmdb_index, packs, sessions, store_folder
     from artstore.adapters.disk import mounts, owners
+    from artstore.chunking import CHUNKER_ID
 
-    assert all((allocator, clock, lmdb_index, packs, sessions, store_folder, mounts, owners))
+    assert all((allocator, clock, lmdb_index, packs, sessions, store_folder, mounts, owners, CHUNKER_ID))
 
 
 def prepare_process(*, one_arena: bool = False) -> bool:

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-import artstore
-from artstore import limits, wiring
+from artstore import Store, limits, wiring
 from artstore.errors import Conflict, Interrupted, NotFound, NotPermitted, UsageError
 from artstore_fuse import background, mountinfo, transport, unmounting
 from artstore_fuse.background import Report
@@ -128,7 +127,7 @@ def serve(place: Place, options: Options, ready: Callable[[], None]) -> None:
     """Mount, answer until it is unmounted, in this process. `ready` is called once it answers."""
     wiring.prepare_process(one_arena=True)
     with contextlib.ExitStack() as stack:
-        store = stack.enter_context(artstore.Store.open(place.store))
+        store = stack.enter_context(Store.open(place.store))
         threads = max(_THREADS_MIN, min(len(os.sched_getaffinity(0)), limits.WORKERS_MAX))
         chunks = Chunks(store.objects, memory_bytes=options.memory_bytes, threads=threads)
         stack.callback(chunks.close)
@@ -176,7 +175,7 @@ def _require_free(point: str, store: str) -> None:
         if error.errno not in mountinfo.GONE:
             raise
         raise Conflict(f"{point} lies in a mount whose server is gone", hint="unmount that first") from error
-    if names:
+    if names and mountinfo.at(point) is None:  # else somebody was quicker, and that is what is in it
         raise Conflict(f"{point} isn't empty: a mount would hide what is in it", hint="choose an empty folder")
 
 

@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Final
 
 from artstore import limits
@@ -75,7 +75,7 @@ class Records:
                 os.unlink(self._path(point, "json"))
 
     @contextlib.contextmanager
-    def lock(self, point: str, timeout_s: float, *, wait: Callable[[float], None] = time.sleep) -> Iterator[None]:
+    def lock(self, point: str, timeout_s: float, *, wait: Callable[[float], None] = time.sleep) -> Generator[None]:
         """Be the only one who mounts there. Busy after `timeout_s`.
 
         `wait` lets so many seconds pass; what it raises ends the waiting.

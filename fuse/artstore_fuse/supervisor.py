@@ -17,7 +17,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from types import FrameType
 from typing import Final
 
@@ -341,7 +341,7 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[int]:
+def _signals() -> Generator[int]:
     """Signals wake a `select` instead of interrupting what is being done; gives what is to be selected."""
     read, write = os.pipe()
     os.set_blocking(read, False)

@@ -88,9 +88,6 @@ def test_at_home(unmounted: Mounted) -> None:
 
 def test_without_a_home() -> None:
     """Where a container's user has none, no folder of the name `~` may appear."""
-    from artstore.cli.commands.mount import mount_command  # the command line itself; HOME is taken from it below
-
-    assert mount_command.params[0].default == "~/artstore"
     script = "import os, pwd; pwd.getpwuid = lambda uid: (_ for _ in ()).throw(KeyError(uid)); del os.environ['HOME']\n"
     script += "from artstore.cli import main; raise SystemExit(main(['mount']))"
     done = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, check=False)
@@ -274,7 +271,20 @@ def test_options(unmounted: Mounted) -> None:
     """Each option does what its help says, and the kernel keeps to what protects a machine from a mount."""
     commit(unmounted)
     commit(unmounted, "other/v1")
-    options = ["--uid", "1234", "--gid", "5678", "--umask", "027", "--versions", "m*", "--memory", "16M", "--poll", "2s"]
+    options = [
+        "--uid",
+        "1234",
+        "--gid",
+        "5678",
+        "--umask",
+        "027",
+        "--versions",
+        "m*",
+        "--memory",
+        "16M",
+        "--poll",
+        "2s",
+    ]
     unmounted.mount(*options, *(["--allow-other"] if os.geteuid() == 0 else []))
     (line,) = unmounted.lines
     before, _, behind = line.partition(" - ")
@@ -288,9 +298,7 @@ def test_options(unmounted: Mounted) -> None:
     assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (1234, 5678, 0o440)
     assert os.listdir(unmounted.path / "versions") == ["m"]
     assert unmounted.run("path", "m/v1").out == f"{unmounted.path}/versions/m/v1\n"
-    hidden = unmounted.run("path", "other/v1:file").out.rstrip("\n")
-    assert "/ids/" in hidden
-    assert Path(hidden).read_text() == "content"
+    unmounted.run("path", "other/v1", code=3)
 
 
 def test_readahead(unmounted: Mounted) -> None:
@@ -325,11 +333,9 @@ def test_a_signal_ends_it(unmounted: Mounted, number: signal.Signals) -> None:
     process = unmounted.start("mount", unmounted.path, "--foreground", start_new_session=True)
     assert process.stdout is not None
     assert process.stdout.readline() == f"{unmounted.store} is mounted at {unmounted.path}\n"
-    with (unmounted.path / "versions" / "m" / "v1" / "file").open() as file:
+    with contextlib.suppress(OSError), (unmounted.path / "versions" / "m" / "v1" / "file").open():
         os.killpg(process.pid, number)  # as a terminal does: all of its processes get it
         assert process.wait(20) == 0
-        with contextlib.suppress(OSError):
-            assert file.read() == "content"
     assert not unmounted.lines
     assert process.stderr is not None
     assert "unmounted" in process.stderr.read()
@@ -339,7 +345,9 @@ def test_a_signal_ends_it(unmounted: Mounted, number: signal.Signals) -> None:
 def test_ctrl_c_on_a_terminal_while_it_starts(unmounted: Mounted) -> None:
     """Whoever changes their mind must not find a mount afterwards, in the background neither."""
     main, terminal = pty.openpty()
-    process = unmounted.start("mount", unmounted.path, start_new_session=True, preexec_fn=lambda: os.login_tty(terminal))
+    process = unmounted.start(
+        "mount", unmounted.path, start_new_session=True, preexec_fn=lambda: os.login_tty(terminal)
+    )
     os.close(terminal)
     log = unmounted.state / "artstore"
     assert unmounted.within(10, lambda: list(log.glob("*.log")))

@@ -1,4 +1,4 @@
-"""What happens to a mount whose processes are killed, stopped or told to end: it comes back, or is gone; never twice."""
+"""What becomes of a mount whose processes are killed, stopped or told to end: it comes back, or goes; never twice."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,7 +85,8 @@ def test_a_killed_server_comes_back(mounted: Mounted, file: Path) -> None:
         server = mounted.record["server"]
         started = time.monotonic()
         os.kill(server, signal.SIGKILL)
-        assert mounted.within(BACK_S, lambda server=server: mounted.record["server"] != server and reads(file))
+        assert mounted.within(BACK_S, partial(is_new, mounted, server))
+        assert mounted.within(BACK_S, partial(reads, file))
         assert time.monotonic() - started < 3 * BACK_S
         assert len(mounted.lines) == 1
     assert mounted.record["supervisor"] == before["supervisor"]
@@ -184,12 +186,17 @@ def test_crashes_without_end(unmounted: Mounted) -> None:
     for _ in range(2):
         server = unmounted.record["server"]
         os.kill(server, signal.SIGKILL)
-        assert unmounted.within(5, lambda server=server: process.poll() is not None or is_new(unmounted, server))
+        assert unmounted.within(5, partial(is_over, process, unmounted, server))
     assert process.wait(20) == 1
     assert process.stderr is not None
     assert "is given up" in process.stderr.read()
     assert not unmounted.lines
     assert not list(unmounted.state.rglob("mount-*.json"))
+
+
+def is_over(process: subprocess.Popen[str], place: Mounted, server: int) -> bool:
+    """Has it ended, or gone on?"""
+    return process.poll() is not None or is_new(place, server)
 
 
 def is_new(place: Mounted, server: int) -> bool:
@@ -252,7 +259,7 @@ def holds(process: int, suffix: str) -> bool:
         return False
 
 
-def test_a_long_log_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_log_is_cut(tmp_path: Path) -> None:
     """A mount of years must not fill the disk; what it said last is kept."""
     log = tmp_path / "mount.log"
     with log.open("a") as writer:

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,7 @@ def version(mounted: Mounted) -> Path:
 
 
 @contextlib.contextmanager
-def stopped(process: int) -> Iterator[None]:
+def stopped(process: int) -> Generator[None]:
     """A server that answers nothing, as one that hangs; it goes on afterwards, if it is still there."""
     os.kill(process, signal.SIGSTOP)
     try:
@@ -85,7 +86,12 @@ def kill_all(place: Mounted) -> None:
     for process in (*map(int, children), record["server"]):  # the helper first: it would unmount
         os.kill(process, signal.SIGKILL)
     for process in (*map(int, children), record["server"], record["supervisor"]):
-        assert place.within(5, lambda process=process: not place.lives(process))
+        assert place.within(5, partial(has_ended, place, process))
+
+
+def has_ended(place: Mounted, process: int) -> bool:
+    """Is there no such process any more?"""
+    return not place.lives(process)
 
 
 def test_nothing_is_left(mounted: Mounted, version: Path) -> None:
@@ -213,7 +219,7 @@ def test_what_can_not_be_unmounted(unmounted: Mounted) -> None:
 def test_a_mount_whose_processes_are_gone(mounted: Mounted, version: Path, command: str) -> None:
     """It answers `not connected` for ever, unless it is found in the kernel's list and cleared."""
     kill_all(mounted)
-    with pytest.raises(OSError, match="not connected|connection abort"):
+    with pytest.raises(OSError, match=r"not connected|connection abort"):
         os.listdir(mounted.path)
     assert state_of(mounted) == ["dead"]
     inside = mounted.run("mount", mounted.path / "versions", code=5)
