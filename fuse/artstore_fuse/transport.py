@@ -84,6 +84,8 @@ def serve(handlers: Handlers, *, poll_s: float, ready: Callable[[], None]) -> No
     names = Notices("names", count_max=limits.MOUNT_NOTICES_MAX)
     try:
         trio.run(_serve, handlers, names, poll_s, ready)
+    except* SystemExit:  # one more signal, which trio hands on when the loop has ended
+        _log.debug("told to end once more")
     except* OSError as group:
         if any(error.errno not in _GONE for error in _leaves(group)):
             raise
@@ -237,7 +239,9 @@ async def _end_on_signal(
         async for _ in signals:
             break
         pyfuse3.terminate()
-        await trio.sleep(limits.MOUNT_END_S_MAX)
+        with trio.move_on_after(limits.MOUNT_END_S_MAX):
+            async for _ in signals:  # Ctrl-C comes from the terminal and, as SIGTERM, from the supervisor
+                continue
         _log.warning("requests under way did not end in time")
         loop.cancel()
 

@@ -338,7 +338,9 @@ def test_a_signal_ends_it(unmounted: Mounted, number: signal.Signals) -> None:
         assert process.wait(20) == 0
     assert not unmounted.lines
     assert process.stderr is not None
-    assert "unmounted" in process.stderr.read()
+    told = process.stderr.read()
+    assert "unmounted" in told, told
+    assert told.count("\n") == 2, told
     assert not list(unmounted.state.rglob("mount-*.json"))
 
 
