@@ -181,6 +181,8 @@ def mounts_command(invocation: Invocation) -> None:
 
     records = _records()
     items = [_item(mount, records.get(mount.point)) for mount in mountinfo.ours()]
+    if not items:
+        invocation.output.note("nothing is mounted")
     shown = [
         (item.path, item.store or item.id or "?", item.state, str(item.pid or "-"), _since(item.started))
         for item in items
