@@ -33,6 +33,7 @@ _log: Final = logging.getLogger(__name__)
 _FOREVER_S: Final = 366 * 86_400.0
 _CHANGING_S: Final = 1.0
 _BLOCK_BYTES: Final = 512
+_STOPS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _GONE: Final = frozenset({errno.ENODEV, errno.ECONNABORTED, errno.ENOTCONN})
 Data = bytes | memoryview
 
@@ -82,15 +83,17 @@ def serve(handlers: Handlers, *, poll_s: float, ready: Callable[[], None]) -> No
     `ready` is called once requests are answered. SIGTERM, SIGINT and SIGHUP end it.
     """
     names = Notices("names", count_max=limits.MOUNT_NOTICES_MAX)
+    # trio hands a signal too many back to whom it was before: Ctrl-C comes from the terminal and from the supervisor.
+    told: list[int] = []
+    for number in _STOPS:
+        signal.signal(number, lambda number, _: told.append(number))
     try:
-        trio.run(_serve, handlers, names, poll_s, ready)
-    except* SystemExit:  # one more signal, which trio hands on when the loop has ended
-        _log.debug("told to end once more")
+        trio.run(_serve, handlers, names, poll_s, ready, told)
     except* OSError as group:
         if any(error.errno not in _GONE for error in _leaves(group)):
             raise
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in _STOPS:
             signal.signal(number, signal.SIG_IGN)
         if names.close(limits.MOUNT_END_S_MAX) and handlers.pages.close(limits.MOUNT_END_S_MAX):
             pyfuse3.close(unmount=True)
@@ -216,10 +219,10 @@ class Handlers(pyfuse3.Operations):
             return data
 
 
-async def _serve(handlers: Handlers, names: Notices, poll_s: float, ready: Callable[[], None]) -> None:
+async def _serve(handlers: Handlers, names: Notices, poll_s: float, ready: Callable[[], None], told: list[int]) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_follow_names, handlers.view, names, poll_s)
-        await nursery.start(_end_on_signal, nursery.cancel_scope)
+        await nursery.start(_end_on_signal, nursery.cancel_scope, told)
         nursery.start_soon(_announce, handlers.begun, ready)
         await pyfuse3.main(max_tasks=limits.MOUNT_TASKS_MAX)
         nursery.cancel_scope.cancel()
@@ -231,17 +234,20 @@ async def _announce(begun: trio.Event, ready: Callable[[], None]) -> None:
 
 
 async def _end_on_signal(
-    loop: trio.CancelScope, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    loop: trio.CancelScope, told: list[int], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """End the loop at a signal: what is being answered may finish in time, the rest is left to the mount's end."""
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+    """End the loop at a signal: what is being answered may finish in time, the rest is left to the mount's end.
+
+    `told`: signals that came before this.
+    """
+    with trio.open_signal_receiver(*_STOPS) as signals:
         task_status.started()
+        if told:
+            loop.cancel()
         async for _ in signals:
             break
         pyfuse3.terminate()
-        with trio.move_on_after(limits.MOUNT_END_S_MAX):
-            async for _ in signals:  # Ctrl-C comes from the terminal and, as SIGTERM, from the supervisor
-                continue
+        await trio.sleep(limits.MOUNT_END_S_MAX)
         _log.warning("requests under way did not end in time")
         loop.cancel()
 
