@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from artstore import limits
 from artstore.model import ObjectKind
+from artstore_fuse.stretches import Stretches
 
 if TYPE_CHECKING:
     from artstore.store.objects import Objects
@@ -36,7 +37,7 @@ class ChunkStats:
 
 
 class Chunks:
-    """A cache of `memory_bytes`, and `threads` that fill it. Thread-safe. `close` ends the threads.
+    """Chunks and stretches of files in `memory_bytes`, and `threads` that fetch them. Thread-safe. `close` ends them.
 
     A chunk that can't be fetched fails for those alone who wait for it, and isn't remembered: who asks next has it
     fetched again. What was asked for by a reader goes before what is fetched ahead of one.
@@ -44,7 +45,8 @@ class Chunks:
 
     def __init__(self, objects: Objects, *, memory_bytes: int, threads: int) -> None:
         self.stats = ChunkStats()
-        self.memory_bytes = memory_bytes
+        self.stretches = Stretches(memory_bytes // limits.MOUNT_AHEAD_SHARE)
+        self._cached_bytes_max = memory_bytes - memory_bytes // limits.MOUNT_AHEAD_SHARE
         self._fetch = objects.fetcher.many
         self._fill = objects.fetcher.fill
         self._cached: OrderedDict[bytes, bytes] = OrderedDict()
@@ -52,7 +54,6 @@ class Chunks:
         self._flights: dict[bytes, _Flight] = {}  # by chunk: queued, or being fetched
         self._urgent: deque[_Flight] = deque()
         self._jobs: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
-        self._readers: set[int] = set()
         self._closed = False
         self._lock = Lock()
         self._wake = Condition(self._lock)
@@ -96,7 +97,7 @@ class Chunks:
         return any(id in self._flights for id in ids)
 
     def load(self, ids: Sequence[bytes]) -> list[bytes]:
-        """Chunks in order, the absent ones fetched on the caller's thread; those under way are waited for.
+        """Chunks in order, the absent ones fetched on the caller's thread; those being fetched are waited for.
 
         Raises what the first chunk that can't be had failed with: Corrupt, Erased …
         """
@@ -106,7 +107,8 @@ class Chunks:
         return gathering.future.result()
 
     def collect(self, batches: Sequence[Sequence[bytes]], finish: Callable[[dict[bytes, bytes]], T]) -> Future[T]:
-        """What `finish` makes of the chunks, by their ids. Each batch's absent ones are fetched at once, by a worker.
+        """What `finish` makes of the chunks, by their ids, with which others may have come. Each batch's absent ones
+        are fetched together, by a worker.
 
         The future is done by a worker, `finish` runs there. It fails as `load` does, or as `finish` does.
         """
@@ -121,18 +123,6 @@ class Chunks:
             self._jobs.append((job, future))
             self._wake.notify()
         return future
-
-    def share(self, reader: int) -> int:
-        """Bytes that may be fetched ahead for this reader, who is counted as one from now on until `leave`."""
-        with self._lock:
-            self._readers.add(reader)
-            count = len(self._readers)
-        return max(self.memory_bytes // limits.MOUNT_AHEAD_SHARE // count, limits.MOUNT_AHEAD_BYTES_MIN)
-
-    def leave(self, reader: int) -> None:
-        """This reader needs nothing ahead any more."""
-        with self._lock:
-            self._readers.discard(reader)
 
     def close(self) -> None:
         """End the threads and let go of the memory; who waits for what was not begun gets an OSError. Idempotent."""
@@ -152,6 +142,7 @@ class Chunks:
         with self._lock:
             self._cached.clear()
             self._cached_bytes = 0
+        self.stretches.clear()
 
     def _gather(
         self, batches: Sequence[Sequence[bytes]], finish: Callable[[dict[bytes, bytes]], T], *, here: bool
@@ -175,6 +166,12 @@ class Chunks:
                         fresh.append(id)
                 if fresh:
                     own.append(self._take_off(fresh))
+            if here:
+                # Not begun yet: were all workers callers of this, nobody would be left to begin it.
+                queued = [flight for flight in flights if flight in self._urgent]
+                for flight in queued:
+                    self._urgent.remove(flight)
+                own += queued
             flights.update(own)
             for flight in flights:
                 flight.waiting.append(gathering)
@@ -253,7 +250,7 @@ class Chunks:
         self.stats.decoded_bytes += size
         self._cached.update(found)
         self._cached_bytes += size
-        while self._cached_bytes > self.memory_bytes:
+        while self._cached_bytes > self._cached_bytes_max:
             self._cached_bytes -= len(self._cached.popitem(last=False)[1])
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from artstore.store.objects import Objects
     from artstore_fuse.chunks import Chunks
     from artstore_fuse.streams import Ahead
+    from artstore_fuse.stretches import Stretch
 
 _PAGE = 4096  # the kernel's cache takes whole pages
 _WINDOW = limits.MOUNT_WINDOW_BYTES
@@ -44,8 +45,8 @@ class OpenFile:
         self._size = size
         self._recipe = _Recipe(objects, content, size)
         self._streams = Streams()
+        self._stretches = chunks.stretches  # of this file by offset // _STRETCH
         self._window_max = limits.MOUNT_AHEAD_BYTES_START
-        self._stretches: OrderedDict[int, _Stretch] = OrderedDict()  # by offset // _STRETCH
         self._misses: OrderedDict[tuple[int, int], None] = OrderedDict()
         self._lock = Lock()
 
@@ -111,7 +112,7 @@ class OpenFile:
 
     def close(self) -> None:
         """Let others have what was fetched ahead for this file's readers."""
-        self._chunks.leave(id(self))
+        self._stretches.leave(id(self))
 
     def _is_better_handed_over(self, span: _Span, missing: Sequence[int]) -> bool:
         """Whether decoding what is missing would hold up other requests for long, or another thread is at it."""
@@ -128,18 +129,13 @@ class OpenFile:
 
     def _fetch_ahead(self, ahead: Ahead) -> None:
         """Have the stretches prepared that a reader comes to next."""
-        self._window_max = min(self._chunks.share(id(self)), limits.MOUNT_AHEAD_BYTES_MAX)
+        self._window_max = min(self._stretches.share(id(self)), limits.MOUNT_AHEAD_BYTES_MAX)
         for key in range(ahead.begin // _STRETCH, -(-ahead.end // _STRETCH)):
             begin, end = max(key * _STRETCH, ahead.begin), min((key + 1) * _STRETCH, self._size)
+            start = partial(self._chunks.submit, partial(self._prepare, begin, end))
             with self._lock:
-                if key in self._stretches:
-                    continue
-                future = self._chunks.submit(partial(self._prepare, begin, end))
-                if future is None:
+                if not self._stretches.has(id(self), key) and not self._stretches.add(id(self), key, begin, end, start):
                     return
-                self._stretches[key] = _Stretch(begin, end, future, end - begin)
-                if len(self._stretches) > self._window_max * limits.MOUNT_STREAMS_MAX // _STRETCH:
-                    self._stretches.popitem(last=False)
 
     def _prepare(self, begin: int, end: int) -> memoryview:
         """The bytes `begin..end`; on a worker."""
@@ -161,26 +157,26 @@ class OpenFile:
             self._chunks.fill(whole, target[at : at + sum(size for _, size in whole)])
         return target
 
-    def _stretches_of(self, offset: int, end: int) -> list[_Stretch] | None:
+    def _stretches_of(self, offset: int, end: int) -> list[Stretch] | None:
         """The stretches that hold `offset..end`, if all of it is, or will be, there. The lock is held.
 
         What has been read to its end is let go: the kernel keeps it, and here it would only push other memory out of
         the processor's caches.
         """
-        found: list[_Stretch] = []
+        found: list[Stretch] = []
         for key in range(offset // _STRETCH, -(-end // _STRETCH)):
-            stretch = self._stretches.get(key)
-            if stretch is None or offset < stretch.begin:
+            stretch = self._stretches.get(id(self), key)
+            if stretch is None or max(offset, key * _STRETCH) < stretch.begin:
                 return None
             found.append(stretch)
         for stretch in found:
             stretch.left -= min(end, stretch.end) - max(offset, stretch.begin)
             if stretch.left <= 0:
-                del self._stretches[stretch.begin // _STRETCH]
+                self._stretches.drop(id(self), stretch.begin // _STRETCH)
         return found
 
     def _read_stretches(
-        self, stretches: list[_Stretch], offset: int, end: int
+        self, stretches: list[Stretch], offset: int, end: int
     ) -> bytes | memoryview | Future[bytes | memoryview]:
         waiting = [stretch.future for stretch in stretches if not stretch.future.done()]
         if not waiting:
@@ -205,24 +201,12 @@ class OpenFile:
             future.add_done_callback(tell)
         return arrived
 
-    def _join(
-        self, stretches: list[_Stretch], offset: int, end: int
-    ) -> bytes | memoryview | Future[bytes | memoryview]:
+    def _join(self, stretches: list[Stretch], offset: int, end: int) -> bytes | memoryview | Future[bytes | memoryview]:
         """The bytes `offset..end` of stretches that are done; chunk by chunk if one of them has failed."""
         if any(stretch.future.exception() is not None for stretch in stretches):
             return self._read_chunks(offset, end)
         parts = [stretch.future.result()[max(offset - stretch.begin, 0) : end - stretch.begin] for stretch in stretches]
         return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-@dataclass(slots=True)
-class _Stretch:
-    """Bytes `begin..end` of a file that were fetched ahead, and how many of them nobody has read yet."""
-
-    begin: int
-    end: int
-    future: Future[memoryview]
-    left: int
 
 
 class _Span:

@@ -68,6 +68,7 @@ class Streams:
         stream = _Stream(begin=offset, end=end)
         self._streams.append(stream)
         if offset == 0:
+            stream.is_straight = True
             return self._advance(stream, offset, file_size, window_max)
         self._start = max(self._start // 2, limits.MOUNT_AHEAD_BYTES_MIN)
         return Ahead(end, end, is_random=True)
