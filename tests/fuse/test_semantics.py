@@ -461,7 +461,7 @@ def test_killed(mounted: Mounted, version: Path) -> None:
         mounted.mount()
     assert (version / "config.json").read_text() == '{"layers": 2}\n'
     assert (
-        len([line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(mounted.path) in line]) == 1
+        len([line for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines() if str(mounted.path) in line]) == 1
     )
 
 
