@@ -188,7 +188,8 @@ def collect_until_ended(path: Path, writers: list[subprocess.Popen[str]]) -> int
             if all(writer.poll() is not None for writer in writers):
                 return touched
             for artifact in ("a", "b"):
-                for tag in store.tags(f"{artifact}/")[:-1]:
+                tags = sorted(store.tags(f"{artifact}/"), key=lambda tag: tag.created)
+                for tag in tags[:-1]:  # the newest one is what its writer reads right now
                     store.remove(tag.name)
             touched += collect(store, now=turn % 2 == 0)
     raise AssertionError
