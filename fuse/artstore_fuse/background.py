@@ -11,10 +11,12 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
+import time
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final, NoReturn
 
 from artstore import limits
@@ -23,17 +25,22 @@ from artstore_fuse.records import rotate
 
 _log: Final = logging.getLogger(__name__)
 _EXIT_BUG: Final = 70
+_RETRY_S: Final = 0.005
 _LEFT_OPEN: Final = 3  # input, output, errors
 _FROM_OUTSIDE: Final = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a start went: ready (`already`: it ran before), or an error, as `errors` tells one, or `errno`."""
+    """How a start went: ready (`already`: it ran before), or an error, as `errors` tells one, or `errno`.
+
+    `server`, `reporter`: the process that serves, the one that tells.
+    """
 
     ready: bool
     already: bool = False
     server: int = 0
+    reporter: int = 0
     message: str = ""
     hint: str | None = None
     code: str = ""
@@ -85,36 +92,52 @@ def decode(data: bytes, log: str | None) -> Report:
     return Report(**json.loads(line)) if end else ended_early(log)
 
 
-def receive(pipe: int, log: str | None) -> Report:
-    """Wait for a report, and close the pipe."""
-    data = b""
-    with open(pipe, "rb", buffering=0) as file:
-        while b"\n" not in data and len(data) < limits.MOUNT_REPORT_BYTES_MAX:
-            part = file.read(limits.MOUNT_REPORT_BYTES_MAX)
-            if not part:
-                break
-            data += part
-    return decode(data, log)
-
-
 def start(main: Callable[[Callable[[Report], None]], int], log: str) -> Report:
     """Run `main(report)` in a session of its own, its output in `log`; return what it first reports.
 
-    Should this process end before that, `report` raises BrokenPipeError there.
+    Should this process be interrupted before that, `report` raises BrokenPipeError there, or what reported is told to
+    end. Once it is ready it stays, whatever comes: this process ignores signals, and has only to say so and end.
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    read, write = os.pipe()
-    # Ctrl-C is for the command that waits, not for what it has just forked.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _FROM_OUTSIDE)
-    child = os.fork()
-    if child == 0:
-        os.close(read)
-        _leave(main, write, log)
-    os.close(write)
-    signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    os.waitpid(child, 0)
-    return receive(read, log)
+    here, there = socket.socketpair()
+    with here:
+        # Ctrl-C is for the command that waits, not for what it has just forked.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _FROM_OUTSIDE)
+        child = os.fork()
+        if child == 0:
+            here.close()
+            _leave(main, there.detach(), log)
+        there.close()
+        try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            os.waitpid(child, 0)
+            report = decode(_line(here), log)
+            if report.ready:
+                for number in _FROM_OUTSIDE:
+                    signal.signal(number, signal.SIG_IGN)
+        except BaseException:
+            _take_back(here)
+            raise
+    return report
+
+
+def _line(source: socket.socket) -> bytes:
+    """What was sent, to the end of its line; peeked at, so that it is still there should a signal come in between."""
+    while True:
+        data = source.recv(limits.MOUNT_REPORT_BYTES_MAX, socket.MSG_PEEK)
+        if not data or b"\n" in data or len(data) == limits.MOUNT_REPORT_BYTES_MAX:
+            return data
+        time.sleep(_RETRY_S)  # a line is written in one piece, and arrives so
+
+
+def _take_back(source: socket.socket) -> None:
+    """Nobody waits any more: from now on a report fails, and one that was sent before gets an answer."""
+    source.shutdown(socket.SHUT_RD)
+    report = decode(source.recv(limits.MOUNT_REPORT_BYTES_MAX, socket.MSG_DONTWAIT), None)
+    if report.ready and not report.already:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(report.reporter, signal.SIGTERM)
 
 
 def close_all_but(kept: int) -> None:
@@ -161,7 +184,7 @@ def _run(main: Callable[[Callable[[Report], None]], int], pipe: int, log: str) -
         if not reported:
             reported = True
             try:
-                os.write(pipe, outcome.encode())
+                os.write(pipe, replace(outcome, reporter=os.getpid()).encode())
             finally:
                 os.close(pipe)
 
