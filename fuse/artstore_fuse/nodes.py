@@ -85,6 +85,7 @@ class Nodes:
 
     def __init__(self, root: PlaceNode) -> None:
         self._nodes: dict[int, AnyNode] = {ROOT_INODE: root}
+        self._displaced: dict[Hashable, AnyNode] = {}  # whose number was another's when they got theirs
         root.count = 1
 
     def __len__(self) -> int:
@@ -99,19 +100,20 @@ class Nodes:
 
     def known(self, key: Hashable) -> AnyNode | None:
         """The node of this key, if the kernel knows it."""
-        inode = number_of(key)
-        while (node := self._nodes.get(inode)) is not None:
-            if node.key == key:
-                return node
-            inode = _next(inode)
-        return None
+        node = self._nodes.get(number_of(key))
+        if node is not None and node.key == key:
+            return node
+        return self._displaced.get(key) if self._displaced else None
 
     def find(self, key: Hashable, make: Callable[[int], AnyNode]) -> AnyNode:
         """The node of this key, or one that `make` gives the number that is free for it; not yet remembered."""
         inode = number_of(key)
-        while (node := self._nodes.get(inode)) is not None:
-            if node.key == key:
-                return node
+        node = self._nodes.get(inode)
+        if self._displaced and key in self._displaced:
+            return self._displaced[key]
+        if node is not None and node.key == key:
+            return node
+        while inode in self._nodes:
             inode = _next(inode)
         return make(inode)
 
@@ -119,6 +121,8 @@ class Nodes:
         """The kernel was told of it once more."""
         known = self._nodes.setdefault(node.inode, node)
         known.count += 1
+        if known.count == 1 and known.inode != number_of(known.key):
+            self._displaced[known.key] = known
 
     def forget(self, inode: int, count: int) -> None:
         """The kernel forgets so many times that it was told of it."""
@@ -128,6 +132,7 @@ class Nodes:
         node.count -= count
         if node.count <= 0:
             del self._nodes[inode]
+            self._displaced.pop(node.key, None)
 
 
 def tree_key(parent: Node | None, entry: Entry, top: Top) -> Hashable:

@@ -14,9 +14,8 @@ VERSIONS = [bytes([number]) * 32 for number in range(5)]
 artifacts = st.sampled_from(["m", "n", "vision/resnet50", "vision/é"])
 tags = st.lists(
     st.builds(
-        lambda artifact, number, version, time: Tag(f"{artifact}/v{number}", version, time),
-        artifacts,
-        st.integers(1, 4),
+        Tag,
+        st.builds("{}/v{}".format, artifacts, st.integers(1, 4)),
         st.sampled_from(VERSIONS),
         st.integers(1, 9),
     ),
@@ -24,9 +23,8 @@ tags = st.lists(
 )
 aliases = st.lists(
     st.builds(
-        lambda artifact, name, version, time: AliasRow(f"{artifact}/{name}", version, time),
-        artifacts,
-        st.sampled_from(["production", "best"]),
+        AliasRow,
+        st.builds("{}/{}".format, artifacts, st.sampled_from(["production", "best"])),
         st.sampled_from(VERSIONS),
         st.integers(1, 9),
     ),

@@ -17,8 +17,9 @@ class SquashFuse:
     name: str = "squashfuse_ll"
 
     def mount_version(self) -> str | None:
-        """The first lines of both programs: one makes the image, the other one mounts it."""
-        mounts = next(iter(self.toolbox.output(["squashfuse_ll", "--help"]).splitlines()), None)
+        """What both programs call themselves: one makes the image, the other one mounts it."""
+        told = self.toolbox.output(["squashfuse_ll", "--help"]).splitlines()
+        mounts = next((line for line in told if line.startswith("squashfuse ")), None)
         makes = self.toolbox.first_line(["mksquashfs", "-version"])
         return f"{mounts}, {makes}" if mounts and makes else None
 
