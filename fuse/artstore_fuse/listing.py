@@ -14,7 +14,10 @@ T = TypeVar("T")
 
 
 class Listing(Generic[T]):
-    """What `begin` gives, batch by batch, the same each time it is called. Not thread-safe."""
+    """What `begin` gives, batch by batch, the same each time it is called. Not thread-safe.
+
+    An error of its batches leaves as it is, each time that the listing comes to where it was, until it is mended.
+    """
 
     def __init__(self, begin: Callable[[], Iterator[Sequence[T]]]) -> None:
         self._begin = begin
@@ -25,13 +28,20 @@ class Listing(Generic[T]):
     def entries(self, offset: int) -> Iterator[tuple[T, int]]:
         """(entry, offset behind it), from an offset on."""
         if offset < self._first:
-            self._batches, self._batch, self._first = self._begin(), (), 0
+            self._rewind()
         while True:
             batch, first = self._batch, self._first
             for index in range(max(offset - first, 0), len(batch)):
                 yield batch[index], first + index + 1
-            following = next(self._batches, None)
+            try:
+                following = next(self._batches, None)
+            except Exception:
+                self._rewind()  # an iterator that has failed would tell of an end next time
+                raise
             if following is None:
                 return
             self._first += len(batch)
             self._batch = following
+
+    def _rewind(self) -> None:
+        self._batches, self._batch, self._first = self._begin(), (), 0

@@ -116,7 +116,7 @@ class Handlers(pyfuse3.Operations):
         self.view = view
         self._answering = requests.begin
         self._waiting = requests.in_flight
-        self._inodes: dict[int, int] = {}  # of open files, by handle
+        self._inodes: dict[int, int] = {}  # of open files and folders, by handle
         self._entry = pyfuse3.EntryAttributes()  # for listings, where each is copied at once
 
     def init(self) -> None:
@@ -150,18 +150,28 @@ class Handlers(pyfuse3.Operations):
 
     async def opendir(self, inode: int, ctx: pyfuse3.RequestContext) -> int:
         with self._answering("opendir", inode):
-            return self.view.opendir(inode)
+            handle = self.view.opendir(inode)
+            self._inodes[handle] = inode
+            return handle
 
     async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
         view, entry, reply = self.view, self._entry, pyfuse3.readdir_reply
-        with self._answering("readdir", 0):
-            for name, attributes, following in view.readdir(fh, start_id):
-                if not reply(token, name, _encode(entry, attributes), following):
-                    return
-                view.remember(attributes.inode)
+        with self._answering("readdir", self._inodes[fh]):
+            taken = 0
+            try:
+                for name, attributes, following in view.readdir(fh, start_id):
+                    if not reply(token, name, _encode(entry, attributes), following):
+                        return
+                    view.remember(attributes.inode)
+                    taken += 1
+            except (ArtstoreError, OSError):
+                # An error instead of these entries would leave them remembered for ever. It comes again: the kernel
+                # asks for what is behind them.
+                if not taken:
+                    raise
 
     async def releasedir(self, fh: int) -> None:
-        with self._answering("releasedir", 0):
+        with self._answering("releasedir", self._inodes.pop(fh)):
             self.view.releasedir(fh)
 
     async def open(self, inode: int, flags: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:

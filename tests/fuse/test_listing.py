@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,3 +35,23 @@ def test_beyond_the_end() -> None:
     listing = Listing(lambda: iter([[1, 2], [3]]))
     assert list(listing.entries(10)) == []
     assert list(listing.entries(0)) == [(1, 1), (2, 2), (3, 3)]
+
+
+def test_an_error_is_no_end() -> None:
+    """A program that goes on after an error would take a part of a folder for all of it."""
+    broken = True
+
+    def begin() -> Iterator[list[int]]:
+        yield [1, 2]
+        if broken:
+            raise OSError("a page is damaged")
+        yield [3]
+
+    listing = Listing(begin)
+    for start in (0, 2, 0, 2):
+        entries = listing.entries(start)
+        assert list(islice(entries, 2 - start)) == [(1, 1), (2, 2)][start:]
+        with pytest.raises(OSError, match="damaged"):
+            next(entries)
+    broken = False
+    assert list(listing.entries(2)) == [(3, 3)]

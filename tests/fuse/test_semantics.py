@@ -415,6 +415,27 @@ def test_shared_mapping_for_writing(version: Path) -> None:
 # --- when something goes wrong
 
 
+def test_damaged_folder(mounted: Mounted, source: Path) -> None:
+    """A folder whose own pages are damaged lists with EIO, each time: it is never shown with some of its files only."""
+    (source / "many").mkdir()
+    for number in range(5000):
+        (source / "many" / f"{number:08}").touch()
+    before = {*mounted.store.rglob("*.pack")}
+    mounted.run("commit", source, "--tag", "m/v1")
+    folder = appears(mounted.path / "versions" / "m" / "v1") / "many"
+    pack = min({*mounted.store.rglob("*.pack")} - before, key=lambda path: path.stat().st_size)  # without BIG
+    flip(pack, pack.stat().st_size // 2)
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for place in (folder, folder, opened, opened):
+            with refused(errno.EIO):
+                os.listdir(place)
+    finally:
+        os.close(opened)
+    assert "broken: m/v1:many" in mounted.log()
+    assert sorted(os.listdir(folder.parent / "weights")) == ["model.bin"]
+
+
 def test_damage(mounted: Mounted, version: Path) -> None:
     """Content that doesn't match its id is EIO, in the chunk where it is damaged and nowhere else"""
     needle = BIG[2_000_000:2_000_032]
