@@ -62,10 +62,10 @@ class Places:
         with self._index.read() as reader:
             if reader.sequence == self._sequence:
                 return []
-            self._sequence = reader.sequence
+            sequence = reader.sequence
             aliases = [AliasRow(alias.name, alias.version, _moved(reader, alias.move)) for alias in reader.aliases()]
             names = arrange(reader.tags(), aliases, self._pattern)
-        before, self._names = self._names, names
+        before, self._names, self._sequence = self._names, names, sequence  # a look that failed is repeated
         return list(differences(before, names))
 
     def _by_id(self, name: bytes) -> Place | None:

@@ -117,3 +117,18 @@ def test_times(store: Store) -> None:
     assert found.time_of(folder) == found.time_of(latest) == created["m/v2"]
     assert found.time_of(link) == moved
     assert found.time_of(own) > moved
+
+
+def test_a_look_that_failed_is_repeated(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a tag would stay unseen until another one comes."""
+
+    def fail(*_: object) -> None:
+        raise OSError("the disk is slow to wake")
+
+    found = places(store)
+    store.remove("m/v1")
+    with monkeypatch.context() as patch:
+        patch.setattr("artstore_fuse.places.arrange", fail)
+        with pytest.raises(OSError, match="slow"):
+            found.refresh()
+    assert ((b"versions", b"m"), b"v1") in found.refresh()
