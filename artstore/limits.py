@@ -191,6 +191,7 @@ MOUNT_WINDOW_CHUNKS_MAX = 4096  # of such a part; more are looked up again each 
 MOUNT_WINDOWS_MAX = 256  # such parts remembered of an open file
 MOUNT_TOPS_MAX = 1 << 14  # versions whose own folder is remembered
 MOUNT_PAGES_MAX = 64  # pages of folders kept decoded
+MOUNT_STORED_BYTES = 16 * GIB  # of a file, whose chunk ids are held at once to count them
 MOUNT_LISTING_ENTRIES = 1024  # entries of a folder brought to memory at once
 MOUNT_STATFS_S = 60.0  # that the size told of a store may be old
 MOUNT_MISSES_NOTED_MAX = 64  # random reads of an open file whose neighbours may still be asked for

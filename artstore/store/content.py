@@ -68,7 +68,9 @@ class VerifiedFile(io.BufferedReader):
         return self._verified.size
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """Up to `size` bytes from `offset`: fewer at the end of the file only."""
+        """Up to `size` bytes from `offset`: fewer at the end of the file only. ValueError if either is negative."""
+        if offset < 0 or size < 0:
+            raise ValueError(f"read_at({offset}, {size}): neither may be negative")
         return self._verified.read_at(offset, size)
 
 

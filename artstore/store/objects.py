@@ -5,13 +5,15 @@ Decides what is kept in memory and for how long; where bytes lie is the fetcher'
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from artstore import limits
+from artstore.errors import ArtstoreError
 from artstore.format.version import decode_version
 from artstore.model import ObjectKind, Version
 from artstore.store.fetch import Fetcher
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from artstore.store.context import Context
 
 K = TypeVar("K")
+_log: Final = logging.getLogger(__name__)
 
 
 class Objects:
@@ -72,12 +75,21 @@ class Objects:
         found = {id: data for id in ids if (data := cache.get(id)) is not None}
         missing = [id for id in ids if id not in found]
         if missing:
-            missing += [id for id in ahead if cache.get(id) is None]
-            fetched = self._fetcher.many(ObjectKind.CHUNK, missing)
+            fetched = self._fetch(missing, [id for id in ahead if cache.get(id) is None])
             for id, data in fetched.items():
                 cache.put(id, data, len(data))
             found |= fetched
         return [found[id] for id in ids]
+
+    def _fetch(self, ids: Sequence[bytes], ahead: Sequence[bytes]) -> dict[bytes, bytes]:
+        """These chunks, and what may be asked for next if that can be had."""
+        if ahead:
+            try:
+                return self._fetcher.many(ObjectKind.CHUNK, [*ids, *ahead])
+            except (ArtstoreError, OSError) as error:
+                # It may be that of a chunk which nobody has asked for: who does will be told.
+                _log.debug("not read ahead: %s", error)
+        return self._fetcher.many(ObjectKind.CHUNK, ids)
 
     def version(self, id: bytes) -> Version:
         """A version's document."""

@@ -52,8 +52,8 @@ class Chunks:
         self._cached: OrderedDict[bytes, bytes] = OrderedDict()
         self._cached_bytes = 0
         self._flights: dict[bytes, _Flight] = {}  # by chunk: queued, or being fetched
-        self._urgent: deque[_Flight] = deque()
-        self._jobs: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
+        self._urgent: deque[_Flight | _Job] = deque()
+        self._jobs: deque[_Job] = deque()  # which nobody waits for
         self._closed = False
         self._lock = Lock()
         self._wake = Condition(self._lock)
@@ -102,8 +102,12 @@ class Chunks:
         Raises what the first chunk that can't be had failed with: Corrupt, Erased …
         """
         own, gathering = self._gather([ids], _in_order(ids), here=True)
-        for flight in own:
-            self._run(flight)
+        for at, flight in enumerate(own):
+            try:
+                self._run(flight)
+            except BaseException:  # Ctrl-C: others may wait for the chunks that are left
+                self._abandon(own[at + 1 :])
+                raise
         return gathering.future.result()
 
     def collect(self, batches: Sequence[Sequence[bytes]], finish: Callable[[dict[bytes, bytes]], T]) -> Future[T]:
@@ -115,27 +119,41 @@ class Chunks:
         return self._gather(batches, finish, here=False)[1].future
 
     def submit(self, job: Callable[[], T]) -> Future[T] | None:
-        """Have a worker do a job that nobody waits for yet; None if too many wait already."""
+        """Have a worker do a job that nobody waits for yet; None if too many are queued already.
+
+        One whose future is cancelled before a worker comes to it is not done.
+        """
         future: Future[T] = Future()
         with self._lock:
+            if len(self._jobs) >= limits.MOUNT_AHEAD_QUEUE_MAX:
+                self._jobs = deque(queued for queued in self._jobs if not queued.future.cancelled())
             if self._closed or len(self._jobs) >= limits.MOUNT_AHEAD_QUEUE_MAX:
                 return None
-            self._jobs.append((job, future))
+            self._jobs.append(_Job(job, future))
             self._wake.notify()
         return future
+
+    def hurry(self, futures: Iterable[Future[Any]]) -> None:
+        """Somebody waits for jobs now: they queue with what readers asked for, if they have not begun."""
+        with self._lock:
+            for future in futures:
+                job = next((job for job in self._jobs if job.future is future), None)
+                if job is not None:
+                    self._jobs.remove(job)
+                    self._urgent.append(job)
 
     def close(self) -> None:
         """End the threads and let go of the memory; who waits for what was not begun gets an OSError. Idempotent."""
         with self._lock:
             self._closed = True
-            left, jobs = list(self._urgent), list(self._jobs)
+            left = [*self._urgent, *self._jobs]
             self._urgent.clear()
             self._jobs.clear()
             self._wake.notify_all()
-        for flight in left:
-            self._land(flight, {}, dict.fromkeys(flight.ids, _closed()))
-        for _, future in jobs:
-            future.set_exception(_closed())
+        self._abandon([each for each in left if isinstance(each, _Flight)])
+        for each in left:
+            if isinstance(each, _Job) and each.future.set_running_or_notify_cancel():
+                each.future.set_exception(_closed())
         deadline = time.monotonic() + limits.MOUNT_CLOSE_S
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -197,12 +215,12 @@ class Chunks:
                     self._wake.wait()
                 if self._closed:
                     return
-                flight = self._urgent.popleft() if self._urgent else None
-                job = self._jobs.popleft() if flight is None else None
-            if flight is not None:
-                self._run(flight)
-            elif job is not None:
-                _do(*job)
+                work = self._urgent.popleft() if self._urgent else self._jobs.popleft()
+            if isinstance(work, _Flight):
+                self._run(work)
+            else:
+                work.do()
+            del work  # its result is megabytes, and the next one may be long in coming
 
     def _run(self, flight: _Flight) -> None:
         """Fetch a flight's chunks. If that fails it fails for all of them, so that each is then tried by itself."""
@@ -213,9 +231,14 @@ class Chunks:
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to who waits for the chunk
             failures = {flight.ids[0]: error} if len(flight.ids) == 1 else self._run_singly(flight.ids, found)
         except BaseException:  # Ctrl-C, on the caller's thread: nobody may wait for ever
-            self._land(flight, {}, dict.fromkeys(flight.ids, _closed()))
+            self._abandon([flight])
             raise
         self._land(flight, found, failures)
+
+    def _abandon(self, flights: Iterable[_Flight]) -> None:
+        """Nobody fetches these any more: tell those who wait for them."""
+        for flight in flights:
+            self._land(flight, {}, dict.fromkeys(flight.ids, _closed()))
 
     def _run_singly(self, ids: Iterable[bytes], found: dict[bytes, bytes]) -> dict[bytes, Exception]:
         failures: dict[bytes, Exception] = {}
@@ -298,11 +321,21 @@ class _Flight:
     waiting: list[_Waiting] = field(default_factory=lambda: [])
 
 
-def _do(job: Callable[[], T], future: Future[T]) -> None:
-    try:
-        future.set_result(job())
-    except Exception as error:  # noqa: BLE001 - it belongs to who waits
-        future.set_exception(error)
+@dataclass(slots=True, eq=False)
+class _Job:
+    """Something to be done, and who is told of it."""
+
+    call: Callable[[], Any]
+    future: Future[Any]
+
+    def do(self) -> None:
+        """Do it, unless it was cancelled."""
+        if not self.future.set_running_or_notify_cancel():
+            return
+        try:
+            self.future.set_result(self.call())
+        except Exception as error:  # noqa: BLE001 - it belongs to who waits
+            self.future.set_exception(error)
 
 
 def _in_order(ids: Sequence[bytes]) -> Callable[[dict[bytes, bytes]], list[bytes]]:

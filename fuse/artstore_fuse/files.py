@@ -47,7 +47,7 @@ class OpenFile:
         self._streams = Streams()
         self._stretches = chunks.stretches  # of this file by offset // _STRETCH
         self._window_max = limits.MOUNT_AHEAD_BYTES_START
-        self._misses: OrderedDict[tuple[int, int], None] = OrderedDict()
+        self._misses: OrderedDict[tuple[int, int], _Span] = OrderedDict()
         self._lock = Lock()
 
     def read(self, offset: int, size: int) -> bytes | memoryview | Future[bytes | memoryview]:
@@ -77,7 +77,7 @@ class OpenFile:
         future = None
         if missing:
             if noted:
-                self._note_miss(offset, noted)
+                self._note_miss(offset, noted, span)
             if self._is_better_handed_over(span, missing):
                 wanted = _batches((span.ids[i], span.bounds[i + 1] - span.bounds[i]) for i in missing)
                 future = self._chunks.collect(wanted, lambda got: _cut(span, _merged(span, found, got), offset, end))
@@ -94,10 +94,9 @@ class OpenFile:
         Nothing unless that read stood alone and found its chunks missing; and nothing when asked again.
         """
         with self._lock:
-            if (offset, size) not in self._misses:
-                return []
-            del self._misses[offset, size]
-            span = self._recipe.span(offset, min(offset + size, self._size))
+            span = self._misses.pop((offset, size), None)
+        if span is None:
+            return []
         pieces: list[tuple[int, memoryview]] = []
         for id, begin, end in span:
             data = self._chunks.peek(id)
@@ -121,9 +120,9 @@ class OpenFile:
             return True
         return self._chunks.is_under_way(span.ids[i] for i in missing)
 
-    def _note_miss(self, offset: int, size: int) -> None:
+    def _note_miss(self, offset: int, size: int, span: _Span) -> None:
         with self._lock:
-            self._misses[offset, size] = None
+            self._misses[offset, size] = span
             if len(self._misses) > limits.MOUNT_MISSES_NOTED_MAX:
                 self._misses.popitem(last=False)
 
@@ -199,11 +198,12 @@ class OpenFile:
 
         for future in waiting:
             future.add_done_callback(tell)
+        self._chunks.hurry(waiting)
         return arrived
 
     def _join(self, stretches: list[Stretch], offset: int, end: int) -> bytes | memoryview | Future[bytes | memoryview]:
         """The bytes `offset..end` of stretches that are done; chunk by chunk if one of them has failed."""
-        if any(stretch.future.exception() is not None for stretch in stretches):
+        if any(stretch.future.cancelled() or stretch.future.exception() is not None for stretch in stretches):
             return self._read_chunks(offset, end)
         parts = [stretch.future.result()[max(offset - stretch.begin, 0) : end - stretch.begin] for stretch in stretches]
         return parts[0] if len(parts) == 1 else b"".join(parts)

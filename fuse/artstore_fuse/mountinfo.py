@@ -23,6 +23,7 @@ _SOURCE: Final = "artstore:"
 _ESCAPED: Final = re.compile(rb"\\([0-7]{3})")
 _UNREADABLE: Final = 255  # of a probe that could tell no errno
 _LEFT_OPEN: Final = 3  # input, output, errors
+_LINKS_MAX: Final = 40  # as the kernel
 GONE: Final = frozenset({errno.ENOTCONN, errno.ECONNABORTED, errno.EIO, errno.ENODEV})
 
 
@@ -111,12 +112,29 @@ def of_store(store_id: str) -> list[Mount]:
 
 def resolve(path: str) -> str:
     """A mount point's path as the kernel lists it. What is mounted there is not touched: it may hang."""
-    path = os.path.abspath(os.path.expanduser(path))
-    parent, name = os.path.split(path)
-    if not name:
-        return path
-    place = os.path.join(os.path.realpath(parent), name)
-    return place if at(place) is not None else os.path.realpath(place)
+    mounts = {mount.point: mount for mount in read()}
+    left = os.path.join(os.getcwd(), os.path.expanduser(path)).split("/")[::-1]
+    done, links = "/", 0
+    while left:
+        name = left.pop()
+        if name in ("", ".", ".."):
+            done = os.path.dirname(done) if name == ".." else done
+            continue
+        done = os.path.join(done, name)
+        if done in mounts:
+            if mounts[done].is_ours:
+                return os.path.normpath(os.path.join(done, *left[::-1]))
+            continue
+        try:
+            target = os.readlink(done)
+        except OSError:  # no link, or nothing yet
+            continue
+        links += 1
+        if links > _LINKS_MAX:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+        done = "/" if target.startswith("/") else os.path.dirname(done)
+        left += target.split("/")[::-1]
+    return done
 
 
 def look(point: str, timeout_s: float) -> Health:

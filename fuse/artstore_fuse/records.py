@@ -8,29 +8,33 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Generator
 from typing import Final
 
 from artstore import limits
-from artstore.errors import Busy
+from artstore.errors import Busy, NotPermitted
 
 _RETRY_S: Final = 0.02
+_REFUSED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Record:
-    """One mount: `supervisor` and `server` are processes, `born` the server's start as `birth_of` tells it."""
+    """One mount: `supervisor` and `server` are processes, which began at `supervisor_born` and `born` (`birth_of`)."""
 
     point: str
     store: str
     store_id: str
     supervisor: int
+    supervisor_born: int
     server: int
     born: int
     started_ns: int
@@ -48,8 +52,18 @@ class Records:
         return self._path(point, "log")
 
     def prepare(self) -> None:
-        """Make the folder; OSError if that can't be."""
-        os.makedirs(self._folder, mode=0o700, exist_ok=True)
+        """Make the folder. NotPermitted if nothing can be kept there."""
+        try:
+            os.makedirs(self._folder, mode=0o700, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self._folder):
+                pass
+        except OSError as error:
+            if error.errno not in _REFUSED:
+                raise
+            raise NotPermitted(
+                f"{self._folder}: {error.strerror}; the mount's log and its lock would lie there",
+                hint="set XDG_STATE_HOME to a folder that can be written",
+            ) from error
 
     def get(self, point: str) -> Record | None:
         """The record of a mount point; None if there is none that can be read."""
@@ -116,6 +130,11 @@ def birth_of(process: int) -> int | None:
 def is_running(record: Record) -> bool:
     """Does the server of a record still run?"""
     return birth_of(record.server) == record.born
+
+
+def is_supervised(record: Record) -> bool:
+    """Does the supervisor of a record still run, which may start another server?"""
+    return birth_of(record.supervisor) == record.supervisor_born
 
 
 def wait_for_end(process: int, timeout_s: float) -> bool:

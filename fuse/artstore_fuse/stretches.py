@@ -87,10 +87,14 @@ class Stretches:
                 self._drop(reader, number)
 
     def leave(self, reader: int) -> None:
-        """Let go of all that a reader has here."""
+        """Let go of all that a reader has here; what wasn't begun is never fetched."""
         with self._lock:
-            for number in list(self._readers.get(reader, ())):
+            numbers = list(self._readers.get(reader, ()))
+            futures = [self._held[reader, number].future for number in numbers]
+            for number in numbers:
                 self._drop(reader, number)
+        for future in futures:  # which may call back
+            future.cancel()
 
     def clear(self) -> None:
         """Let go of everything."""

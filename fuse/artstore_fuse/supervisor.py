@@ -17,16 +17,16 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from types import FrameType
-from typing import Final
+from typing import Final, NoReturn
 
 from artstore import limits
 from artstore.errors import ArtstoreError
 from artstore_fuse import background, mountinfo, supervision, unmounting
 from artstore_fuse.background import Report
 from artstore_fuse.mountinfo import Health, Probe
-from artstore_fuse.records import Record, Records, birth_of, rotate
+from artstore_fuse.records import Record, Records, birth_of, rotate, wait_for_end
 from artstore_fuse.status import Place
 from artstore_fuse.supervision import Action, Event, Pace, Phase, State
 
@@ -74,11 +74,14 @@ class Supervisor:
         _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         with _signals() as self._wake:
             state, actions = supervision.begin(time.monotonic(), self._pace)
-            while state.phase is not Phase.LEFT:
-                for action in actions:
-                    self._do(action)
-                state, actions = self._advance(state)
-            self._close()
+            try:
+                while state.phase is not Phase.LEFT:
+                    for action in actions:
+                        self._do(action)
+                    state, actions = self._advance(state)
+            finally:  # of an error, too, such as a full disk for what is reported: no server is left without us
+                self._end_server()
+                self._close()
         return state.exit_code
 
     def _advance(self, state: State) -> supervision.Step:
@@ -229,16 +232,19 @@ class Supervisor:
         sys.stdout.flush()
         self._told = b""
         self._pipe, write = os.pipe()
+        # What tells the server to stop must not come to it before it listens.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
         try:
             self._server = os.fork()
+            if self._server == 0:
+                self._become_server(write, before)
         except OSError:
-            os.close(write)
             os.close(self._pipe)
             self._pipe = None
             raise
-        if self._server == 0:
-            self._become_server(write)
-        os.close(write)
+        finally:
+            os.close(write)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _look(self) -> None:
         """Where nothing of ours is mounted any more (`umount --lazy`), there is nothing to be looked at."""
@@ -270,6 +276,12 @@ class Supervisor:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._server, number)
 
+    def _end_server(self) -> None:
+        """Have it unmount; kill it if it takes too long."""
+        self._kill(signal.SIGTERM)
+        if self._server and not wait_for_end(self._server, self._pace.end_s):
+            self._abort()
+
     def _end_probe(self) -> None:
         if self._probe is not None:
             self._probe.end()
@@ -281,6 +293,7 @@ class Supervisor:
             store=self._place.store,
             store_id=self._place.store_id,
             supervisor=os.getpid(),
+            supervisor_born=birth_of(os.getpid()) or 0,
             server=self._server,
             born=birth_of(self._server) or 0,
             started_ns=time.time_ns(),
@@ -301,7 +314,7 @@ class Supervisor:
 
     # --- the forked server
 
-    def _become_server(self, pipe: int) -> None:
+    def _become_server(self, pipe: int, mask: Iterable[int]) -> NoReturn:
         """Serve, and end this process."""
         code, is_ready = 1, False
 
@@ -316,6 +329,7 @@ class Supervisor:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for number in _STOPS:
                 signal.signal(number, _leave)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             background.close_all_but(pipe)
             faulthandler.register(DUMP_SIGNAL, file=sys.__stderr__ or 2, all_threads=True)
             self._serve(ready)

@@ -21,6 +21,7 @@ import trio
 
 from artstore import limits
 from artstore.errors import ArtstoreError, NotFound, NotPermitted
+from artstore_fuse import mountinfo
 from artstore_fuse.errnos import errno_of
 from artstore_fuse.notices import Notices
 from artstore_fuse.requests import Requests
@@ -74,6 +75,7 @@ def mount(view: View, requests: Requests, mountpoint: str, options: set[str]) ->
         os.dup2(stderr, 2)
         os.close(stderr)
         os.close(told)
+    handlers.place = mountinfo.at(mountpoint)
     return handlers
 
 
@@ -96,7 +98,9 @@ def serve(handlers: Handlers, *, poll_s: float, ready: Callable[[], None]) -> No
         for number in _STOPS:
             signal.signal(number, signal.SIG_IGN)
         if names.close(limits.MOUNT_END_S_MAX) and handlers.pages.close(limits.MOUNT_END_S_MAX):
-            pyfuse3.close(unmount=True)
+            # After `umount --lazy` with readers left, what is mounted there by now is another's.
+            place = handlers.place
+            pyfuse3.close(unmount=place is not None and mountinfo.at(place.point) == place)
         else:  # somebody in the kernel still waits for us: the helper unmounts when this process ends
             _log.warning("the kernel has not taken a notice in time")
 
@@ -112,6 +116,8 @@ class Handlers(pyfuse3.Operations):
         super().__init__()
         self.pages = pages
         self.begun = trio.Event()
+        self.place: mountinfo.Mount | None = None  # as the kernel lists it
+        self._counting = trio.CapacityLimiter(1)
         self._answered: tuple[int, int, int] | None = None  # the last read
         self.view = view
         self._answering = requests.begin
@@ -213,7 +219,7 @@ class Handlers(pyfuse3.Operations):
     async def getxattr(self, inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> bytes:
         with self._answering("getxattr", inode):
             if name == BYTES_STORED:  # looks up each chunk of the file
-                return await trio.to_thread.run_sync(self.view.getxattr, inode, name)
+                return await trio.to_thread.run_sync(self.view.getxattr, inode, name, limiter=self._counting)
             return self.view.getxattr(inode, name)
 
     async def listxattr(self, inode: int, ctx: pyfuse3.RequestContext) -> Sequence[bytes]:

@@ -20,7 +20,7 @@ from artstore import limits
 from artstore.errors import ArtstoreError, Busy, Conflict, NotFound, NotPermitted
 from artstore_fuse import mountinfo
 from artstore_fuse.mountinfo import Health, Mount
-from artstore_fuse.records import Record, is_running
+from artstore_fuse.records import Record, Records, is_running, wait_for_end
 
 FUSERMOUNT: Final = "fusermount3"
 _CONNECTIONS: Final = "/sys/fs/fuse/connections"
@@ -29,6 +29,7 @@ _MNT_FORCE: Final = 1  # <sys/mount.h>
 _UMOUNT_NOFOLLOW: Final = 8
 _UNMOUNT_S_MAX: Final = 10.0
 _RETRY_S: Final = 0.02
+_ELSEWHERE: Final = "choose another folder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +84,25 @@ def _outcome(command: list[str]) -> tuple[int | None, str]:
 
 
 def force(mount: Mount, record: Record | None) -> None:
-    """Abort a mount that may hang: whoever waits for it gets an error. Then it is taken away."""
+    """Abort a mount that may hang: whoever waits for it gets an error. Then it is taken away.
+
+    Of a mount that shows elsewhere too, and wasn't made here, only this view is taken away.
+    """
+    if _is_bind(mount, record):
+        unmount(mount, lazy=True)
+        return
     abort(mount)
     end_server(record)  # which also cuts the connection where that isn't offered, and ends one that is stopped
     unmount_if_there(mount)
+
+
+def _is_bind(mount: Mount, record: Record | None) -> bool:
+    """Does what is mounted here belong to a mount at another place?"""
+    if mount.root != "/":
+        return True
+    return record is None and any(
+        other.device == mount.device and other.point != mount.point for other in mountinfo.read()
+    )
 
 
 def abort(mount: Mount) -> None:
@@ -105,6 +121,21 @@ def end_server(record: Record | None) -> None:
             os.kill(record.server, signal.SIGKILL)
 
 
+def end_supervisor(records: Records, record: Record) -> None:
+    """Between two servers nothing is mounted, but would be again: have that not happen. Busy if it doesn't listen."""
+    records.remove(record.point, supervisor=record.supervisor)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(record.supervisor, signal.SIGTERM)
+    if not wait_for_end(record.supervisor, 2 * limits.MOUNT_END_S_MAX):
+        raise Busy(f"process {record.supervisor} doesn't let go of {record.point}", hint="try again")
+
+
+def leave(point: str) -> None:
+    """This process's own folder may be in what it is to unmount."""
+    if _leads_into("/proc/self/cwd", point):
+        os.chdir("/")
+
+
 def unmount_if_there(mount: Mount) -> None:
     """Lazily unmount what its helper may be unmounting too."""
     if mountinfo.at(mount.point) == mount:
@@ -121,12 +152,19 @@ def clear(point: str, store_id: str) -> bool:
         if mount is None:
             return False
         if not mount.is_ours:
-            raise Conflict(f"{mount.type} is mounted at {point} already", hint="choose another folder")
+            raise Conflict(f"{mount.type} is mounted at {point} already", hint=_ELSEWHERE)
+        if mount.root != "/":
+            raise Conflict(f"{point} is a bind mount of {mount.root} in a mount of artstore", hint=_ELSEWHERE)
         health = mountinfo.look(point, limits.MOUNT_LOOK_S)
         if health is Health.ALIVE and mount.store_id == store_id:
             return True
-        if health in (Health.ALIVE, Health.HIDDEN):
+        if health is Health.ALIVE:
             raise Conflict(f"another store is mounted at {point}", hint="choose another folder, or `artstore umount`")
+        if health is Health.HIDDEN:
+            raise Conflict(
+                f"another user's mount is at {point}",
+                hint="choose another folder, or have it mounted with --allow-other",
+            )
         if health is Health.HUNG and mountinfo.at(point) == mount:
             raise _hung(point)
         # The helper of a killed server takes its mount away by itself. It could meet ours if we were quicker.

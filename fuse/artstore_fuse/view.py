@@ -7,6 +7,7 @@ Errors leave as ArtstoreError or OSError; `errnos` makes errnos of them.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import time
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["ROOT_INODE", "Attributes", "Change", "Statistics", "View"]
 
 _BLOCK_BYTES: Final = 4096
+_log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,12 +284,17 @@ class View:
         kind = Kind.DIR if isinstance(place, Folder) else Kind.SYMLINK if isinstance(place, Link) else Kind.FILE
         return self._nodes.find(place_key(kind, path), lambda inode: PlaceNode(inode, kind, path))
 
-    def _top(self, path: tuple[bytes, ...], version: bytes) -> Node:
-        """A version's own folder."""
+    def _top(self, path: tuple[bytes, ...], version: bytes) -> Node | None:
+        """A version's own folder; None if it was collected since its name was looked at."""
         known = self._tops.get(version)
         if known is None:
-            document = self._objects.version(version)
-            known = (root_entry(self._objects, document.tree), document.created)
+            try:
+                document = self._objects.version(version)
+                known = (root_entry(self._objects, document.tree), document.created)
+            except (Corrupt, Erased):
+                if not self._is_kept(version):
+                    return None
+                raise
             if len(self._tops) >= limits.MOUNT_TOPS_MAX:
                 self._tops.clear()
             self._tops[version] = known
@@ -313,7 +320,11 @@ class View:
         self, node: PlaceNode, listing: Listing[bytes], offset: int
     ) -> Iterator[tuple[bytes, Attributes, int]]:
         for name, following in listing.entries(offset):
-            found = self._in_place(node, name)
+            try:
+                found = self._in_place(node, name)
+            except (Corrupt, Erased) as error:  # who looks it up gets the error; the others stay within reach
+                _log.warning("%s/%s is left out of its folder: %s", self.describe(node.inode), _shown(name), error)
+                continue
             if found is not None:  # else it went meanwhile
                 self._offered = found
                 yield name, self._attributes(found), following
@@ -348,9 +359,12 @@ class View:
 
     def _require(self, top: Top) -> None:
         """ESTALE if a version was collected."""
+        if not self._is_kept(top.version):
+            _fail(errno.ESTALE)
+
+    def _is_kept(self, version: bytes) -> bool:
         with self._index.read() as reader:
-            if reader.version_set(top.version) is None:
-                _fail(errno.ESTALE)
+            return reader.version_set(version) is not None
 
     def _new_handle(self) -> int:
         self._last_handle += 1

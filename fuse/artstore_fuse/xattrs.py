@@ -44,8 +44,18 @@ def get(objects: Objects, index: Index, node: Node, name: bytes) -> bytes | None
 
 
 def _stored(objects: Objects, index: Index, node: Node) -> int:
-    """What the distinct chunks of a file take in the packs, headers included."""
-    chunks = (id for _, id, _ in iter_content(objects.load, node.entry.content, node.entry.size))
+    """What the distinct chunks of a file take in the packs, headers included.
+
+    The ids of a great file would fill the memory: it is gone through several times, each for a part of the ids.
+    """
+    parts = 1 + node.entry.size // limits.MOUNT_STORED_BYTES
+    return sum(_stored_part(objects, index, node, part, parts) for part in range(parts))
+
+
+def _stored_part(objects: Objects, index: Index, node: Node, part: int, parts: int) -> int:
+    """The same, of the chunks whose ids belong to one of so many parts."""
+    content = iter_content(objects.load, node.entry.content, node.entry.size)
+    chunks = (id for _, id, _ in content if int.from_bytes(id[:4], "big") % parts == part)
     seen: set[bytes] = set()
     size = 0
     while batch := list(islice(chunks, limits.MOUNT_LISTING_ENTRIES)):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
+import threading
+import time
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 
@@ -275,3 +279,111 @@ def test_what_finishes_may_fail(bench: Bench) -> None:
     with pytest.raises(Corrupt, match="not what the recipe says"):
         chunks.collect([bench.ids[:1]], refuse).result(WAIT_S)
     assert len(chunks.collect([bench.ids[:4]], joined(*bench.ids[:4])).result(WAIT_S)) == 4 * CHUNK_BYTES
+
+
+def held(chunks: Chunks) -> Event:
+    """The only worker is busy until this is set."""
+    begun, gate = Event(), Event()
+
+    def hold() -> None:
+        begun.set()
+        assert gate.wait(WAIT_S)
+
+    assert chunks.submit(hold) is not None
+    assert begun.wait(WAIT_S)
+    return gate
+
+
+def test_what_is_waited_for_by_now_takes_its_turn(bench: Bench) -> None:
+    """Else a copy that has come to the end of what was fetched ahead would starve behind random readers."""
+    chunks = bench.open(threads=1)
+    gate = held(chunks)
+    order: list[str] = []
+    jobs = {name: chunks.submit(partial(order.append, name)) for name in ("a", "b", "c")}
+    chunks.collect([bench.ids[:1]], lambda _: order.append("before"))
+    waited = jobs["b"]
+    assert waited is not None
+    chunks.hurry([waited, Future()])
+    chunks.collect([bench.ids[1:2]], lambda _: order.append("behind"))
+    gate.set()
+    for job in jobs.values():
+        assert job is not None
+        job.result(WAIT_S)
+    assert order == ["before", "b", "behind", "a", "c"]
+    chunks.hurry([waited])  # it is done
+
+
+def test_closing_ends_a_job_in_a_hurry(bench: Bench) -> None:
+    """Its reader waits like any other."""
+    chunks = bench.open(threads=1)
+    gate = held(chunks)
+    jobs = [chunks.submit(lambda: None) for _ in range(3)]
+    hurried, cancelled, queued = jobs
+    assert hurried is not None
+    assert cancelled is not None
+    assert queued is not None
+    chunks.hurry([hurried])
+    cancelled.cancel()
+    closing = Thread(target=chunks.close)
+    closing.start()
+    for job in (hurried, queued):
+        with pytest.raises(OSError, match="being ended"):
+            job.result(WAIT_S)
+    assert cancelled.cancelled()
+    gate.set()
+    closing.join(WAIT_S)
+
+
+def test_what_was_cancelled_is_not_done(bench: Bench) -> None:
+    """Else files that were closed long ago would keep the disk busy, and new readers out of the queue."""
+    chunks = bench.open(threads=1)
+    gate = held(chunks)
+    done: list[int] = []
+    jobs = [chunks.submit(partial(done.append, n)) for n in range(limits.MOUNT_AHEAD_QUEUE_MAX)]
+    assert chunks.submit(lambda: None) is None
+    for job in jobs[1:]:
+        assert job is not None
+        assert job.cancel()
+    last = chunks.submit(lambda: done.append(-1))
+    assert last is not None
+    gate.set()
+    last.result(WAIT_S)
+    assert done == [0, -1]
+
+
+class Result:
+    """What a job has made."""
+
+
+def test_a_worker_keeps_nothing_of_what_it_did(bench: Bench) -> None:
+    """Else each idle thread would hold megabytes that no budget knows of."""
+    chunks = bench.open(threads=1)
+    job = chunks.submit(Result)
+    assert job is not None
+    made = weakref.ref(job.result(WAIT_S))
+    del job
+    end = time.monotonic() + WAIT_S
+    while made() is not None and time.monotonic() < end:
+        time.sleep(0.01)
+    assert made() is None
+
+
+def test_ctrl_c_leaves_nobody_waiting(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a reader of a chunk that another thread was about to fetch would hang for ever."""
+
+    def interrupted(kind: ObjectKind, ids: Iterable[bytes]) -> dict[bytes, bytes]:
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+        return bench.spy(kind, ids)
+
+    monkeypatch.setattr(bench.objects.fetcher, "many", interrupted)
+    chunks = bench.open(threads=1)
+    gate = held(chunks)
+    other = chunks.collect([bench.ids[1:2]], joined(bench.ids[1]))
+    with pytest.raises(KeyboardInterrupt):
+        chunks.load(bench.ids[:2])
+    gate.set()
+    with pytest.raises(OSError, match="being ended"):
+        other.result(WAIT_S)
+    again = chunks.collect([bench.ids[:2]], joined(*bench.ids[:2]))
+    assert len(again.result(WAIT_S)) == 2 * CHUNK_BYTES

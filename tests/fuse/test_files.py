@@ -363,3 +363,61 @@ def test_closing_while_reading(bench: Bench, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(OSError, match="being ended"):
         settled(file.read(7 * MIB, MIB))
     file.close()
+
+
+def test_a_reader_does_not_starve(tmp_path: Path) -> None:
+    """What was fetched ahead of it is queued behind all others; once it waits for that, it is one of them."""
+    planter = Planter(str(tmp_path / "store"))
+    data = random.Random(7).randbytes(8 * MIB)
+    content = planter.content(data)
+    others = [planter.content(random.Random(8 + n).randbytes(100_000)) for n in range(40)]
+    planter.flush()
+    objects = Objects(planter.context)
+    chunks = Chunks(objects, memory_bytes=64 * MIB, threads=1)
+    file = OpenFile(objects, chunks, content, len(data))
+    begun, gate = Event(), Event()
+
+    def hold() -> None:
+        begun.set()
+        assert gate.wait(WAIT_S)
+
+    assert chunks.submit(hold) is not None
+    assert begun.wait(WAIT_S)
+    answers = [file.read(at, MIB) for at in range(0, 3 * MIB, MIB)]  # the last one finds a stretch that is queued
+    order: list[str] = []
+    last = answers[-1]
+    assert isinstance(last, Future)
+    last.add_done_callback(lambda _: order.append("reader"))
+    reads = [
+        OpenFile(objects, chunks, other, 100_000).read(0, 100_000) if n else None for n, other in enumerate(others)
+    ]
+    id = planter.put(ObjectKind.CHUNK, b"behind")
+    planter.flush()
+    behind = chunks.collect([[id]], lambda _: order.append("behind"))
+    gate.set()
+    behind.result(WAIT_S)
+    assert order == ["reader", "behind"]
+    assert [settled(answer) for answer in answers] == [data[at : at + MIB] for at in range(0, 3 * MIB, MIB)]
+    assert all(len(settled(answer)) == 100_000 for answer in reads if answer is not None)
+    file.close()
+    chunks.close()
+    planter.close()
+
+
+def test_a_stretch_that_is_given_up_while_it_is_waited_for(bench: Bench) -> None:
+    """Whoever reads gets the bytes, however they come."""
+    data = random.Random(9).randbytes(8 * MIB)
+    file = bench.file(data)
+    begun, gate = Event(), Event()
+
+    def hold() -> None:
+        begun.set()
+        assert gate.wait(WAIT_S)
+
+    assert bench.chunks.submit(hold) is not None
+    assert begun.wait(WAIT_S)
+    assert bench.chunks.submit(gate.wait) is not None
+    answers = [file.read(at, MIB) for at in range(0, 3 * MIB, MIB)]
+    file.close()
+    gate.set()
+    assert [settled(answer) for answer in answers] == [data[at : at + MIB] for at in range(0, 3 * MIB, MIB)]

@@ -65,3 +65,32 @@ def test_a_symbolic_link_leads_to_the_mount_point(tmp_path: Path) -> None:
     assert mountinfo.resolve(str(tmp_path / "link" / "mnt")) == str(tmp_path / "real" / "mnt")
     assert mountinfo.resolve(str(tmp_path / "short")) == str(tmp_path / "real" / "mnt")
     assert mountinfo.resolve("/") == "/"
+
+
+def test_links_are_followed_without_a_look_into_a_mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks for a mount that hangs by another name must not hang with it."""
+    root = tmp_path.resolve()
+    (root / "mnt").mkdir()
+    (root / "a").symlink_to("b/../c")
+    (root / "b").mkdir()
+    (root / "c").symlink_to(f"{root}/mnt")
+    (root / "round").symlink_to("round")
+    mount = mountinfo.Mount(f"{root}/mnt", mountinfo.TYPE, "artstore:x", "0:99")
+    monkeypatch.setattr(mountinfo, "read", lambda: [mount])
+    followed: list[str] = []
+    readlink = os.readlink
+
+    def follow(path: str) -> str:
+        followed.append(path)
+        return readlink(path)
+
+    monkeypatch.setattr(os, "readlink", follow)
+    monkeypatch.chdir(root)
+    for path in ("a", "./mnt/", "b/../a/.", f"{root}/c", str(root / "mnt")):
+        assert mountinfo.resolve(path) == f"{root}/mnt"
+    assert mountinfo.resolve("a/versions/../x") == f"{root}/mnt/x"
+    assert mountinfo.resolve("none/yet") == f"{root}/none/yet"
+    assert mountinfo.resolve("/") == "/"
+    assert not [path for path in followed if path.startswith(f"{root}/mnt")]
+    with pytest.raises(OSError, match="symbolic links"):
+        mountinfo.resolve("round")

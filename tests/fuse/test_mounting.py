@@ -397,3 +397,17 @@ def test_a_store_that_goes_away(mounted: Mounted) -> None:
     with contextlib.suppress(OSError):
         os.listdir(mounted.path / "versions")
     mounted.umount()
+
+
+@pytest.mark.parametrize("option", ["--json", "--foreground"])
+def test_no_folder_for_the_log(unmounted: Mounted, option: str) -> None:
+    """In a container with a read-only image: what is missing is said, and which setting mends it."""
+    (unmounted.path.parent / "file").touch()
+    unmounted.env["XDG_STATE_HOME"] = str(unmounted.path.parent / "file" / "x")
+    answer = unmounted.run("mount", unmounted.path, option, code=4)
+    assert "set XDG_STATE_HOME" in answer.err
+    if os.geteuid():
+        (unmounted.path.parent / "none").mkdir(mode=0o500)
+        unmounted.env["XDG_STATE_HOME"] = str(unmounted.path.parent / "none")
+        assert "set XDG_STATE_HOME" in unmounted.run("mount", unmounted.path, option, code=4).err
+    assert not unmounted.lines

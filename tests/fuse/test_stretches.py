@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from functools import partial
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -121,3 +122,21 @@ def test_the_budget_holds(steps: list[tuple[str, int, int, int]]) -> None:
                 bench.now += size / MIB
         held = sum(size for key, size in sizes.items() if bench.stretches.has(*key))
         assert bench.stretches.held_bytes == held <= 8 * MIB
+
+
+def test_what_nobody_wants_any_more_is_not_fetched() -> None:
+    """A file that was closed must not keep the workers busy; what others will read goes on."""
+    stretches = Stretches(8 * MIB)
+    futures: list[Future[memoryview]] = [Future() for _ in range(3)]
+    for reader, future in enumerate(futures):
+        assert stretches.add(min(reader, 1), reader, 0, MIB, partial(identity, future))
+    assert futures[0].set_running_or_notify_cancel()
+    stretches.leave(0)
+    stretches.leave(1)
+    assert [future.cancelled() for future in futures] == [False, True, True]
+    assert stretches.held_bytes == 0
+
+
+def identity(future: Future[memoryview]) -> Future[memoryview]:
+    """What was begun."""
+    return future

@@ -270,3 +270,55 @@ def test_a_long_log_is_cut(tmp_path: Path) -> None:
             assert log.stat().st_size == 0
             assert (tmp_path / "mount.log.1").read_text() == f"{number}" * (5 << 20)
     rotate(str(tmp_path / "none"))
+
+
+STOPPED_EARLY = """
+import os, signal, sys, time
+from artstore_fuse import mounting
+from artstore_fuse.records import Records
+from artstore_fuse.supervision import Pace
+store, point, folder = sys.argv[1:]
+fork = os.fork
+def slow():
+    os.kill(os.getpid(), signal.SIGTERM)
+    process = fork()
+    if process == 0:
+        time.sleep(1)
+    return process
+place = mounting.place_of(store, point)
+os.fork = slow
+mounting.run(place, mounting.Options(), Records(folder), print, pace=Pace(end_s=60))
+"""
+
+
+def test_told_to_stop_while_it_forks(unmounted: Mounted) -> None:
+    """A signal that comes to the server before it listens is kept for it, else it would be waited for in vain."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", STOPPED_EARLY, unmounted.store, unmounted.path, unmounted.state / "artstore"],
+        env=unmounted.env,
+        capture_output=True,
+        text=True,
+        timeout=40,
+        check=False,
+    )
+    assert "interrupted before it was mounted" in done.stderr
+    assert not unmounted.lines
+
+
+def test_nobody_hears_that_it_is_mounted(unmounted: Mounted) -> None:
+    """A full disk for what is printed: that is the error, and no mount is left without its supervisor."""
+    with open("/dev/full", "w") as full:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "artstore", "mount", unmounted.path, "--foreground"],
+            env=unmounted.env,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    unmounted.started.append(process)
+    _, told = process.communicate(timeout=40)
+    assert process.returncode not in (0, 70)
+    assert "o space left" in told
+    assert "Traceback" not in told
+    assert unmounted.within(5, lambda: not unmounted.lines)
+    assert not list(unmounted.state.rglob("mount-*.json"))

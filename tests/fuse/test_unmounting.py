@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from artstore.errors import Conflict
+from artstore_fuse import mountinfo, unmounting
+
 if TYPE_CHECKING:
     from tests.fuse.conftest import Mounted
 
@@ -248,3 +251,89 @@ def test_a_mapped_file_outlives_the_server(mounted: Mounted, version: Path) -> N
         before = bytes(mapped[:4096])
         mounted.umount("--force")
         assert bytes(mapped[:4096]) == before
+
+
+def test_from_a_folder_in_it(mounted: Mounted, version: Path) -> None:
+    """The command itself must not be what keeps the mount busy."""
+    process = mounted.start("umount", mounted.path, cwd=version)
+    assert process.wait(60) == 0, process.communicate()
+    assert not mounted.lines
+
+
+@pytest.mark.parametrize("options", [["--force"], []])
+def test_a_link_to_a_mount_that_hangs(mounted: Mounted, version: Path, options: list[str]) -> None:
+    """What is called by another name is found without a look into it."""
+    link = mounted.path.parent / "link"
+    link.symlink_to(mounted.path)
+    with stopped(mounted.record["server"]):
+        assert "doesn't answer" in mounted.run("mount", link, code=8).err
+        mounted.run("umount", link, *options, code=0 if options else 8)
+    assert bool(mounted.lines) is not bool(options)
+
+
+def test_a_bind_mount_is_not_the_mount(mounted: Mounted, version: Path) -> None:
+    """What shows a part of a mount elsewhere can be taken away, even by force, and the mount goes on."""
+    if os.geteuid():
+        pytest.skip("only root binds mounts")
+    whole, part = (mounted.path.parent / name for name in ("whole", "part"))
+    for place, shown in ((whole, mounted.path), (part, version)):
+        place.mkdir()
+        subprocess.run(["mount", "--bind", shown, place], check=True)
+    assert "is a bind mount of /versions/m/v1" in mounted.run("mount", part, code=5).err
+    server = mounted.record["server"]
+    for place in (whole, part):
+        mounted.run("umount", place, "--force")
+    assert (version / "file").read_bytes()
+    assert mounted.record["server"] == server
+    subprocess.run(["mount", "--bind", version, part], check=True)
+    mounted.run("umount", part)
+    mounted.umount("--force")
+    assert not mounted.lines
+
+
+def is_followed(place: Mounted, server: int) -> bool:
+    """Has another server taken the place of this one?"""
+    return bool(place.lines) and place.record["server"] != server
+
+
+def test_between_two_servers(mounted: Mounted) -> None:
+    """What crashed, and waits for its next start, is unmounted for good by `umount`."""
+    supervisor = mounted.record["supervisor"]
+    for crashes in (1, 2, 3):  # each pause is longer than the one before
+        server = mounted.record["server"]
+        os.kill(server, signal.SIGKILL)
+        if crashes < 3:
+            assert mounted.within(5, partial(is_followed, mounted, server))
+    assert mounted.within(5, lambda: not mounted.lines)
+    assert mounted.run("umount", mounted.path).out == f"{mounted.path} is unmounted\n"
+    assert not mounted.lives(supervisor)
+    assert not mounted.lines
+    assert not list(mounted.state.rglob("mount-*.json"))
+    assert "nothing" in mounted.run("umount", mounted.path, code=3).err
+
+
+def test_an_old_server_leaves_the_new_mount_alone(mounted: Mounted, version: Path) -> None:
+    """After `umount --lazy` with a reader left, its server lives on; told to end, it must not unmount its successor."""
+    old = mounted.record["server"]
+    with (version / "file").open("rb"):
+        mounted.umount("--lazy")
+        mounted.mount()
+        os.kill(old, signal.SIGTERM)
+        assert mounted.within(20, partial(has_ended, mounted, old))
+        assert len(mounted.lines) == 1
+        assert (version / "file").stat().st_size == SIZE
+    assert mounted.record["server"] != old
+
+
+def test_a_mount_of_another_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It can't be looked into; which store it shows is unknown, so nothing is said of that."""
+    mount = mountinfo.Mount("/mnt/x", mountinfo.TYPE, "artstore:1", "0:99")
+
+    def look(point: str, timeout_s: float) -> mountinfo.Health:
+        return mountinfo.Health.HIDDEN
+
+    monkeypatch.setattr(mountinfo, "read", lambda: [mount])
+    monkeypatch.setattr(mountinfo, "look", look)
+    with pytest.raises(Conflict, match="another user's mount is at /mnt/x") as caught:
+        unmounting.clear("/mnt/x", "1")
+    assert "--allow-other" in (caught.value.hint or "")

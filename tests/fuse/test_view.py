@@ -452,3 +452,33 @@ def test_a_version_that_goes_while_it_is_open(shown: Shown) -> None:
     assert refused(errno.ESTALE, lambda: shown.view.opendir(folder))
     assert refused(errno.ENOENT, lambda: shown.at("versions/m/v2"))
     assert shown.content("versions/m/v1/weights.bin") == WEIGHTS
+
+
+def test_the_distinct_chunks_of_a_great_file(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are, they are counted in little memory: part by part, each chunk once."""
+    weights = shown.at("versions/m/v1/weights.bin").inode
+    whole = shown.view.getxattr(weights, b"user.artstore.bytes_stored")
+    monkeypatch.setattr(limits, "MOUNT_STORED_BYTES", len(WEIGHTS) // 7)
+    assert shown.view.getxattr(weights, b"user.artstore.bytes_stored") == whole
+
+
+def test_a_version_that_is_damaged_hides_no_other(make: Callable[..., Shown], caplog: pytest.LogCaptureFixture) -> None:
+    """One bad sector must not take the folder of all ids away; who asks for that version is told."""
+    shown = make()
+    lost = shown.commit("m/v2")
+    context = shown.store.context
+    with context.index.read() as reader:
+        (place,) = reader.find_many([lost])
+    assert place is not None
+    path = max(pack_files(context, PackKind.META), key=lambda path: path.stat().st_mtime_ns)
+    flip(path, place.offset + limits.FRAME_HEADER_BYTES)
+    shown.view.refresh()
+    kept = shown.store.resolve("m/v1").version.hex().encode()
+    assert shown.names("versions/m") == [b"v1"]
+    assert shown.names("ids") == [kept]
+    assert "/versions/m/v2 is left out" in caplog.text
+    for path_in_mount in ("versions/m/v2", f"ids/{lost.hex()}"):
+        with pytest.raises(Corrupt):
+            shown.at(path_in_mount)
+    shown.forget_version("m/v2")  # the names were not looked at since
+    assert refused(errno.ENOENT, lambda: shown.at("versions/m/v2"))

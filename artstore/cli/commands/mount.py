@@ -148,25 +148,31 @@ def umount_command(invocation: Invocation, directory: str, lazy: bool, force: bo
     """
     from artstore.cli.documents import UmountDocument
     from artstore_fuse import mountinfo, unmounting
-    from artstore_fuse.records import is_running
+    from artstore_fuse.records import is_running, is_supervised
 
     if lazy and force:
         raise UsageError("--lazy and --force are two ways: give one of them")
     point = mountinfo.resolve(_at_home(directory))
-    mount = _mount_at(point)
     records = _records()
     record = records.get(point)
-    runs = record is not None and is_running(record)
-    if force:
-        _disown(records, record)
-        unmounting.force(mount, record)
+    if mountinfo.at(point) is None and record is not None and is_supervised(record):
+        store_id: str | None = record.store_id
+        unmounting.end_supervisor(records, record)
     else:
-        unmounting.unmount(mount, lazy=lazy)
-        _disown(records, record)
-    if record is not None and runs and not lazy:
-        _wait_for_end(record)
+        mount = _mount_at(point)
+        store_id = mount.store_id
+        runs = record is not None and is_running(record)
+        unmounting.leave(point)
+        if force:
+            _disown(records, record)
+            unmounting.force(mount, record)
+        else:
+            unmounting.unmount(mount, lazy=lazy)
+            _disown(records, record)
+        if record is not None and runs and not lazy:
+            _wait_for_end(record)
     invocation.output.document(
-        UmountDocument(path=_path(point), id=mount.store_id, how="force" if force else "lazy" if lazy else "clean"),
+        UmountDocument(path=_path(point), id=store_id, how="force" if force else "lazy" if lazy else "clean"),
         lines=lambda: [f"{invocation.output.show(point)} is unmounted"],
         ids=lambda: [invocation.output.show(point)],
     )

@@ -289,3 +289,19 @@ def test_reads_are_joined_within_bounds(places: list[tuple[int, int, int]]) -> N
             assert place.pack == run.pack
             assert run.offset <= place.offset
             assert place.offset + limits.FRAME_HEADER_BYTES + place.stored <= run.offset + run.size
+
+
+def test_damage_further_on_hurts_nobody_who_has_not_come_there(planter: Planter) -> None:
+    """A reader would lose good bytes because others, which he never asked for, are damaged."""
+    first, second = (random.Random(seed).randbytes(5000) for seed in (1, 2))
+    ids = [planter.put(ObjectKind.CHUNK, data) for data in (first, second)]
+    planter.flush()
+    (path,) = pack_paths(planter)
+    flip(path, path.read_bytes().index(second[1000:1100]))
+    objects = Objects(planter.context)
+    assert objects.chunks(ids[:1], ids[1:]) == [first]
+    with pytest.raises(Corrupt) as caught:
+        objects.chunks(ids[1:])
+    assert caught.value.digest == ids[1]
+    with pytest.raises(Corrupt):
+        Objects(planter.context).chunks(ids[1:], ids[:1])

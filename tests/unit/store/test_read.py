@@ -175,6 +175,9 @@ def test_small_and_empty_files_are_files_too(planter: Planter, objects: Objects)
             assert file.read() == data
             assert file.read_at(0, 100) == data
             assert file.read_at(len(data) + 5, 1) == b""
+            for offset, size in ((-1, 1), (0, -1)):
+                with pytest.raises(ValueError, match="negative"):
+                    file.read_at(offset, size)
 
 
 def test_an_archive_opens_from_a_version(planter: Planter, objects: Objects) -> None:
