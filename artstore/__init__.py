@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         Unsafe,
         UsageError,
     )
-    from artstore.model import Alias, Digest, Entry, Kind, Metadata, Move, Tag, Version
+    from artstore.model import Alias, Digest, Entry, Kind, Metadata, Move, RemotePlace, Tag, Version
     from artstore.planning.diff import Change, ChangeKind
     from artstore.planning.retention import Policy, RetentionPlan
     from artstore.store.checkout import CheckoutResult
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from artstore.store.facade import LogEntry
     from artstore.store.purge import PurgePlan, PurgeResult
     from artstore.store.refs import ABSENT, Moved, RefRow, Resolved, TagSet
+    from artstore.store.remote.selftest import RemoteFinding
     from artstore.store.remove import Removal
     from artstore.store.usage import Usage, VersionUsage
 
@@ -89,6 +90,8 @@ __all__ = [
     "PurgeResult",
     "RefRow",
     "RemoteError",
+    "RemoteFinding",
+    "RemotePlace",
     "Removal",
     "Resolved",
     "RetentionPlan",
@@ -113,7 +116,7 @@ _HOMES: Final = {
         "Ambiguous ArtstoreError BadInput BadName Busy Conflict Corrupt Erased Interrupted NewerFormat "
         "NoSpace NotFound NotPermitted RemoteError Unsafe UsageError"
     ),
-    "artstore.model": "Alias Digest Entry Kind Metadata Move Tag Version",
+    "artstore.model": "Alias Digest Entry Kind Metadata Move RemotePlace Tag Version",
     "artstore.planning.diff": "Change ChangeKind",
     "artstore.planning.retention": "Policy RetentionPlan",
     "artstore.store.checkout": "CheckoutResult",
@@ -125,6 +128,7 @@ _HOMES: Final = {
     "artstore.store.facade": "LogEntry",
     "artstore.store.purge": "PurgePlan PurgeResult",
     "artstore.store.refs": "ABSENT Moved RefRow Resolved TagSet",
+    "artstore.store.remote.selftest": "RemoteFinding",
     "artstore.store.remove": "Removal",
     "artstore.store.usage": "Usage VersionUsage",
 }

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, overload
 
 from artstore import wiring
+from artstore._remotes import Remotes
 from artstore.errors import NotFound, UsageError
 from artstore.model import PackState, Scalar
-from artstore.store import facade
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +79,7 @@ class _Open:
         return owner.open_store if instance is None else instance.open_file
 
 
-class Store(facade.Store):
+class Store(Remotes):
     """An opened store: `with artstore.Store.open() as store: …`.
 
     `Store.open(path)` opens a store, `store.open(rev, path)` a file in it. Thread-safe. A forked child may use it;

@@ -130,10 +130,21 @@ class Erased(ArtstoreError):
 
 
 class RemoteError(ArtstoreError):
-    """A remote can't be reached or refuses."""
+    """A remote can't be reached or refuses.
+
+    `transient`: the same request may succeed later, and nobody knows whether this one took effect; `retry_after_s`:
+    how long the remote asked to be left alone, if it did.
+    """
 
     exit_code = 7
     code = "remote"
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, transient: bool = False, retry_after_s: float | None = None
+    ) -> None:
+        self.transient = transient
+        self.retry_after_s = retry_after_s
+        super().__init__(message, hint=hint)
 
 
 class Busy(ArtstoreError):

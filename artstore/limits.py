@@ -196,6 +196,20 @@ MOUNT_LISTING_ENTRIES = 1024  # entries of a folder brought to memory at once
 MOUNT_STATFS_S = 60.0  # that the size told of a store may be old
 MOUNT_MISSES_NOTED_MAX = 64  # random reads of an open file whose neighbours may still be asked for
 
+# --- remotes
+REMOTE_ATTEMPTS_MAX = 8  # of one request
+REMOTE_DELAY_S_MIN = 0.2  # that the first pause between two attempts is at most
+REMOTE_DELAY_S_MAX = 20.0
+REMOTE_DOUBLINGS_MAX = 16
+REMOTE_CONNECT_S_MAX = 10.0
+REMOTE_READ_S_MAX = 60.0  # between two parts of an answer
+REMOTE_CONNECTIONS_MAX = 64
+REMOTE_KEY_BYTES_MAX = 900  # S3 takes 1024 with the prefix
+REMOTE_PREFIX_BYTES_MAX = 100
+REMOTE_NAME_BYTES_MAX = 64
+REMOTE_CHECK_WRITERS = 16  # that race for one name in the self-test
+REMOTE_CHECK_ROUNDS = 20
+
 # --- command line
 SOURCE_PROBE_S = 5.0  # that a git command may take to describe the folder of a commit
 PROGRESS_HZ = 10  # how often counters are polled on a terminal

@@ -221,3 +221,63 @@ class TableEntry(msgspec.Struct, frozen=True, gc=False):
     raw: int
     codec: int
     flags: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemotePlace:
+    """Where a remote is, and how it is reached; no secrets. None: as the environment and the AWS files say.
+
+    `addressing`: "path" or "virtual"; `ca`: a file of certificates; `single_writer`: it was found to let several
+    writers of one name win.
+    """
+
+    url: str
+    endpoint: str | None = None
+    region: str | None = None
+    profile: str | None = None
+    addressing: str | None = None
+    ca: str | None = None
+    single_writer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A remote's object, or a part of it. `etag` changes with the object; `time`: the remote's clock, s since 1970."""
+
+    data: bytes
+    etag: str
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a remote said to a write: the new `etag`, and its clock, s since 1970."""
+
+    etag: str
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An object that a remote has."""
+
+    key: str
+    size: int
+
+
+@dataclass(slots=True)
+class RemoteStats:
+    """Requests that were sent, those repeated included, and bytes of bodies. Exact once no request runs."""
+
+    gets: int = 0
+    heads: int = 0
+    puts: int = 0
+    deletes: int = 0
+    lists: int = 0
+    sent_bytes: int = 0
+    received_bytes: int = 0
+    repeated: int = 0
+
+    @property
+    def requests(self) -> int:
+        return self.gets + self.heads + self.puts + self.deletes + self.lists

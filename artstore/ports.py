@@ -8,12 +8,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Protocol, Self
+from typing import IO, Protocol, Self
 
 from artstore.format.reflog import LogDamage, LogRecord, Record
-from artstore.model import Alias, Digest, Location, Move, PackId, PackKind, PackRow, PackState, TableEntry, Tag
+from artstore.model import (
+    Alias,
+    Digest,
+    Fetched,
+    Listed,
+    Location,
+    Move,
+    PackId,
+    PackKind,
+    PackRow,
+    PackState,
+    RemoteStats,
+    TableEntry,
+    Tag,
+    Written,
+)
 
 Buffer = bytes | bytearray | memoryview
+Body = bytes | IO[bytes]
 
 
 class Clock(Protocol):
@@ -289,4 +305,62 @@ class Sessions(Protocol):
 
     def clean(self) -> int:
         """Remove files of dead sessions and the temporary packs that belong to them; return how many files went."""
+        ...
+
+
+class Remote(Protocol):
+    """A place that packs and refs are replicated to: objects by key. Thread-safe.
+
+    A key is `/`-separated parts of `[A-Za-z0-9._-]`. A write is atomic and durable when it returns, and seen by every
+    later request. Errors: RemoteError when it can't be reached or doesn't answer as it should, NotPermitted when it
+    refuses this user, NotFound when there is no such bucket or folder, NoSpace.
+    """
+
+    @property
+    def url(self) -> str:
+        """What people call it."""
+        ...
+
+    @property
+    def stats(self) -> RemoteStats: ...
+    def get(self, key: str) -> Fetched | None:
+        """A whole object; None if there is none."""
+        ...
+
+    def get_range(self, key: str, offset: int, size: int) -> bytes | None:
+        """Exactly `size` bytes, at least one; None if there is no such object. RemoteError if it is shorter."""
+        ...
+
+    def head(self, key: str) -> Listed | None:
+        """How large an object is; None if there is none."""
+        ...
+
+    def put(self, key: str, body: Body) -> Written:
+        """Write an object, whatever was there. A file is read from its beginning to its end."""
+        ...
+
+    def create(self, key: str, data: bytes) -> Written | None:
+        """Write an object that isn't there; None if there is one: of several who try at once one succeeds.
+
+        No other writer may write the same bytes there: it is by them that one knows its own write again.
+        """
+        ...
+
+    def swap(self, key: str, data: bytes, etag: str) -> Written | None:
+        """Replace an object that is still as it was with this `etag`; None if it isn't, or is gone.
+
+        As with `create`, no other writer may write the same bytes.
+        """
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove an object; absent is fine."""
+        ...
+
+    def list(self, prefix: str, *, after: str = "") -> Iterator[Listed]:
+        """The objects whose key begins with `prefix` and comes after `after`, in the order of keys."""
+        ...
+
+    def close(self) -> None:
+        """Let go of its connections."""
         ...

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from artstore.errors import ArtstoreError, Conflict, Corrupt, NewerFormat, NotFound, NotPermitted
+from artstore.errors import ArtstoreError, Conflict, Corrupt, NewerFormat, NotFound, NotPermitted, UsageError
 from artstore.store.context import Context
 from artstore.store.facade import Connection
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from artstore.adapters.store_folder import StoreConfig
-    from artstore.ports import Index
+    from artstore.model import RemotePlace
+    from artstore.ports import Index, Remote
     from artstore.store.context import Counters
     from artstore.store.rebuild import RebuildReport
 
@@ -170,6 +173,95 @@ def set_level(path: str, level: int) -> None:
     from artstore.adapters import store_folder
 
     store_folder.change_config(path, lambda config: replace(config, level=level))
+
+
+def remotes(path: str) -> dict[str, RemotePlace]:
+    """The remotes of a store by name; the first one is its home."""
+    from artstore.adapters import store_folder
+
+    config = store_folder.load_config(path)
+    return {name: store_folder.place_of(table) for name, table in config.remotes.items()}
+
+
+def put_remote(path: str, name: str, place: RemotePlace, *, known: bool) -> None:
+    """Note a remote: a new one, or a `known` one that has changed. Conflict, NotFound."""
+    from dataclasses import replace
+
+    from artstore.adapters import store_folder
+
+    def change(config: StoreConfig) -> StoreConfig:
+        if not known and name in config.remotes:
+            raise Conflict(f"there is a remote {name} already", hint="`artstore remote list` shows it")
+        if known and name not in config.remotes:
+            raise _no_remote(name, config.remotes)
+        # What a later release has said of it stays.
+        rest = {key: value for key, value in config.remotes.get(name, {}).items() if key != "single_writer"}
+        return replace(config, remotes={**config.remotes, name: {**rest, **store_folder.table_of(place)}})
+
+    store_folder.change_config(path, change)
+
+
+def drop_remote(path: str, name: str) -> None:
+    """Forget a remote; nothing at it is touched. NotFound."""
+    from dataclasses import replace
+
+    from artstore.adapters import store_folder
+
+    def change(config: StoreConfig) -> StoreConfig:
+        if name not in config.remotes:
+            raise _no_remote(name, config.remotes)
+        return replace(config, remotes={other: table for other, table in config.remotes.items() if other != name})
+
+    store_folder.change_config(path, change)
+
+
+def find_remote(path: str, name: str | None = None) -> tuple[str, RemotePlace]:
+    """A remote of a store, its home if none is named. NotFound with those that there are."""
+    places = remotes(path)
+    if name is None and places:
+        return next(iter(places.items()))
+    if name is None or name not in places:
+        raise _no_remote(name, places)
+    return name, places[name]
+
+
+def open_remote(place: RemotePlace) -> Remote:
+    """A remote that is ready to be used. UsageError for a URL that makes no sense; what it needs may be missing."""
+    from artstore.store.remote.retrying import RetryingRemote
+
+    scheme = place.url.partition(":")[0]
+    if scheme == "file":
+        from artstore.adapters.remote_folder import FolderRemote
+
+        return RetryingRemote(FolderRemote(place))
+    if scheme != "s3":
+        raise UsageError(f"{place.url!r} is no URL of a remote", hint="write s3://BUCKET/PREFIX or file:///FOLDER")
+    try:
+        from artstore.adapters.s3 import S3Remote
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("artstore"):
+            raise
+        raise NotFound(
+            f"what S3 needs is missing: {error.name} is not installed", hint="pip install 'artstore[s3]'"
+        ) from error
+    return RetryingRemote(S3Remote(place))
+
+
+def prepare_remote(path: str, place: RemotePlace) -> None:
+    """Reach a remote for a store, and make it one if it is empty."""
+    from artstore.store.remote.opening import prepare_remote
+
+    remote = open_remote(place)
+    try:
+        prepare_remote(remote, chunker=load_config(path).chunker)
+    finally:
+        remote.close()
+
+
+def _no_remote(name: str | None, known: Iterable[str]) -> NotFound:
+    names = ", ".join(known)
+    message = "this store has no remote" if name is None else f"there is no remote {name!r}"
+    return NotFound(message, hint=f"there are {names}" if names else "`artstore remote add NAME URL` adds one")
 
 
 def share(path: str, group: str) -> None:

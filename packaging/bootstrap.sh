@@ -6,12 +6,14 @@
 #   bootstrap.sh install VENV [EXTRAS]  artstore and its mount, for `make install`; EXTRAS as in `bench,daemon`
 #
 # PYTHON names the interpreter; otherwise it is the first one found that is new enough.
-# The mount extra is compiled against libfuse3. That may fail: it is said, and everything else goes on.
+# The mount extra is compiled against libfuse3, and the tests want a real S3 service (300 MB). Either may fail: it is
+# said, and everything else goes on.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 lock=$here/requirements.lock
 mount_packages=(fuse3 libfuse3-dev pkg-config)
+s3_packages=(ceph-mon ceph-osd radosgw ceph-common)  # a real S3 service for the tests
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
@@ -92,6 +94,16 @@ install_mount_extra() {
     fi
 }
 
+install_s3_service() {
+    local prefix
+    ! command -v radosgw >/dev/null || return 0
+    if command -v apt-get >/dev/null && prefix=$(root_prefix </dev/null); then
+        say "sudo apt-get install -y ${s3_packages[*]}"
+        apt_install "$prefix" "${s3_packages[@]}" && return 0
+    fi
+    say "Without a real S3 service for the tests. To add it: sudo apt-get install -y ${s3_packages[*]}"
+}
+
 make_dev() {
     local venv=$1 python sum
     sum=$(sha256sum <"$lock")
@@ -105,6 +117,7 @@ make_dev() {
     "$python" -m venv --clear "$venv"
     locked no | "$venv/bin/python" -m pip install -qq --require-hashes --no-deps -r /dev/stdin
     install_mount_extra "$venv" || true  # it has said why; all else works without
+    install_s3_service
     echo "$sum" >"$venv/.lock"
 }
 
@@ -120,7 +133,7 @@ make_install() {
     [ -z "$extras" ] ||
         "$venv/bin/python" -m pip install -qq --no-build-isolation -c "$venv/pins.txt" "$here[$extras]" ||
         say "artstore is installed, but without the extras $extras: their installation failed, as said above."
-    "$venv/bin/python" -m pip install -qq -c "$venv/pins.txt" trio
+    "$venv/bin/python" -m pip install -qq -c "$venv/pins.txt" trio boto3
     install_mount_extra "$venv" install || true  # it has said why; all else works without
 }
 
@@ -129,7 +142,7 @@ main() {
         dev:2) make_dev "$2" ;;
         mount:2) install_mount_extra "$2" ;;
         install:2 | install:3) make_install "$2" "${3:-}" ;;
-        *) sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+        *) sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
     esac
 }
 

@@ -1,8 +1,52 @@
-"""Hypothesis without clocks: how long an example takes is the machine's affair, and bench/ measures."""
+"""What tests of all kinds share: hypothesis without clocks, and remotes.
+
+How long an example takes is the machine's affair, and bench/ measures.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+from artstore.model import RemotePlace
+from tests.remotes import ENVIRONMENT, ceph_server, moto_server, new_bucket, new_folder
 
 settings.register_profile("artstore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("artstore")
+
+
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+    """The URL of an S3 service: "moto" in this process, "ceph" for all processes of this run; begun when asked for."""
+    folder = tmp_path_factory.getbasetemp()
+    if folder.name.startswith("popen-"):  # a worker's; its parent is that of the run
+        folder = folder.parent
+    running: dict[str, str] = {}
+    with ExitStack() as stack:
+
+        def service(kind: str) -> str:
+            if kind not in running:
+                running[kind] = stack.enter_context(moto_server() if kind == "moto" else ceph_server(folder / "ceph"))
+            return running[kind]
+
+        yield service
+
+
+@pytest.fixture
+def remote_place(
+    services: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], RemotePlace]:
+    """A new, empty place for a remote: in a "folder", or in a bucket of "moto" or "ceph"."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+
+    def place(kind: str) -> RemotePlace:
+        return new_folder(tmp_path) if kind == "folder" else new_bucket(services(kind))
+
+    return place

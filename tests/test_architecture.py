@@ -37,6 +37,7 @@ LAYERS: dict[str, int] = {
     "artstore.testing": 6,
     "artstore": 7,
     "artstore._api": 7,
+    "artstore._remotes": 7,
     "artstore.web": 8,
     "artstore_fuse": 8,
     "artstore_daemon": 8,
@@ -47,6 +48,7 @@ LAYERS: dict[str, int] = {
 # The only imports between units of one layer.
 SIDEWAYS = {
     ("artstore", "artstore._api"),
+    ("artstore._api", "artstore._remotes"),
     ("artstore.limits", "artstore.errors"),
     ("artstore.revision", "artstore.model"),
     ("artstore.planning", "artstore.format"),
@@ -68,6 +70,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "blake3": ("artstore.format.ids",),
     "boto3": ("artstore.adapters.s3",),
     "botocore": ("artstore.adapters.s3",),
+    "mypy_boto3_s3": ("artstore.adapters.s3",),
+    "urllib3": ("artstore.adapters.s3",),
     "click": ("artstore.cli", "artstore_bench"),
     "hf_xet": ("artstore_bench",),
     "lmdb": ("artstore.adapters.lmdb_index",),

@@ -19,6 +19,11 @@ DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 COMMAND_LINE = re.compile(r"^\$ (artstore|make) +([^#\n]*)", re.MULTILINE)
 OPTION = re.compile(r"(?<![\w-])(--?[a-z][a-z-]*)")
+GROUPS = {
+    "alias": {"set", "log", "list", "rm"},
+    "config": {"list", "get", "set", "shared"},
+    "remote": {"add", "list", "check", "remove"},
+}
 # Split, so that this file doesn't name them.
 MACHINE_PATHS = re.compile(
     "|".join(["/wo" + "rk/", "/fa" + "rm/", "/ro" + "ot/", "/Us" + "ers/", r"\.\./sha" + "red", "/op" + "t/py"])
@@ -101,7 +106,7 @@ def test_commands_of_the_documents_exist(document: str, arguments: str) -> None:
     """Who copies a line from the documents must not get `no such option`."""
     words = arguments.split('"')[0].split()
     command = [words[0]]
-    if words[0] in {"alias", "config"} and words[1] in {"set", "log", "list", "rm", "shared", "get"}:
+    if words[0] in GROUPS and words[1] in GROUPS[words[0]]:
         command.append(words[1])
     shown = help_of(*command)
     unknown = [option for option in OPTION.findall(re.sub(r'"[^"]*"', "", arguments)) if option not in shown]

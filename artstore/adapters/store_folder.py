@@ -12,7 +12,7 @@ import grp
 import json
 import os
 import tomllib
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, time
 from typing import TYPE_CHECKING, Final, cast
 
@@ -28,6 +28,7 @@ from artstore.adapters.disk.files import (
 )
 from artstore.adapters.disk.owners import owner_of, refused
 from artstore.errors import Conflict, Corrupt, NewerFormat, NotFound, NotPermitted, UsageError
+from artstore.model import RemotePlace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -42,17 +43,21 @@ _PRIVATE: Final = 0o700  # who can read a store but not its lock can't read it s
 _KNOWN: Final = ("format", "id", "chunker")
 _CONFIG_BYTES_MAX: Final = 1 << 20
 _LEVEL_DEFAULT: Final = 3
+_PLACE: Final = ("url", "endpoint", "region", "profile", "addressing", "ca")
 
 
 @dataclass(frozen=True, slots=True)
 class StoreConfig:
-    """What `config.toml` says. `rest`: what releases that know more have written, kept as it is."""
+    """What `config.toml` says. `remotes`: by name, in the order in which they were added. `rest`: what releases that
+    know more have written, kept as it is.
+    """
 
     id: str
     chunker: int
     level: int = _LEVEL_DEFAULT
     group: str | None = None
     rest: dict[str, object] = field(default_factory=dict[str, object])
+    remotes: dict[str, dict[str, object]] = field(default_factory=dict[str, dict[str, object]])
 
 
 def prepare(path: str, *, group: str | None) -> None:
@@ -181,6 +186,26 @@ def own_group() -> str:
         raise UsageError("your group has no name on this machine", hint="name one: --shared=GROUP") from error
 
 
+def place_of(values: dict[str, object]) -> RemotePlace:
+    """A remote as its table in the config tells it; what isn't known here is left to those who wrote it."""
+    told = {key: value for key, value in values.items() if key in _PLACE and isinstance(value, str)}
+    single = values.get("single_writer") is True
+    return RemotePlace(
+        url=told["url"],
+        endpoint=told.get("endpoint"),
+        region=told.get("region"),
+        profile=told.get("profile"),
+        addressing=told.get("addressing"),
+        ca=told.get("ca"),
+        single_writer=single,
+    )
+
+
+def table_of(place: RemotePlace) -> dict[str, object]:
+    """The same the other way round: what is said, and nothing else."""
+    return {key: value for key, value in asdict(place).items() if value not in (None, False)}
+
+
 def _config_of(path: str, values: dict[str, object]) -> StoreConfig:
     number = values.get("format")
     if isinstance(number, int) and number > FORMAT:
@@ -194,12 +219,15 @@ def _config_of(path: str, values: dict[str, object]) -> StoreConfig:
     level, group = compression.get("level", _LEVEL_DEFAULT), shared.get("group")
     if not isinstance(level, int) or not 1 <= level <= 22 or not isinstance(group, str | None):
         raise _damaged(path, "compression.level is 1 to 22, shared.group a name")
-    rest = {key: value for key, value in values.items() if key not in (*_KNOWN, "compression", "shared")}
+    remotes = {name: _table(_table(values, "remotes") or {}, name) for name in _table(values, "remotes") or {}}
+    if any(place is None or not isinstance(place.get("url"), str) for place in remotes.values()):
+        raise _damaged(path, "each table in remotes has a url")
+    rest = {key: value for key, value in values.items() if key not in (*_KNOWN, "compression", "shared", "remotes")}
     for key, table, known in (("compression", compression, "level"), ("shared", shared, "group")):
         below = {name: value for name, value in table.items() if name != known}
         if below:
             rest[key] = below
-    return StoreConfig(id, chunker, level, group, rest)
+    return StoreConfig(id, chunker, level, group, rest, {name: place or {} for name, place in remotes.items()})
 
 
 def _table(values: dict[str, object], key: str) -> dict[str, object] | None:
@@ -223,6 +251,8 @@ def _write_config(path: str, config: StoreConfig, *, exclusive: bool) -> bool:
     values["compression"] = {**(_table(config.rest, "compression") or {}), "level": config.level}
     if config.group is not None:
         values["shared"] = {**(_table(config.rest, "shared") or {}), "group": config.group}
+    if config.remotes:
+        values["remotes"] = config.remotes
     text = "# Written by artstore; `artstore config` changes it.\n" + toml(values)
     target = os.path.join(path, CONFIG)
     if tomllib.loads(text) != values:

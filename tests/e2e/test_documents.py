@@ -41,6 +41,10 @@ LINES = {
     "check": "check --data",
     "purge": "purge config.json --all-versions -y",
     "doctor": "doctor",
+    "remote add": "remote add usb file://{home}/usb",
+    "remote list": "remote list",
+    "remote check": "remote check nas",
+    "remote remove": "remote remove nas",
     "config list": "config list",
     "config get": "config get compression.level",
     "config set": "config set compression.level 5",
@@ -67,7 +71,8 @@ def test_json_is_as_documented(name: str, run: Run, two_versions: Path, home: Pa
     run("alias", "set", "llama/production", "v1")
     run("alias", "set", "llama/production", "v2")
     (home / "work" / "mnt" / "versions" / "llama" / "v2").mkdir(parents=True)
-    line = LINES[name].format(group=grp.getgrgid(os.getgid()).gr_name)
+    run("remote", "add", "nas", f"file://{home}/nas")
+    line = LINES[name].format(home=home, group=grp.getgrgid(os.getgid()).gr_name)
     out = run(*line.split(), "--json").out
     document = msgspec.json.decode(out, type=DOCUMENTS[name][0])
     assert out.startswith("{")

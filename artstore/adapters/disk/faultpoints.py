@@ -26,6 +26,8 @@ POINTS = (
     "refslog.fsynced",
     "file.written",
     "file.renamed",
+    "remote.written",
+    "remote.renamed",
     "session.begun",
     "session.ended",
     "store.folders",

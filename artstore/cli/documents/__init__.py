@@ -48,6 +48,13 @@ from artstore.cli.documents.places import (
     InitDocument,
     StatusDocument,
 )
+from artstore.cli.documents.remotes import (
+    RemoteCheckDocument,
+    RemoteDocument,
+    RemoteItem,
+    RemoteListDocument,
+    TrialItem,
+)
 from artstore.cli.documents.versions import (
     ChangeItem,
     CheckoutDocument,
@@ -110,6 +117,10 @@ __all__ = [
     "PurgeDocument",
     "RebuildItem",
     "RefItem",
+    "RemoteCheckDocument",
+    "RemoteDocument",
+    "RemoteItem",
+    "RemoteListDocument",
     "RepairItem",
     "ResolveDocument",
     "RmDocument",
@@ -118,6 +129,7 @@ __all__ = [
     "ShowDocument",
     "StatusDocument",
     "TagDocument",
+    "TrialItem",
     "UmountDocument",
     "UndoDocument",
     "UsageItem",

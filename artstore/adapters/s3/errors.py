@@ -1,0 +1,98 @@
+"""What a service's refusals mean to a caller: one table from its codes and botocore's exceptions to ours."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Final, cast
+
+import botocore.exceptions as foreign
+import urllib3.exceptions
+
+from artstore.errors import ArtstoreError, NoSpace, NotFound, NotPermitted, RemoteError
+
+_CREDENTIALS: Final = "look at AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile: --profile"
+_CLOCK: Final = "set this machine's clock"
+_REGION: Final = "name the bucket's region: --region"
+_CODES: Final[dict[str, tuple[type[ArtstoreError], str | None]]] = {
+    "NoSuchBucket": (NotFound, "create the bucket, or correct the URL: `artstore remote list`"),
+    "AccessDenied": (NotPermitted, "docs/remote.md tells which rights are needed"),
+    "AllAccessDisabled": (NotPermitted, "ask who owns the bucket"),
+    "AccountProblem": (NotPermitted, "ask who owns the account"),
+    "InvalidAccessKeyId": (NotPermitted, _CREDENTIALS),
+    "SignatureDoesNotMatch": (NotPermitted, _CREDENTIALS),
+    "InvalidToken": (NotPermitted, _CREDENTIALS),
+    "ExpiredToken": (NotPermitted, "sign in again"),
+    "TokenRefreshRequired": (NotPermitted, "sign in again"),
+    "RequestTimeTooSkewed": (NotPermitted, _CLOCK),
+    "PermanentRedirect": (RemoteError, _REGION),
+    "AuthorizationHeaderMalformed": (RemoteError, _REGION),
+    "IllegalLocationConstraintException": (RemoteError, _REGION),
+    "QuotaExceeded": (NoSpace, "ask for more room at the remote"),
+    "InsufficientStorage": (NoSpace, "ask for more room at the remote"),
+}
+_BY_STATUS: Final[dict[int, str]] = {401: "AccessDenied", 403: "AccessDenied", 507: "InsufficientStorage"}
+_TRANSIENT_CODES: Final = frozenset(
+    {"SlowDown", "Throttling", "RequestTimeout", "ConditionalRequestConflict", "OperationAborted", "BadDigest"}
+)
+_TRANSIENT_STATUS: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+_ABSENT: Final = frozenset({"NoSuchKey", "404"})
+_LOST: Final = frozenset({"PreconditionFailed", "412"})
+_RETRY_AFTER_S_MAX: Final = 3600.0
+
+
+def is_absent(error: foreign.ClientError) -> bool:
+    """There is no such object."""
+    return _code(error) in _ABSENT
+
+
+def is_lost(error: foreign.ClientError) -> bool:
+    """The object isn't as it should have been for a write."""
+    return _code(error) in _LOST
+
+
+@contextmanager
+def translating(doing: str, url: str, bucket: str) -> Generator[None, None, None]:
+    """Within it every error of botocore becomes one of ours."""
+    try:
+        yield
+    except foreign.ClientError as error:
+        raise _refused(error, doing, url, bucket) from error
+    except (foreign.NoCredentialsError, foreign.PartialCredentialsError, foreign.CredentialRetrievalError) as error:
+        raise NotPermitted(f"can't {doing} {url}: {error}", hint=_CREDENTIALS) from error
+    except (foreign.ProfileNotFound, foreign.TokenRetrievalError, foreign.SSOError) as error:
+        raise NotPermitted(f"can't {doing} {url}: {error}", hint="see `aws configure list-profiles`") from error
+    except foreign.SSLError as error:
+        raise RemoteError(f"can't {doing} {url}: {error}", hint="name the file of its certificates: --ca") from error
+    except (foreign.HTTPClientError, foreign.ResponseStreamingError, urllib3.exceptions.HTTPError) as error:
+        raise RemoteError(
+            f"can't {doing} {url}: {error}", hint="is the network there, and the endpoint right?", transient=True
+        ) from error
+    except foreign.ConnectionError as error:
+        raise RemoteError(f"can't {doing} {url}: {error}", hint="is the network there?", transient=True) from error
+    except (foreign.BotoCoreError, ValueError) as error:  # a name or an endpoint that makes no sense
+        raise RemoteError(f"can't {doing} {url}: {error}", hint="see `artstore remote list`") from error
+
+
+def _refused(error: foreign.ClientError, doing: str, url: str, bucket: str) -> ArtstoreError:
+    code, status = _code(error), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    said = error.response.get("Error", {}).get("Message") or f"status {status}"
+    message = f"can't {doing} {url}: {code}, {said}"
+    if code == "NoSuchBucket":
+        message = f"there is no bucket {bucket} for {url}"
+    known = _CODES.get(code)
+    if known is None and (code in _TRANSIENT_CODES or status in _TRANSIENT_STATUS):
+        return RemoteError(message, hint="try again later", transient=True, retry_after_s=_retry_after_s(error))
+    kind, hint = known or _CODES.get(_BY_STATUS.get(status, ""), (RemoteError, None))
+    return kind(message, hint=hint)
+
+
+def _code(error: foreign.ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _retry_after_s(error: foreign.ClientError) -> float | None:
+    """RFC 9110, section 10.2.3, in its form of seconds."""
+    headers = cast("dict[str, str]", error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}))
+    told = headers.get("retry-after", "")
+    return min(float(told), _RETRY_AFTER_S_MAX) if told.isascii() and told.isdigit() else None

@@ -1,0 +1,176 @@
+"""One prefix of a bucket as a remote: each call is one request, but for listings.
+
+Conditional writes are S3's own: `If-None-Match: *` and `If-Match` of PutObject.
+"""
+
+from __future__ import annotations
+
+import time
+from email.utils import parsedate_to_datetime
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import ClientError
+
+from artstore.adapters.s3.client import make_client
+from artstore.adapters.s3.errors import is_absent, is_lost, translating
+from artstore.errors import RemoteError, UsageError
+from artstore.model import Fetched, Listed, RemotePlace, RemoteStats, Written
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from artstore.ports import Body
+
+_SCHEME: Final = "s3://"
+
+
+class S3Remote:
+    """`s3://BUCKET/PREFIX`; as `artstore.ports.Remote`."""
+
+    def __init__(self, place: RemotePlace) -> None:
+        self._url = place.url.rstrip("/")
+        self._bucket, _, prefix = place.url.removeprefix(_SCHEME).partition("/")
+        if not place.url.startswith(_SCHEME) or not self._bucket:
+            raise UsageError(f"{place.url!r} is no URL of a bucket", hint="write s3://BUCKET/PREFIX")
+        self._prefix = prefix.strip("/") + "/" if prefix.strip("/") else ""
+        self._stats = RemoteStats()
+        self._lock = Lock()
+        self._client = make_client(place, self._bucket)
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    @property
+    def stats(self) -> RemoteStats:
+        return self._stats
+
+    def get(self, key: str) -> Fetched | None:
+        self._count(gets=1)
+        with translating("read", self._name(key), self._bucket):
+            try:
+                answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
+            except ClientError as error:
+                if is_absent(error):
+                    return None
+                raise
+            data = answer["Body"].read()
+        self._require(key, len(data), answer["ContentLength"])
+        self._count(received_bytes=len(data))
+        return Fetched(data, _bare(answer["ETag"]), _time(answer["ResponseMetadata"]["HTTPHeaders"]))
+
+    def get_range(self, key: str, offset: int, size: int) -> bytes | None:
+        assert size > 0
+        self._count(gets=1)
+        with translating("read", self._name(key), self._bucket):
+            try:
+                answer = self._client.get_object(
+                    Bucket=self._bucket, Key=self._prefix + key, Range=f"bytes={offset}-{offset + size - 1}"
+                )
+            except ClientError as error:
+                if is_absent(error):
+                    return None
+                if error.response.get("Error", {}).get("Code") == "InvalidRange":
+                    raise RemoteError(f"{self._name(key)} ends before byte {offset}") from error
+                raise
+            data = answer["Body"].read()
+        self._count(received_bytes=len(data))
+        if len(data) > size and len(data) > offset + size:  # a service that knows no ranges sends all of it
+            data = data[offset : offset + size]
+        if len(data) != size:
+            raise RemoteError(
+                f"{self._name(key)}: {len(data)} bytes came instead of {size} from byte {offset}", transient=True
+            )
+        return data
+
+    def head(self, key: str) -> Listed | None:
+        self._count(heads=1)
+        with translating("look at", self._name(key), self._bucket):
+            try:
+                answer = self._client.head_object(Bucket=self._bucket, Key=self._prefix + key)
+            except ClientError as error:
+                if is_absent(error):
+                    return None
+                raise
+        return Listed(key, answer["ContentLength"])
+
+    def put(self, key: str, body: Body) -> Written:
+        written = self._put(key, body, {})
+        if written is None:
+            raise RemoteError(f"{self._name(key)} was refused as if it had been a conditional write")
+        return written
+
+    def create(self, key: str, data: bytes) -> Written | None:
+        return self._put(key, data, {"IfNoneMatch": "*"})
+
+    def swap(self, key: str, data: bytes, etag: str) -> Written | None:
+        return self._put(key, data, {"IfMatch": etag})
+
+    def delete(self, key: str) -> None:
+        self._count(deletes=1)
+        with translating("delete", self._name(key), self._bucket):
+            self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key)
+
+    def list(self, prefix: str, *, after: str = "") -> Iterator[Listed]:
+        token: dict[str, str] = {"StartAfter": self._prefix + after} if after else {}
+        while True:
+            self._count(lists=1)
+            with translating("list", self._name(prefix), self._bucket):
+                # Any: of the options only one is there at a time, which their type can't say.
+                options: Any = token
+                page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix + prefix, **options)
+            for found in page.get("Contents", ()):
+                if "Key" in found and "Size" in found:
+                    yield Listed(found["Key"].removeprefix(self._prefix), found["Size"])
+            if not page.get("IsTruncated"):
+                return
+            token = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _put(self, key: str, body: Body, condition: Mapping[str, str]) -> Written | None:
+        size = len(body) if isinstance(body, bytes) else body.seek(0, 2)
+        if not isinstance(body, bytes):
+            body.seek(0)
+        self._count(puts=1)
+        with translating("write", self._name(key), self._bucket):
+            try:
+                options: Any = condition  # Any: which condition it is, its type can't say
+                answer = self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=body, **options)
+            except ClientError as error:
+                # Whoever asks for what is gone to be as it was is told that it isn't.
+                if condition and (is_lost(error) or ("IfMatch" in condition and is_absent(error))):
+                    return None
+                raise
+        self._count(sent_bytes=size)
+        return Written(_bare(answer["ETag"]), _time(answer["ResponseMetadata"]["HTTPHeaders"]))
+
+    def _require(self, key: str, size: int, told: int) -> None:
+        if size != told:
+            raise RemoteError(f"{self._name(key)}: {size} of {told} bytes came", transient=True)
+
+    def _name(self, key: str) -> str:
+        return f"{self._url}/{key}"
+
+    def _count(self, **added: int) -> None:
+        with self._lock:
+            for name, value in added.items():
+                setattr(self._stats, name, getattr(self._stats, name) + value)
+
+
+def _bare(etag: str) -> str:
+    """Ceph compares what it is given with its quotes."""
+    return etag.strip('"')
+
+
+def _time(headers: Mapping[str, str]) -> float:
+    """The service's clock; a service that doesn't tell has this machine's."""
+    told = headers.get("date")
+    if told is None:
+        return time.time()
+    try:
+        return parsedate_to_datetime(told).timestamp()
+    except ValueError as error:
+        raise RemoteError(f"the remote's clock says {told!r}") from error

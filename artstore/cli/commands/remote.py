@@ -1,0 +1,197 @@
+"""Places that versions are replicated to: `remote`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from artstore.cli import text
+from artstore.cli.command import Group
+from artstore.cli.invocation import Invocation
+from artstore.errors import NotFound, RemoteError
+
+if TYPE_CHECKING:
+    from artstore import RemotePlace
+    from artstore.cli.documents import RemoteItem
+
+_SCHEMES = ("s3:", "file:")
+
+
+@click.group(
+    "remote",
+    cls=Group,
+    examples=[
+        ("artstore remote add origin s3://models/art", "with the credentials that AWS's tools use"),
+        ("artstore remote add nas file:///mnt/nas/art", "a folder on another disk"),
+        ("artstore remote check", "try out what it promises"),
+    ],
+)
+def remote_command() -> None:
+    """Places that versions are replicated to.
+
+    A bucket of any service that speaks S3, or a folder. The first one added is the home: it decides names.
+    """
+
+
+@remote_command.command(
+    "add",
+    examples=[
+        ("artstore remote add origin s3://models/art --profile work", "as that profile of ~/.aws/config"),
+        ("artstore remote add lab s3://art --endpoint http://10.0.0.5:9000", "a service of your own"),
+        ("artstore remote add nas file:///mnt/nas/art", "a folder"),
+    ],
+)
+@click.argument("name")
+@click.argument("url")
+@click.option("--endpoint", metavar="URL", help="The service, if it isn't AWS's and the environment doesn't name it.")
+@click.option("--region", help="The bucket's region.")
+@click.option("--profile", help="A profile of the AWS files.")
+@click.option("--addressing", type=click.Choice(["path", "virtual"]), help="How the bucket is named in requests.")
+@click.option("--ca", metavar="FILE", type=click.Path(), help="Certificates of the service.")
+@click.pass_obj
+def add_command(
+    invocation: Invocation,
+    name: str,
+    url: str,
+    endpoint: str | None,
+    region: str | None,
+    profile: str | None,
+    addressing: str | None,
+    ca: str | None,
+) -> None:
+    """Add a remote.
+
+    It is reached at once: an empty bucket, prefix or folder becomes a remote, one that is a remote is used. No secrets
+    are kept: credentials come from the environment and the AWS files each time.
+    """
+    import os
+
+    from artstore import RemotePlace
+    from artstore.cli.documents import RemoteDocument
+
+    if not url.startswith(_SCHEMES) and "://" not in url:
+        hint = f"did you mean file://{os.path.abspath(url)}?"
+        raise click.UsageError(f"{url!r} is no URL of a remote; write s3://BUCKET/PREFIX or file:///FOLDER; {hint}")
+    store = invocation.open_store(create=True)
+    store.add_remote(
+        name,
+        RemotePlace(
+            url=url,
+            endpoint=endpoint,
+            region=region,
+            profile=profile,
+            addressing=addressing,
+            ca=None if ca is None else os.path.abspath(ca),
+        ),
+    )
+    item = next(item for item in _items(store.remotes()) if item.name == name)
+    shown = invocation.output.show(item.url)
+    invocation.output.document(
+        RemoteDocument(remote=item, removed=False),
+        lines=lambda: [f"{name} is a remote now, {'the home' if item.home else 'a mirror'}: {shown}"],
+        ids=lambda: [name],
+    )
+    invocation.output.note(f"next: artstore remote check {name}")
+
+
+@remote_command.command("list", examples=[("artstore remote list", "names and places")])
+@click.pass_obj
+def list_command(invocation: Invocation) -> None:
+    """All remotes."""
+    from artstore.cli.documents import RemoteListDocument
+
+    items = _items(invocation.open_store().remotes())
+    if not items:
+        invocation.output.note("this store has no remote: `artstore remote add NAME URL` adds one")
+    rows = [(item.name, item.url, "home" if item.home else "mirror", _details(item)) for item in items]
+    invocation.output.document(
+        RemoteListDocument(remotes=items),
+        lines=lambda: [text.printable(line) for line in text.table(rows)],
+        ids=lambda: [item.name for item in items],
+    )
+
+
+@remote_command.command(
+    "check",
+    examples=[
+        ("artstore remote check", "the home remote"),
+        ("artstore remote check nas --json", "another one"),
+    ],
+)
+@click.argument("name", required=False)
+@click.pass_obj
+def check_command(invocation: Invocation, name: str | None) -> int:
+    """Try out what a remote promises.
+
+    Above all that of several writers of one name exactly one wins; where it fails, one machine alone may write. About
+    800 small requests; what they write is deleted. Exit 7 if the remote can't be used.
+    """
+    from artstore.cli.documents import RemoteCheckDocument, TrialItem
+
+    store = invocation.open_store()
+    started = time.monotonic()
+    name, findings = store.check_remote(name)
+    seconds = time.monotonic() - started
+    usable = all(finding.ok or not finding.needed for finding in findings)
+    single = not all(finding.ok for finding in findings)
+    verdict = "any number of machines may write" if not single else "only one machine may write to it"
+    rows = [("ok" if finding.ok else "FAILED", finding.name, finding.told) for finding in findings]
+    invocation.output.document(
+        RemoteCheckDocument(
+            name=name,
+            url=store.remotes()[name].url,
+            trials=[TrialItem(name=finding.name, ok=finding.ok, told=finding.told) for finding in findings],
+            usable=usable,
+            single_writer=single,
+            seconds=seconds,
+        ),
+        lines=lambda: [*(text.printable(line) for line in text.table(rows)), f"{name}: {verdict}"],
+        ids=lambda: [name],
+    )
+    return 0 if usable else RemoteError.exit_code
+
+
+@remote_command.command("remove", examples=[("artstore remote remove nas", "nothing there is touched")])
+@click.argument("name")
+@click.pass_obj
+def remove_command(invocation: Invocation, name: str) -> None:
+    """Forget a remote; nothing at it is touched."""
+    from artstore.cli.documents import RemoteDocument
+
+    store = invocation.open_store()
+    items = {item.name: item for item in _items(store.remotes())}
+    if name not in items:
+        raise NotFound(f"there is no remote {name!r}", hint="`artstore remote list` shows them")
+    store.remove_remote(name)
+    invocation.output.document(
+        RemoteDocument(remote=items[name], removed=True),
+        lines=lambda: [f"{name} is no remote of this store any more"],
+        ids=lambda: [name],
+    )
+
+
+def _items(places: dict[str, RemotePlace]) -> list[RemoteItem]:
+    from artstore.cli.documents import RemoteItem
+
+    return [
+        RemoteItem(
+            name=name,
+            url=place.url,
+            home=number == 0,
+            endpoint=place.endpoint,
+            region=place.region,
+            profile=place.profile,
+            addressing=place.addressing,
+            ca=place.ca,
+            single_writer=place.single_writer,
+        )
+        for number, (name, place) in enumerate(places.items())
+    ]
+
+
+def _details(item: RemoteItem) -> str:
+    told = {"endpoint": item.endpoint, "region": item.region, "profile": item.profile, "ca": item.ca}
+    words = [f"{key} {value}" for key, value in told.items() if value is not None]
+    return ", ".join([*words, *(["one writer"] if item.single_writer else [])])

@@ -1,0 +1,58 @@
+"""Documents about remotes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from artstore.cli.documents.base import Document
+
+
+class RemoteItem(Document, frozen=True, kw_only=True):
+    """A remote."""
+
+    name: str
+    url: str
+    home: Annotated[bool, Meta(description="Is it the one that decides names, the first that was added?")]
+    endpoint: Annotated[str | None, Meta(description="The service, if it isn't AWS's.")]
+    region: str | None
+    profile: Annotated[str | None, Meta(description="Whose credentials, as the AWS files name them.")]
+    addressing: str | None
+    ca: str | None
+    single_writer: Annotated[bool, Meta(description="Did `remote check` find that only one machine may write?")]
+
+
+class RemoteDocument(Document, frozen=True, kw_only=True):
+    """A remote was added or removed."""
+
+    schema: Literal["artstore/remote/v1"] = "artstore/remote/v1"
+    remote: RemoteItem
+    removed: bool
+
+
+class RemoteListDocument(Document, frozen=True, kw_only=True):
+    """All remotes, in the order in which they were added."""
+
+    schema: Literal["artstore/remote-list/v1"] = "artstore/remote-list/v1"
+    remotes: list[RemoteItem]
+
+
+class TrialItem(Document, frozen=True, kw_only=True):
+    """One thing that was tried."""
+
+    name: str
+    ok: bool
+    told: str
+
+
+class RemoteCheckDocument(Document, frozen=True, kw_only=True):
+    """What a remote can do."""
+
+    schema: Literal["artstore/remote-check/v1"] = "artstore/remote-check/v1"
+    name: str
+    url: str
+    trials: list[TrialItem]
+    usable: bool
+    single_writer: Annotated[bool, Meta(description="Only one machine may write.")]
+    seconds: Annotated[float, Meta(description="How long it took.")]

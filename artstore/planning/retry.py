@@ -1,0 +1,34 @@
+"""How long to wait before a request is sent again: capped exponential back-off with full jitter.
+
+As in M. Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015: clients that failed together don't
+come back together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from artstore import limits
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often one request is sent at most, and the bounds of the pauses, s."""
+
+    attempts_max: int = limits.REMOTE_ATTEMPTS_MAX
+    delay_s_min: float = limits.REMOTE_DELAY_S_MIN
+    delay_s_max: float = limits.REMOTE_DELAY_S_MAX
+
+
+def delay_s(attempts: int, *, spread: float, asked_s: float | None, policy: RetryPolicy) -> float | None:
+    """The pause after so many attempts, s; None if that was the last one.
+
+    `spread`: a random number of 0..1. `asked_s`: what the remote asked for, kept to within the policy's bounds.
+    """
+    assert attempts >= 1
+    assert 0.0 <= spread <= 1.0
+    if attempts >= policy.attempts_max:
+        return None
+    doubled = policy.delay_s_min * float(1 << min(attempts - 1, limits.REMOTE_DOUBLINGS_MAX))
+    pause = min(doubled, policy.delay_s_max) * spread
+    return max(pause, min(asked_s or 0.0, policy.delay_s_max))

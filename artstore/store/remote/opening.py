@@ -1,0 +1,50 @@
+"""The first contact with a remote: is it one of ours, and may a store use it?"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from artstore.errors import Conflict, Corrupt, NewerFormat
+from artstore.format.remote import FORMAT_KEY, RemoteFormat, decode_remote_format, encode_remote_format
+
+if TYPE_CHECKING:
+    from artstore.ports import Remote
+
+_ID_BYTES = 16
+
+
+def look_at_remote(remote: Remote, *, chunker: int) -> RemoteFormat | None:
+    """What a remote says of itself; None if nothing was written there yet.
+
+    NewerFormat if a later release made it, or cuts files by a rule that isn't ours; Conflict if it is something else.
+    """
+    found = remote.get(FORMAT_KEY)
+    if found is None:
+        return None
+    try:
+        told = decode_remote_format(found.data)
+    except Corrupt as error:
+        raise Conflict(
+            f"{remote.url}/{FORMAT_KEY} is not artstore's ({error.message})", hint="choose an empty prefix or folder"
+        ) from error
+    if told.chunker != chunker:
+        raise NewerFormat(f"{remote.url} cuts files by rule {told.chunker}, unknown here", hint="upgrade artstore")
+    return told
+
+
+def prepare_remote(remote: Remote, *, chunker: int) -> RemoteFormat:
+    """The same, written if nothing was; Conflict if other things lie there."""
+    told = look_at_remote(remote, chunker=chunker)
+    if told is not None:
+        return told
+    stranger = next((found.key for found in remote.list("") if found.key != FORMAT_KEY), None)
+    if stranger is not None and look_at_remote(remote, chunker=chunker) is None:
+        raise Conflict(f"{remote.url} is not empty: it holds {stranger!r}", hint="choose an empty prefix or folder")
+    made = RemoteFormat(secrets.token_bytes(_ID_BYTES), chunker)
+    if remote.create(FORMAT_KEY, encode_remote_format(made)) is not None:
+        return made
+    told = look_at_remote(remote, chunker=chunker)  # another one was quicker
+    if told is None:
+        raise Conflict(f"{remote.url} was made and removed at once", hint="try again")
+    return told

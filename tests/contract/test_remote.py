@@ -1,0 +1,236 @@
+"""What every remote promises (artstore.ports.Remote): one suite, for a folder, an S3 double and a real S3 service."""
+
+from __future__ import annotations
+
+import io
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from threading import Barrier
+from typing import cast
+
+import pytest
+
+from artstore import wiring
+from artstore.errors import NotFound, RemoteError, UsageError
+from artstore.model import RemotePlace
+from artstore.ports import Remote
+from artstore.store.remote.selftest import check_remote
+
+KINDS = ["folder", "moto", "ceph"]
+Place = Callable[[str], RemotePlace]
+
+
+@pytest.fixture(params=KINDS)
+def where(request: pytest.FixtureRequest, remote_place: Place) -> RemotePlace:
+    return remote_place(request.param)
+
+
+@pytest.fixture
+def remote(where: RemotePlace) -> Iterator[Remote]:
+    opened = wiring.open_remote(where)
+    yield opened
+    opened.close()
+
+
+def keys(remote: Remote, prefix: str = "", after: str = "") -> list[str]:
+    return [found.key for found in remote.list(prefix, after=after)]
+
+
+def test_what_is_written_is_read(remote: Remote) -> None:
+    """A pack would come back as another one."""
+    assert remote.get("a/b") is None
+    assert remote.head("a/b") is None
+    assert remote.get_range("a/b", 0, 1) is None
+    written = remote.put("a/b", b"hello")
+    found = remote.get("a/b")
+    assert found is not None
+    assert (found.data, found.etag) == (b"hello", written.etag)
+    head = remote.head("a/b")
+    assert head is not None
+    assert (head.key, head.size) == ("a/b", 5)
+    remote.put("a/b", b"")
+    assert (found := remote.get("a/b")) is not None
+    assert found.data == b""
+
+
+def test_a_file_is_written_from_its_beginning(remote: Remote) -> None:
+    """A pack that is sent again after a failure would lack what was read before."""
+    body = io.BytesIO(b"0123456789" * 1000)
+    for _ in range(2):
+        body.seek(5)
+        remote.put("p/x/1", body)
+        assert (found := remote.get("p/x/1")) is not None
+        assert found.data == body.getvalue()
+    assert remote.stats.sent_bytes == 20_000
+
+
+def test_ranges(remote: Remote) -> None:
+    """A reader would decode bytes of another chunk."""
+    data = bytes(range(256)) * 1000
+    remote.put("p", data)
+    for offset, size in ((0, 1), (255_999, 1), (1000, 100_000), (0, len(data))):
+        assert remote.get_range("p", offset, size) == data[offset : offset + size]
+    for offset, size in ((255_999, 2), (256_000, 1), (1 << 40, 10)):
+        with pytest.raises(RemoteError):
+            patient(remote).get_range("p", offset, size)
+
+
+def patient(remote: Remote) -> Remote:
+    """The remote itself, below what sends requests again."""
+    inner: object = vars(remote)["_remote"]
+    return cast("Remote", inner)
+
+
+def test_listing(remote: Remote) -> None:
+    """A clone would miss tags, or see those of another prefix."""
+    names = ["aliases/m/production", "p/0/1", "sets/aa", "tags/m", "tags/m-x/v1", "tags/m/v1", "tags/m/v1/deep", "x"]
+    for name in reversed(names):
+        remote.put(name, name.encode())
+    assert keys(remote) == sorted(names)
+    assert keys(remote, "tags/") == ["tags/m", "tags/m-x/v1", "tags/m/v1", "tags/m/v1/deep"]
+    assert keys(remote, "tags/m/") == ["tags/m/v1", "tags/m/v1/deep"]
+    assert keys(remote, "tags/m", "tags/m-x/v1") == ["tags/m/v1", "tags/m/v1/deep"]
+    assert keys(remote, "none/") == []
+    assert {found.size for found in remote.list("p/")} == {5}
+    assert (found := remote.get("tags/m")) is not None
+    assert found.data == b"tags/m"
+
+
+def test_long_listings_are_complete(remote: Remote) -> None:
+    """A service gives a thousand names at a time."""
+    with ThreadPoolExecutor(8) as pool:
+        for future in [pool.submit(remote.put, f"l/{number:04}", b"") for number in range(1100)]:
+            future.result()
+    assert keys(remote, "l/") == [f"l/{number:04}" for number in range(1100)]
+    assert remote.stats.puts == 1100
+    assert remote.stats.lists <= 3
+
+
+def test_deletion(remote: Remote) -> None:
+    """Collection is repeated after a crash: what is gone already is no error."""
+    remote.put("a", b"x")
+    for _ in range(2):
+        remote.delete("a")
+    assert remote.get("a") is None
+    assert keys(remote) == []
+
+
+def test_conditions(remote: Remote) -> None:
+    """Two machines that move one alias would each believe to have done it."""
+    first = remote.create("aliases/m/p", b"1")
+    assert first is not None
+    assert remote.create("aliases/m/p", b"2") is None
+    second = remote.swap("aliases/m/p", b"2", first.etag)
+    assert second is not None
+    assert remote.swap("aliases/m/p", b"3", first.etag) is None
+    assert remote.swap("aliases/m/none", b"3", first.etag) is None
+    assert (found := remote.get("aliases/m/p")) is not None
+    assert (found.data, found.etag) == (b"2", second.etag)
+    remote.delete("aliases/m/p")
+    assert remote.swap("aliases/m/p", b"3", second.etag) is None
+    assert remote.create("aliases/m/p", b"4") is not None
+
+
+def test_one_of_many_wins(remote: Remote) -> None:
+    """A tag would name two versions."""
+    writers = 8
+    for round in range(5):
+        start = Barrier(writers)
+
+        def race(number: int, start: Barrier = start, round: int = round) -> bool:
+            start.wait()
+            return remote.create(f"tags/m/v{round}", b"%d" % number) is not None
+
+        with ThreadPoolExecutor(writers) as pool:
+            won = list(pool.map(race, range(writers)))
+        assert won.count(True) == 1
+        assert (found := remote.get(f"tags/m/v{round}")) is not None
+        assert found.data == b"%d" % won.index(True)
+
+
+def test_a_counter_that_many_raise(remote: Remote) -> None:
+    """A move of an alias would be lost, or done twice."""
+    remote.put("n", b"0")
+
+    def add(_: int) -> None:
+        while True:
+            found = remote.get("n")
+            assert found is not None
+            raised = b"%d %s" % (int(found.data.split()[0]) + 1, secrets.token_bytes(8).hex().encode())
+            if remote.swap("n", raised, found.etag) is not None:
+                return
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(40)))
+    assert (found := remote.get("n")) is not None
+    assert found.data.split()[0] == b"40"
+
+
+def test_its_clock_goes(remote: Remote) -> None:
+    """Proofs of presence are as old as the remote says, whatever this machine's clock does."""
+    first = remote.put("a", b"x").time
+    found = remote.get("a")
+    assert found is not None
+    assert first <= found.time
+    assert abs(found.time - time.time()) < 60  # here both clocks are this machine's
+
+
+def test_requests_and_bytes_are_counted(remote: Remote) -> None:
+    """What a push costs is asserted by these numbers."""
+    remote.put("a", b"12345")
+    remote.create("b", b"123")
+    remote.get("a")
+    remote.get_range("a", 1, 2)
+    remote.head("a")
+    list(remote.list(""))
+    remote.delete("a")
+    stats = remote.stats
+    assert (stats.puts, stats.gets, stats.heads, stats.lists, stats.deletes) == (2, 2, 1, 1, 1)
+    assert (stats.sent_bytes, stats.received_bytes, stats.repeated, stats.requests) == (8, 7, 0, 7)
+
+
+def test_it_does_what_push_needs(remote: Remote) -> None:
+    """The self-test finds nothing, and leaves nothing."""
+    findings = check_remote(remote, rounds=3)
+    assert [finding for finding in findings if not finding.ok] == []
+    assert keys(remote) == []
+
+
+def test_a_place_that_is_not_there(where: RemotePlace) -> None:
+    """An absent disk or a misspelt bucket must not pass for an empty remote."""
+    url = "file:///none/there/remote" if where.url.startswith("file:") else "s3://none-of-that-name/x"
+    remote = wiring.open_remote(replace(where, url=url))
+    actions: list[Callable[[], object]] = [
+        partial(remote.get, "a"),
+        partial(keys, remote),
+        partial(remote.put, "a", b"x"),
+        partial(remote.create, "a", b"x"),
+    ]
+    for action in actions:
+        with pytest.raises(NotFound) as caught:
+            action()
+        assert caught.value.hint
+    remote.close()
+
+
+def test_a_service_that_is_not_there(remote_place: Place, tmp_path: Path) -> None:
+    """It is told which one, and that the network may be missing."""
+    place = replace(remote_place("moto"), endpoint="http://127.0.0.1:9")
+    remote = wiring.open_remote(place)
+    with pytest.raises(RemoteError, match=r"127\.0\.0\.1:9") as caught:
+        patient(remote).get("a")
+    assert caught.value.transient
+    remote.close()
+
+
+@pytest.mark.parametrize("url", ["s3:bucket", "s3://", "file://host/x", "file:x", "http://x/y", "x"])
+def test_what_is_no_url(url: str) -> None:
+    """A typing mistake is told at once, with how it is written."""
+    with pytest.raises(UsageError) as caught:
+        wiring.open_remote(RemotePlace(url=url))
+    assert "write" in (caught.value.hint or "")

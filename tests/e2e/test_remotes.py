@@ -1,0 +1,171 @@
+"""`artstore remote`, as a user types it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from artstore import wiring
+from artstore.errors import NotFound
+from artstore.model import RemotePlace, Written
+from artstore.ports import Remote
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Run
+
+Place = Callable[[str], RemotePlace]
+SECRET = "testsecret"
+
+
+def config(home: Path) -> str:
+    """The store's settings as they are written."""
+    return (home / "xdg" / "data" / "artstore" / "config.toml").read_text()
+
+
+def test_add_list_remove(run: Run, home: Path) -> None:
+    """The first steps with a second disk."""
+    run("init")
+    assert "no remote" in run("remote", "list").err
+    assert run("remote", "add", "nas", f"file://{home}/nas").lines == [
+        f"nas is a remote now, the home: file://{home}/nas"
+    ]
+    assert "a mirror" in run("remote", "add", "usb-2", f"file://{home}/usb").out
+    assert [line.split()[:3] for line in run("remote", "list").lines] == [
+        ["nas", f"file://{home}/nas", "home"],
+        ["usb-2", f"file://{home}/usb", "mirror"],
+    ]
+    assert (home / "nas" / "format").exists()
+    assert run("remote", "list", "-q").lines == ["nas", "usb-2"]
+    assert run("remote", "remove", "nas", "--json").document["removed"] is True
+    assert (home / "nas" / "format").exists(), "nothing there is touched"
+    (item,) = run("remote", "list", "--json").document["remotes"]
+    assert (item["name"], item["home"]) == ("usb-2", True)
+    assert run("remote", "add", "nas", f"file://{home}/nas").code == 0
+
+
+def test_s3(run: Run, home: Path, remote_place: Place) -> None:
+    """A bucket of a service of one's own; what is secret is nowhere in the store."""
+    place = remote_place("moto")
+    run("remote", "add", "origin", place.url, "--endpoint", place.endpoint or "", "--region", "eu-west-1")
+    written = config(home)
+    assert place.url in written
+    assert SECRET not in written
+    assert "testaccess" not in written
+    (item,) = run("remote", "list", "--json").document["remotes"]
+    assert (item["endpoint"], item["region"], item["single_writer"]) == (place.endpoint, "eu-west-1", False)
+    assert "endpoint" in run("remote", "list").out
+    told = run("remote", "check", "--json").document
+    assert (told["usable"], told["single_writer"]) == (True, False)
+    assert {trial["ok"] for trial in told["trials"]} == {True}
+
+
+@pytest.mark.parametrize("kind", ["folder", "ceph"])
+def test_check(run: Run, remote_place: Place, kind: str) -> None:
+    """What a place promises is tried out by racing writers, and said in a line each."""
+    place = remote_place(kind)
+    run("remote", "add", "origin", place.url, *(["--endpoint", place.endpoint] if place.endpoint else []))
+    lines = run("remote", "check", "origin").lines
+    assert lines[-1] == "origin: any number of machines may write"
+    assert [line.split()[0] for line in lines[:-1]] == ["ok"] * 7
+
+
+def overwrite(remote: Remote, key: str, data: bytes, etag: str) -> Written:
+    """A swap that doesn't know of conditions."""
+    return remote.put(key, data)
+
+
+def test_a_place_for_one_writer(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where several writers win at once that is found, said and kept, until it is found mended."""
+    from artstore.adapters.remote_folder import FolderRemote
+
+    run("remote", "add", "nas", f"file://{home}/nas")
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderRemote, "swap", overwrite)
+        told = run("remote", "check")
+        assert "FAILED" in told.out
+        assert told.lines[-1] == "nas: only one machine may write to it"
+    assert "one writer" in run("remote", "list").out
+    assert run("remote", "check", "-q").lines == ["nas"]
+    assert "one writer" not in run("remote", "list").out
+    assert "single_writer" not in config(home)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["add", "nas", "{home}/nas"], 2, "did you mean file://"),
+        (["add", "nas", "ftp://x/y"], 2, "write s3://BUCKET/PREFIX or file:///FOLDER"),
+        (["add", "nas", "file:///none/there/nas"], 3, "is its disk mounted?"),
+        (["add", "a b", "file://{home}/nas"], 2, "no name of a remote"),
+        (["add", "-x", "file://{home}/nas"], 2, ""),
+        (["add", "nas", "file://{home}"], 5, "is not empty"),
+        (["add", "first", "file://{home}/other"], 5, "there is a remote first already"),
+        (["add", "second", "file://{home}/first/"], 5, "is the remote first already"),
+        (["add", "x", "s3://bucket", "--profile", "none"], 4, "none"),
+        (["remove", "none"], 3, "there is no remote 'none'"),
+        (["check", "none"], 3, "there are first"),
+        (["lst"], 2, "did you mean 'list'?"),
+    ],
+)
+def test_what_is_refused(run: Run, home: Path, remote_place: Place, words: list[str], code: int, told: str) -> None:
+    """One line that says what is wrong, and what to do; nothing is noted."""
+    run("remote", "add", "first", f"file://{home}/first")
+    before = config(home)
+    answer = run("remote", *[word.format(home=home) for word in words], code=code)
+    assert told in answer.err
+    assert config(home) == before
+
+
+def test_credentials_that_are_wrong_or_missing(run: Run, remote_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is told names what AWS's tools read."""
+    place = remote_place("ceph")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    words = ("remote", "add", "origin", place.url, "--endpoint", place.endpoint or "")
+    assert "AWS_SECRET_ACCESS_KEY" in run(*words, code=4).err
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    assert "--profile" in run(*words, code=4).err
+
+
+def test_a_profile(run: Run, remote_place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Endpoint and credentials of a profile of the AWS files: nothing else has to be said."""
+    place = remote_place("ceph")
+    (tmp_path / "aws").write_text(
+        f"[profile lab]\nregion = us-east-1\nendpoint_url = {place.endpoint}\n"
+        f"aws_access_key_id = testaccess\naws_secret_access_key = {SECRET}\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "aws"))
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    run("remote", "add", "origin", place.url, "--profile", "lab")
+    assert "profile lab" in run("remote", "list").out
+    assert run("remote", "check").lines[-1] == "origin: any number of machines may write"
+
+
+def test_without_boto3(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders work without it; a bucket says what to install."""
+    import sys
+
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    monkeypatch.delitem(sys.modules, "artstore.adapters.s3", raising=False)
+    monkeypatch.delitem(sys.modules, "artstore.adapters.s3.remote", raising=False)
+    monkeypatch.delitem(sys.modules, "artstore.adapters.s3.client", raising=False)
+    assert "pip install 'artstore[s3]'" in run("remote", "add", "origin", "s3://bucket/x", code=3).err
+    with pytest.raises(NotFound):
+        wiring.open_remote(RemotePlace(url="s3://bucket"))
+
+
+def test_what_a_later_release_has_written_stays(run: Run, home: Path) -> None:
+    """Going back to this release for a day must not lose settings."""
+    run("remote", "add", "nas", f"file://{home}/nas")
+    path = home / "xdg" / "data" / "artstore" / "config.toml"
+    path.write_text(path.read_text() + "speed = 9\n")
+    run("remote", "add", "usb", f"file://{home}/usb")
+    run("config", "set", "compression.level", "5")
+    assert "speed = 9" in path.read_text()
+    assert run("remote", "list", "-q").lines == ["nas", "usb"]
+    path.write_text(path.read_text().replace("url = ", "uri = "))
+    assert "each table in remotes has a url" in run("remote", "list", code=6).err

@@ -1,0 +1,68 @@
+"""Remotes for tests: a folder, an S3 service in this process, and a real one."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from artstore.model import RemotePlace
+from artstore.testing import ceph
+
+KEYS = {"AWS_ACCESS_KEY_ID": ceph.ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": ceph.SECRET_KEY}
+# Nothing of the machine's own account may be used, or asked for.
+ENVIRONMENT = {
+    **KEYS,
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+
+
+@contextmanager
+def moto_server() -> Generator[str]:
+    """moto's S3 in a thread; its URL."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
+@contextmanager
+def ceph_server(folder: Path) -> Generator[str]:
+    """A Ceph that all processes of a run share; its URL."""
+    if not ceph.is_installed():
+        pytest.skip("NOT TESTED WITH A REAL S3 SERVICE: apt install ceph-mon ceph-osd radosgw ceph-common")
+    with ceph.shared(folder) as url:
+        yield url
+
+
+def new_bucket(endpoint: str) -> RemotePlace:
+    """A place in a bucket that nobody has used."""
+    import boto3
+    from botocore.config import Config
+
+    bucket = f"b-{uuid.uuid4()}"
+    session: Any = boto3.Session(
+        aws_access_key_id=ceph.ACCESS_KEY, aws_secret_access_key=ceph.SECRET_KEY, region_name="us-east-1"
+    )
+    client = session.client("s3", endpoint_url=endpoint, config=Config(s3={"addressing_style": "path"}))
+    client.create_bucket(Bucket=bucket)
+    client.close()
+    return RemotePlace(url=f"s3://{bucket}/some/prefix", endpoint=endpoint)
+
+
+def new_folder(path: Path) -> RemotePlace:
+    """A place in a folder that isn't there yet."""
+    return RemotePlace(url=f"file://{path / 'remote'}")
