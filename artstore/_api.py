@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Protocol, overload
 
 from artstore import wiring
 from artstore._remotes import Remotes
-from artstore.errors import NotFound, UsageError
+from artstore.errors import Conflict, NotFound, UsageError
 from artstore.model import PackState, Scalar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from artstore.model import RemotePlace
     from artstore.store.content import VerifiedFile
     from artstore.store.context import Counters
     from artstore.store.facade import AnyPath, Rev
     from artstore.store.rebuild import RebuildReport
+    from artstore.store.remote.pull import PullResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,30 @@ class Store(Remotes):
         group = wiring.own_group() if shared is True else shared or None
         place = wiring.init(None if path is None else os.fspath(path), group=group)
         return cls(place, wiring.connect(place))
+
+    @classmethod
+    def clone(
+        cls,
+        place: RemotePlace,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        name: str = "origin",
+        counters: Counters | None = None,
+    ) -> tuple[Store, PullResult]:
+        """Make a store at `path`, else the default place, with this remote as its home, and pull everything.
+
+        What was fetched before an error stays: `pull` goes on with it.
+        """
+        if path is not None and wiring.is_store(wiring.place_of(os.fspath(path))):
+            raise Conflict(f"{os.fspath(path)} is a store already", hint=f"artstore remote add {name} {place.url}")
+        wiring.check_remote_place(place)
+        store = cls.init(path)
+        try:
+            store.add_remote(name, place)
+            return store, store.pull(counters=counters)
+        except BaseException:
+            store.close()
+            raise
 
     @staticmethod
     def rebuild_index(path: str | os.PathLike[str] | None = None, *, counters: Counters | None = None) -> RebuildReport:

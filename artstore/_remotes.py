@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from artstore import limits, wiring
-from artstore.errors import BadName, Conflict
+from artstore.errors import BadName, Conflict, NotFound, RemoteError
 from artstore.model import RemotePlace
 from artstore.store import facade
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from artstore.ports import Remote
+    from artstore.store.context import Counters
+    from artstore.store.remote.names import Wanted
+    from artstore.store.remote.pull import PullResult
+    from artstore.store.remote.push import PushResult
     from artstore.store.remote.selftest import RemoteFinding
 
 
@@ -51,6 +60,75 @@ class Remotes(facade.Store):
         if single != place.single_writer:
             wiring.put_remote(self.path, name, replace(place, single_writer=single), known=True)
         return name, findings
+
+    def push(
+        self,
+        patterns: Sequence[str] = (),
+        *,
+        to: str | None = None,
+        anew: bool = False,
+        counters: Counters | None = None,
+    ) -> PushResult:
+        """Upload what refs lead to, as far as the remote lacks it, then write the refs there.
+
+        `patterns`: tags, aliases, artifacts, or names with * and ?; none: all refs, of which those that were there
+        when the remote was last seen are taken to be there still, unless `anew`. `to`: a remote's name, else home.
+        Refs that others have written meanwhile are left alone and told.
+        """
+        from artstore.store.context import Counters
+        from artstore.store.remote.push import Pusher
+
+        wanted = self._wanted(patterns)
+        with self._opened(to) as (remote, id):
+            return Pusher(self.context, self.objects, remote, id, counters or Counters()).push(
+                wanted, anew=anew or bool(patterns)
+            )
+
+    def pull(
+        self, patterns: Sequence[str] = (), *, source: str | None = None, counters: Counters | None = None
+    ) -> PullResult:
+        """Fetch refs of a remote and what they lead to; names as `push` takes them, `source`: a remote's name."""
+        from artstore.store.context import Counters
+        from artstore.store.remote.pull import Puller, read_refs
+
+        with self._opened(source, reading=True) as (remote, id):
+            return Puller(self.context, self.objects, remote, id, counters or Counters()).pull(
+                read_refs(remote, patterns)
+            )
+
+    def _wanted(self, patterns: Sequence[str]) -> Wanted:
+        from artstore.store import refs
+        from artstore.store.remote.names import Wanted
+
+        wanted = Wanted()
+        with self.context.index.read() as reader:
+            names = {row.name for pattern in patterns or (None,) for row in refs.list_refs(reader, pattern)}
+            for pattern in patterns:
+                if not any(True for _ in refs.list_refs(reader, pattern)):
+                    raise NotFound(f"there is no ref {pattern}", hint="`artstore list` shows the refs")
+            for name in sorted(names):
+                tag, alias = reader.tag(name), reader.alias(name)
+                if tag is not None:
+                    wanted.add_tag(tag)
+                elif alias is not None:
+                    wanted.add_alias(reader, alias)
+        return wanted
+
+    @contextmanager
+    def _opened(self, name: str | None, *, reading: bool = False) -> Generator[tuple[Remote, bytes]]:
+        """A remote of this store and its id."""
+        from artstore.store.remote.opening import look_at_remote, prepare_remote
+
+        name, place = wiring.find_remote(self.path, name)
+        remote = wiring.open_remote(place)
+        try:
+            chunker = wiring.load_config(self.path).chunker
+            told = (look_at_remote if reading else prepare_remote)(remote, chunker=chunker)
+            if told is None:
+                raise RemoteError(f"nothing was pushed to {name} yet, or it was deleted: {remote.url}")
+            yield remote, told.id
+        finally:
+            remote.close()
 
 
 def _require_name(name: str) -> None:

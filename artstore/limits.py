@@ -207,6 +207,15 @@ REMOTE_CONNECTIONS_MAX = 64
 REMOTE_KEY_BYTES_MAX = 900  # S3 takes 1024 with the prefix
 REMOTE_PREFIX_BYTES_MAX = 100
 REMOTE_NAME_BYTES_MAX = 64
+REMOTE_DOCUMENT_BYTES_MAX = 64 * MIB
+REMOTE_SHARD_BYTES_MAX = 64 * MIB
+REMOTE_GRACE_S = 24 * 3600  # from a pack's listing to its deletion
+REMOTE_TRANSFERS = 4  # packs sent or fetched at once; each is held in memory
+REMOTE_SMALL_REQUESTS = 16  # documents asked for at once
+REMOTE_RELATED_MAX = 16  # versions at a remote whose packs are looked through for what is there already
+REMOTE_SHARD_IDS_MAX = 4_000_000  # ids of objects at a remote held in memory at once
+REMOTE_PUSHES_MAX = 3  # beginnings of one push, when packs that were thought to be there are not
+REMOTE_SHARD_PACKS_MAX = 64  # packs in one shard
 REMOTE_CHECK_WRITERS = 16  # that race for one name in the self-test
 REMOTE_CHECK_ROUNDS = 20
 

@@ -247,6 +247,19 @@ def open_remote(place: RemotePlace) -> Remote:
     return RetryingRemote(S3Remote(place))
 
 
+def check_remote_place(place: RemotePlace) -> None:
+    """Is there a remote that can be read? RemoteError, with its URL, if nothing was pushed there."""
+    from artstore.chunking import CHUNKER_ID
+    from artstore.store.remote.opening import look_at_remote
+
+    remote = open_remote(place)
+    try:
+        if look_at_remote(remote, chunker=CHUNKER_ID) is None:
+            raise NotFound(f"{place.url} is no remote: nothing was pushed there", hint="correct the URL")
+    finally:
+        remote.close()
+
+
 def prepare_remote(path: str, place: RemotePlace) -> None:
     """Reach a remote for a store, and make it one if it is empty."""
     from artstore.store.remote.opening import prepare_remote

@@ -219,7 +219,10 @@ def _config_of(path: str, values: dict[str, object]) -> StoreConfig:
     level, group = compression.get("level", _LEVEL_DEFAULT), shared.get("group")
     if not isinstance(level, int) or not 1 <= level <= 22 or not isinstance(group, str | None):
         raise _damaged(path, "compression.level is 1 to 22, shared.group a name")
-    remotes = {name: _table(_table(values, "remotes") or {}, name) for name in _table(values, "remotes") or {}}
+    named = _table(values, "remotes")
+    if named is None:
+        raise _damaged(path, "remotes is a table")
+    remotes = {name: _table(named, name) for name in named}
     if any(place is None or not isinstance(place.get("url"), str) for place in remotes.values()):
         raise _damaged(path, "each table in remotes has a url")
     rest = {key: value for key, value in values.items() if key not in (*_KNOWN, "compression", "shared", "remotes")}

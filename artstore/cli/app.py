@@ -21,11 +21,12 @@ class Known:
     section: str
 
 
-_MAKE, _LOOK, _USE, _NAME, _KEEP, _SET = (
+_MAKE, _LOOK, _USE, _NAME, _SHARE, _KEEP, _SET = (
     "Make versions",
     "Look at them",
     "Use them",
     "Name them",
+    "Share them",
     "Keep the store well",
     "Set up",
 )
@@ -52,11 +53,14 @@ COMMANDS: Final[dict[str, Known]] = {
     "alias": Known("alias", "Movable names with a history.", _NAME),
     "rollback": Known("alias", "Move an alias back to where it stood.", _NAME),
     "rm": Known("refs", "Remove names; `gc` frees what nothing names.", _NAME),
+    "push": Known("replicate", "Upload versions and their names to a remote.", _SHARE),
+    "pull": Known("replicate", "Fetch versions and their names from a remote.", _SHARE),
+    "clone": Known("replicate", "Make a store with everything that a remote has.", _SHARE),
+    "remote": Known("remote", "Places that versions are replicated to.", _SHARE),
     "gc": Known("care", "Free what no name leads to.", _KEEP),
     "check": Known("check", "Verify the store; rebuild its index; repair it.", _KEEP),
     "purge": Known("care", "Erase a path's content for good, from one or all versions.", _KEEP),
     "doctor": Known("doctor", "Look for what is wrong with this machine and store.", _KEEP),
-    "remote": Known("remote", "Places that versions are replicated to.", _SET),
     "config": Known("setup", "Settings of the store.", _SET),
     "completion": Known("setup", "Print the completion script of a shell.", _SET),
     "bench": Known("setup", "Measure artstore beside its peers.", _SET),

@@ -30,7 +30,7 @@ class Codec(Generic[T]):
 
     def __init__(self, shape: Any, *, name: str, bytes_max: int) -> None:
         self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(shape)
-        self._name = name
+        self.name = name
         self._bytes_max = bytes_max
 
     def encode(self, value: T) -> bytes:
@@ -38,9 +38,9 @@ class Codec(Generic[T]):
         try:
             data = _encoder.encode(value)
         except (OverflowError, UnicodeEncodeError) as error:
-            raise BadInput(f"a {self._name} can't be written: {error}") from error
+            raise BadInput(f"a {self.name} can't be written: {error}") from error
         if len(data) > self._bytes_max:
-            raise BadInput(f"a {self._name} would have {len(data)} bytes, more than {self._bytes_max}")
+            raise BadInput(f"a {self.name} would have {len(data)} bytes, more than {self._bytes_max}")
         return data
 
     def decode(self, data: bytes) -> T:
@@ -49,16 +49,16 @@ class Codec(Generic[T]):
         try:
             value = self._decoder.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Corrupt(f"a {self._name} can't be decoded: {error}") from error
+            raise Corrupt(f"a {self.name} can't be decoded: {error}") from error
         if _encoder.encode(value) != data:
-            raise Corrupt(f"a {self._name} is not in canonical form")
+            raise Corrupt(f"a {self.name} is not in canonical form")
         return value
 
     def check_format(self, data: bytes) -> None:
         """NewerFormat or Corrupt, unless the bytes begin as this format does and are not too many."""
         if len(data) < 2 or data[0] & 0xF0 != 0x90 or not 0 < data[1] < 0x80:
-            raise Corrupt(f"a {self._name} has no format number")
+            raise Corrupt(f"a {self.name} has no format number")
         if data[1] > FORMAT:
-            raise NewerFormat(f"a {self._name} was written by a newer release of artstore", hint="upgrade it")
+            raise NewerFormat(f"a {self.name} was written by a newer release of artstore", hint="upgrade it")
         if len(data) > self._bytes_max:
-            raise Corrupt(f"a {self._name} has {len(data)} bytes, more than {self._bytes_max}")
+            raise Corrupt(f"a {self.name} has {len(data)} bytes, more than {self._bytes_max}")

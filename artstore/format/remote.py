@@ -1,42 +1,208 @@
-"""Documents of a remote: what it is. docs/format.md, "Remote".
+"""Documents of a remote. docs/format.md, "Remote".
 
-They are written as a store's are: MessagePack arrays behind a format number, in one form only.
+They are written as a store's are: MessagePack arrays behind a format number, in one form only. What is written under a
+condition carries `write`, 16 random bytes: by them a writer whose reply was lost knows its own write again.
 """
 
 from __future__ import annotations
 
-from typing import Final
+import re
+from typing import Final, TypeVar
 
 import msgspec
 
 from artstore import limits
 from artstore.errors import Corrupt
 from artstore.format.document import FORMAT, Codec
+from artstore.format.ids import DIGEST_BYTES
+from artstore.format.version import time_flaw
 
 FORMAT_KEY: Final = "format"
-_ID_BYTES: Final = 16
+GC_KEY: Final = "gc/state"
+HINT_KEY: Final = "hint"
+TAGS: Final = "tags/"
+ALIASES: Final = "aliases/"
+WRITE_BYTES: Final = 16
+_PACK_KEY: Final = re.compile(r"[pmx]/[0-9a-f]{24}/[0-9]{8}")
 
 
-class RemoteFormat(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class _Stored(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Base of all of them."""
+
+
+class RemoteFormat(_Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Stored. What `format` says: a random id[16] that tells this remote from others, and the rule files are cut by."""
 
     id: bytes
     chunker: int
 
 
-_codec: Codec[tuple[int, RemoteFormat]] = Codec(
-    tuple[int, RemoteFormat], name="remote's format", bytes_max=limits.DOCUMENT_BYTES_MAX
-)
+class CondemnedPack(_Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Stored. A pack that collection has listed; `since`: the remote's time (s) when it was seen to be listed."""
+
+    key: str
+    since: int | None
 
 
-def encode_remote_format(value: RemoteFormat) -> bytes:
-    """The bytes of `format`."""
-    return _codec.encode((FORMAT, value))
+class GcState(_Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Stored. What `gc/state` says. `grace`: s; `exclusive`: no ref may be written; `deletions`: how often packs
+    went.
+    """
+
+    write: bytes
+    generation: int
+    grace: int
+    exclusive: bool
+    deletions: int
+    listed: list[CondemnedPack]
+    deleting: list[str]
 
 
-def decode_remote_format(data: bytes) -> RemoteFormat:
-    """What `format` says. NewerFormat if a later release wrote it, Corrupt if nobody did."""
-    _, value = _codec.decode(data)
-    if len(value.id) != _ID_BYTES or value.chunker < 1:
-        raise Corrupt("a remote's format has no id or no chunker")
+class RemoteSet(_Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Stored. What a version's content lies in at a remote: keys of data packs, metadata packs, shards, each sorted;
+    ids of its inputs.
+    """
+
+    write: bytes
+    data: list[str]
+    meta: list[str]
+    shards: list[str]
+    inputs: list[bytes]
+
+
+class ShardPack(_Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Stored. A pack as a shard tells it: its key, its bytes, and its table as it stands in the pack."""
+
+    key: str
+    size: int
+    table: bytes
+
+
+class RemoteTag(_Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Stored. A tag; an empty `version` is the tombstone of one that was removed."""
+
+    write: bytes
+    version: bytes
+    created: int
+
+
+class RemoteAlias(_Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Stored. Where an alias stands, after how many moves, and the last one's id; no `version`: it was removed."""
+
+    write: bytes
+    version: bytes
+    seq: int
+    move: bytes
+
+
+class Pin(_Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Stored. Keys of packs that a running push writes or relies on."""
+
+    keys: list[str]
+
+
+class PackAt(_Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Stored, in a store's journal. Where a pack of its own lies at a remote; `shard`: which one tells of it, or ""."""
+
+    key: str
+    shard: str
+
+
+T = TypeVar("T", bound=_Stored)
+
+
+def encode_remote(value: _Stored) -> bytes:
+    """The bytes of a document."""
+    flaw = _flaw(value)
+    assert flaw is None, flaw
+    return _CODECS[type(value)].encode((FORMAT, value))
+
+
+def decode_remote(kind: type[T], data: bytes) -> T:
+    """A document of this kind. NewerFormat if a later release wrote it, Corrupt if nobody did."""
+    _, value = _CODECS[kind].decode(data)
+    flaw = _flaw(value)
+    if flaw is not None:
+        raise Corrupt(f"a {_CODECS[kind].name} {flaw}", hint="the remote is damaged there")
+    assert isinstance(value, kind)
     return value
+
+
+def encode_shard(packs: list[ShardPack]) -> bytes:
+    """The bytes of a shard: the tables of packs, in the order of their keys."""
+    return _SHARD.encode((FORMAT, packs))
+
+
+def decode_shard(data: bytes) -> list[ShardPack]:
+    """The packs of a shard. Their tables are hints: what lies there is checked when it is read."""
+    _, packs = _SHARD.decode(data)
+    for pack in packs:
+        if not is_pack_key(pack.key) or len(pack.table) % limits.TABLE_ENTRY_BYTES or not pack.table:
+            raise Corrupt("a shard names what is no pack", hint="the remote is damaged there")
+    return packs
+
+
+def is_pack_key(key: str) -> bool:
+    """Is this the key of a pack or shard?"""
+    return _PACK_KEY.fullmatch(key) is not None
+
+
+def set_key(version: bytes) -> str:
+    """Where a version's set lies."""
+    return f"sets/{version.hex()}"
+
+
+def move_key(move: bytes) -> str:
+    """Where a move lies."""
+    return f"moves/{move.hex()}"
+
+
+def _flaw(value: _Stored) -> str | None:
+    """What is wrong with a document; None if nothing is."""
+    match value:
+        case RemoteFormat():
+            return None if len(value.id) == WRITE_BYTES and value.chunker > 0 else "has no id or no chunker"
+        case GcState():
+            keys = [*(pack.key for pack in value.listed), *value.deleting]
+            return _keys_flaw(keys) or (None if value.grace > 0 else "has no grace")
+        case RemoteSet():
+            wrong = any(len(id) != DIGEST_BYTES for id in value.inputs)
+            flaw = "names an input by an id of the wrong length" if wrong else None
+            return flaw or _keys_flaw(value.data) or _keys_flaw(value.meta) or _keys_flaw(value.shards)
+        case RemoteTag():
+            return _id_flaw(value.version) or time_flaw(value.created)
+        case RemoteAlias():
+            return _id_flaw(value.version) or (None if value.move and value.seq > 0 else "has no move")
+        case Pin():
+            return _keys_flaw(value.keys)
+        case PackAt():
+            return _keys_flaw([value.key, *([value.shard] if value.shard else [])])
+        case _:
+            return None
+
+
+def _keys_flaw(keys: list[str]) -> str | None:
+    wrong = next((key for key in keys if not is_pack_key(key)), None)
+    return None if wrong is None else f"names {wrong!r}, which is no pack"
+
+
+def _id_flaw(id: bytes) -> str | None:
+    return None if len(id) in (0, DIGEST_BYTES) else "names a version by an id of the wrong length"
+
+
+_NAMES: Final[dict[type[_Stored], str]] = {
+    RemoteFormat: "remote's format",
+    GcState: "state of collection",
+    RemoteSet: "set of a version",
+    RemoteTag: "tag at a remote",
+    RemoteAlias: "alias at a remote",
+    Pin: "pin",
+    PackAt: "place of a pack",
+}
+_CODECS: Final[dict[type[_Stored], Codec[tuple[int, _Stored]]]] = {
+    kind: Codec(tuple[int, kind], name=name, bytes_max=limits.REMOTE_DOCUMENT_BYTES_MAX)  # type: ignore[valid-type]  # each is one
+    for kind, name in _NAMES.items()
+}
+_SHARD: Final[Codec[tuple[int, list[ShardPack]]]] = Codec(
+    tuple[int, list[ShardPack]], name="shard", bytes_max=limits.REMOTE_SHARD_BYTES_MAX
+)

@@ -44,7 +44,9 @@ def run(store: Path, folder: Path, point: str | None) -> subprocess.CompletedPro
     return subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
 
-@pytest.mark.parametrize("point", [point for point in POINTS if not point.startswith(("store.", "pack.deleted"))])
+@pytest.mark.parametrize(
+    "point", [point for point in POINTS if not point.startswith(("store.", "remote.", "pack.deleted"))]
+)
 def test_killed_at(tmp_path: Path, point: str) -> None:
     """A power cut during a commit would cost an earlier version, or leave a half one under a name."""
     folder = tmp_path / "folder"

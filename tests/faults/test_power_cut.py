@@ -24,7 +24,7 @@ from artstore.testing.local_store import create, files_of, opened
 
 IMAGE_BYTES = 48 << 20
 TIMES = (1, 2, 5)  # that a point is reached before the cut
-NOT_OF_COMMITS = ("store.", "pack.deleted", "refslog.cut", "file.")
+NOT_OF_COMMITS = ("store.", "pack.deleted", "refslog.cut", "file.", "remote.")
 CHILD = """
 import os, sys
 from pathlib import Path

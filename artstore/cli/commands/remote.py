@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypedDict, TypeVar, Unpack
 
 import click
 
@@ -17,6 +20,53 @@ if TYPE_CHECKING:
     from artstore.cli.documents import RemoteItem
 
 _SCHEMES = ("s3:", "file:")
+R = TypeVar("R")
+_PLACE_OPTIONS = (
+    click.option("--endpoint", metavar="URL", help="The service, unless AWS's or named in the environment."),
+    click.option("--region", help="The bucket's region."),
+    click.option("--profile", help="A profile of the AWS files."),
+    click.option("--addressing", type=click.Choice(["path", "virtual"]), help="How the bucket is named in requests."),
+    click.option("--ca", metavar="FILE", type=click.Path(), help="Certificates of the service."),
+)
+
+
+class _Given(TypedDict):
+    """What these options give."""
+
+    endpoint: str | None
+    region: str | None
+    profile: str | None
+    addressing: str | None
+    ca: str | None
+
+
+def place_options(command: Callable[..., R]) -> Callable[..., R]:
+    """The options that say how a remote is reached; the command gets `url` and what they make, `place`."""
+
+    @functools.wraps(command)
+    def run(*args: object, url: str, **given: Unpack[_Given]) -> R:
+        if "://" not in url and not url.startswith(_SCHEMES):
+            raise click.UsageError(
+                f"{url!r} is no URL of a remote; write s3://BUCKET/PREFIX or file:///FOLDER; "
+                f"did you mean file://{os.path.abspath(url)}?"
+            )
+        from artstore import RemotePlace
+
+        ca = given["ca"]
+        place = RemotePlace(
+            url=url,
+            endpoint=given["endpoint"],
+            region=given["region"],
+            profile=given["profile"],
+            addressing=given["addressing"],
+            ca=None if ca is None else os.path.abspath(ca),
+        )
+        rest = {key: value for key, value in given.items() if key not in _Given.__annotations__}
+        return command(*args, url=url, place=place, **rest)
+
+    for option in reversed(_PLACE_OPTIONS):
+        run = option(run)
+    return run
 
 
 @click.group(
@@ -45,47 +95,18 @@ def remote_command() -> None:
 )
 @click.argument("name")
 @click.argument("url")
-@click.option("--endpoint", metavar="URL", help="The service, if it isn't AWS's and the environment doesn't name it.")
-@click.option("--region", help="The bucket's region.")
-@click.option("--profile", help="A profile of the AWS files.")
-@click.option("--addressing", type=click.Choice(["path", "virtual"]), help="How the bucket is named in requests.")
-@click.option("--ca", metavar="FILE", type=click.Path(), help="Certificates of the service.")
+@place_options
 @click.pass_obj
-def add_command(
-    invocation: Invocation,
-    name: str,
-    url: str,
-    endpoint: str | None,
-    region: str | None,
-    profile: str | None,
-    addressing: str | None,
-    ca: str | None,
-) -> None:
+def add_command(invocation: Invocation, name: str, url: str, place: RemotePlace) -> None:
     """Add a remote.
 
     It is reached at once: an empty bucket, prefix or folder becomes a remote, one that is a remote is used. No secrets
     are kept: credentials come from the environment and the AWS files each time.
     """
-    import os
-
-    from artstore import RemotePlace
     from artstore.cli.documents import RemoteDocument
 
-    if not url.startswith(_SCHEMES) and "://" not in url:
-        hint = f"did you mean file://{os.path.abspath(url)}?"
-        raise click.UsageError(f"{url!r} is no URL of a remote; write s3://BUCKET/PREFIX or file:///FOLDER; {hint}")
     store = invocation.open_store(create=True)
-    store.add_remote(
-        name,
-        RemotePlace(
-            url=url,
-            endpoint=endpoint,
-            region=region,
-            profile=profile,
-            addressing=addressing,
-            ca=None if ca is None else os.path.abspath(ca),
-        ),
-    )
+    store.add_remote(name, place)
     item = next(item for item in _items(store.remotes()) if item.name == name)
     shown = invocation.output.show(item.url)
     invocation.output.document(

@@ -56,3 +56,52 @@ class RemoteCheckDocument(Document, frozen=True, kw_only=True):
     usable: bool
     single_writer: Annotated[bool, Meta(description="Only one machine may write.")]
     seconds: Annotated[float, Meta(description="How long it took.")]
+
+
+class ConflictItem(Document, frozen=True, kw_only=True):
+    """A ref that was left alone."""
+
+    name: str
+    why: str
+
+
+class PushDocument(Document, frozen=True, kw_only=True):
+    """What was pushed."""
+
+    schema: Literal["artstore/push/v1"] = "artstore/push/v1"
+    written: Annotated[list[str], Meta(description="Names that were written at the remote.")]
+    unchanged: list[str]
+    conflicts: Annotated[list[ConflictItem], Meta(description="Names that stand for something else there.")]
+    versions: Annotated[int, Meta(description="Versions that are at the remote by this.")]
+    packs: int
+    sent_bytes: int
+    requests: int
+    seconds: Annotated[float, Meta(description="How long it took.")]
+
+
+class PullDocument(Document, frozen=True, kw_only=True):
+    """What was pulled."""
+
+    schema: Literal["artstore/pull/v1"] = "artstore/pull/v1"
+    written: Annotated[list[str], Meta(description="Names that came or moved here.")]
+    unchanged: list[str]
+    conflicts: Annotated[list[ConflictItem], Meta(description="Names that stand for something else here.")]
+    versions: Annotated[int, Meta(description="Versions that are here by this.")]
+    packs: int
+    received_bytes: int
+    requests: int
+    seconds: Annotated[float, Meta(description="How long it took.")]
+
+
+class CloneDocument(Document, frozen=True, kw_only=True):
+    """A store was made from a remote."""
+
+    schema: Literal["artstore/clone/v1"] = "artstore/clone/v1"
+    store: str
+    url: str
+    written: Annotated[list[str], Meta(description="Names that came.")]
+    versions: int
+    packs: int
+    received_bytes: int
+    requests: int
+    seconds: Annotated[float, Meta(description="How long it took.")]

@@ -5,13 +5,20 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+from artstore import limits
 from artstore.errors import Conflict, Corrupt, NewerFormat
-from artstore.format.remote import FORMAT_KEY, RemoteFormat, decode_remote_format, encode_remote_format
+from artstore.format.remote import (
+    FORMAT_KEY,
+    GC_KEY,
+    WRITE_BYTES,
+    GcState,
+    RemoteFormat,
+    decode_remote,
+    encode_remote,
+)
 
 if TYPE_CHECKING:
     from artstore.ports import Remote
-
-_ID_BYTES = 16
 
 
 def look_at_remote(remote: Remote, *, chunker: int) -> RemoteFormat | None:
@@ -23,7 +30,7 @@ def look_at_remote(remote: Remote, *, chunker: int) -> RemoteFormat | None:
     if found is None:
         return None
     try:
-        told = decode_remote_format(found.data)
+        told = decode_remote(RemoteFormat, found.data)
     except Corrupt as error:
         raise Conflict(
             f"{remote.url}/{FORMAT_KEY} is not artstore's ({error.message})", hint="choose an empty prefix or folder"
@@ -38,11 +45,14 @@ def prepare_remote(remote: Remote, *, chunker: int) -> RemoteFormat:
     told = look_at_remote(remote, chunker=chunker)
     if told is not None:
         return told
-    stranger = next((found.key for found in remote.list("") if found.key != FORMAT_KEY), None)
+    stranger = next((found.key for found in remote.list("") if found.key not in (FORMAT_KEY, GC_KEY)), None)
     if stranger is not None and look_at_remote(remote, chunker=chunker) is None:
         raise Conflict(f"{remote.url} is not empty: it holds {stranger!r}", hint="choose an empty prefix or folder")
-    made = RemoteFormat(secrets.token_bytes(_ID_BYTES), chunker)
-    if remote.create(FORMAT_KEY, encode_remote_format(made)) is not None:
+    # Before the format: what has a format has this, too.
+    state = GcState(secrets.token_bytes(WRITE_BYTES), 1, limits.REMOTE_GRACE_S, False, 0, [], [])
+    remote.create(GC_KEY, encode_remote(state))
+    made = RemoteFormat(secrets.token_bytes(WRITE_BYTES), chunker)
+    if remote.create(FORMAT_KEY, encode_remote(made)) is not None:
         return made
     told = look_at_remote(remote, chunker=chunker)  # another one was quicker
     if told is None:

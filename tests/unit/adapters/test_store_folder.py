@@ -101,10 +101,10 @@ def test_another_chunker_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_a_later_release_writes_into_config_survives(tmp_path: Path) -> None:
-    """Changing a setting with an old release must not forget the remotes of a newer one."""
+    """Changing a setting with an old release must not forget what a newer one has written."""
     make(tmp_path / "store")
     path = tmp_path / "store" / "config.toml"
-    later = '\nlist = [1, "a"]\n[remotes.home]\nurl = "s3://b/\\"p\\""\n["odd key"]\non = true\n'
+    later = '\nlist = [1, "a"]\n[mirrors.home]\nurl = "s3://b/\\"p\\""\n["odd key"]\non = true\n'
     path.write_text(path.read_text().replace("\n[compression]", later + "[compression]", 1))
     before = tomllib.loads(path.read_text())
     config = store_folder.load_config(str(tmp_path / "store"))
@@ -116,7 +116,7 @@ def test_what_a_later_release_writes_into_config_survives(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "later",
     [
-        '[[remotes]]\nname = "a"\n[[remotes]]\nname = "b"\nparts = [{x = 1}, {"y z" = [1.5, true]}]\n',
+        '[[mirrors]]\nname = "a"\n[[mirrors]]\nname = "b"\nparts = [{x = 1}, {"y z" = [1.5, true]}]\n',
         'text = "\U0001f600 \\u007f \\t \\" é"\n',
         "since = 2026-11-23T10:00:00Z\nday = 2026-11-23\nat = 10:00:00\n",
         "limit = inf\nlarge = 1e300\n",

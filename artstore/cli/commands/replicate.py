@@ -1,0 +1,183 @@
+"""Versions to and from remotes: `push`, `pull`, `clone`."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from artstore.cli import text
+from artstore.cli.command import Command
+from artstore.cli.commands.remote import place_options
+from artstore.cli.invocation import Invocation
+from artstore.errors import Conflict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from artstore import RemotePlace
+    from artstore.cli.documents import ConflictItem
+    from artstore.store.remote.names import Conflicting
+    from artstore.store.remote.pull import PullResult
+
+
+@click.command(
+    "push",
+    cls=Command,
+    examples=[
+        ("artstore push", "all tags and aliases that are new, to the home remote"),
+        ("artstore push llama/v3 llama/production", "these"),
+        ("artstore push llama --to nas", "all of an artifact, to another remote"),
+    ],
+)
+@click.argument("names", metavar="[REF|ARTIFACT...]", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All names, each looked at anew; without, new ones only.")
+@click.option("--to", "remote", metavar="NAME", help="A remote; else the home.")
+@click.pass_obj
+def push_command(invocation: Invocation, names: tuple[str, ...], everything: bool, remote: str | None) -> int:
+    """Upload versions and their names to a remote.
+
+    Only what the remote lacks is sent; killed anywhere, the next push goes on. A name that stands for something else
+    there is left alone and told: exit 5.
+    """
+    from artstore.cli.documents import PushDocument
+
+    if everything and names:
+        raise click.UsageError("--all and names exclude each other")
+    store = invocation.open_store()
+    started = time.monotonic()
+    with invocation.work("push") as counters:
+        result = store.push(names, to=remote, anew=everything, counters=counters)
+    seconds = time.monotonic() - started
+    sent = (
+        f"{text.count(result.packs, 'pack')} sent, {text.size(result.sent_bytes)}"
+        if result.packs
+        else "nothing to send"
+    )
+    invocation.output.document(
+        PushDocument(
+            written=result.written,
+            unchanged=result.unchanged,
+            conflicts=_conflicts(result.conflicts),
+            versions=result.versions,
+            packs=result.packs,
+            sent_bytes=result.sent_bytes,
+            requests=result.requests,
+            seconds=seconds,
+        ),
+        lines=lambda: [
+            *(f"{name} is there now" for name in result.written),
+            f"{_told(result.written, result.unchanged)} · {sent} · {text.seconds(seconds)}",
+        ],
+        ids=lambda: result.written,
+    )
+    return _warned(invocation, result.conflicts)
+
+
+@click.command(
+    "pull",
+    cls=Command,
+    examples=[
+        ("artstore pull", "everything that the home remote has and this store hasn't"),
+        ("artstore pull llama/production", "one alias with its version"),
+    ],
+)
+@click.argument("names", metavar="[REF|ARTIFACT...]", nargs=-1)
+@click.option("--from", "remote", metavar="NAME", help="A remote; else the home.")
+@click.pass_obj
+def pull_command(invocation: Invocation, names: tuple[str, ...], remote: str | None) -> int:
+    """Fetch versions and their names from a remote.
+
+    Every byte is verified. A name that stands for something else here is left alone and told: exit 5.
+    """
+    from artstore.cli.documents import PullDocument
+
+    store = invocation.open_store()
+    started = time.monotonic()
+    with invocation.work("pull") as counters:
+        result = store.pull(names, source=remote, counters=counters)
+    seconds = time.monotonic() - started
+    invocation.output.document(
+        PullDocument(
+            written=result.written,
+            unchanged=result.unchanged,
+            conflicts=_conflicts(result.conflicts),
+            versions=result.versions,
+            packs=result.packs,
+            received_bytes=result.received_bytes,
+            requests=result.requests,
+            seconds=seconds,
+        ),
+        lines=lambda: [*(f"{name} is here now" for name in result.written), _pulled(result, seconds)],
+        ids=lambda: result.written,
+    )
+    return _warned(invocation, result.conflicts)
+
+
+@click.command(
+    "clone",
+    cls=Command,
+    examples=[
+        ("artstore clone s3://models/art", "into the default store, which must not exist yet"),
+        ("artstore --store /data/art clone file:///mnt/nas/art", "into a store elsewhere"),
+    ],
+)
+@click.argument("url")
+@place_options
+@click.pass_obj
+def clone_command(invocation: Invocation, url: str, place: RemotePlace) -> int:
+    """Make a store with everything that a remote has.
+
+    The remote becomes its home, by the name of origin.
+    """
+    from artstore import Store, wiring
+    from artstore.cli.documents import CloneDocument
+
+    path = wiring.place_of(invocation.store)
+    started = time.monotonic()
+    with invocation.work("clone") as counters:
+        store, result = Store.clone(place, path, counters=counters)
+    with store:
+        seconds = time.monotonic() - started
+        shown = invocation.output.show(store.path)
+        invocation.output.document(
+            CloneDocument(
+                store=text.name(os.fsencode(store.path)),
+                url=place.url,
+                written=result.written,
+                versions=result.versions,
+                packs=result.packs,
+                received_bytes=result.received_bytes,
+                requests=result.requests,
+                seconds=seconds,
+            ),
+            lines=lambda: [f"{shown} is a store now", _pulled(result, seconds)],
+            ids=lambda: [shown],
+        )
+    return _warned(invocation, result.conflicts)
+
+
+def _pulled(result: PullResult, seconds: float) -> str:
+    came = "nothing to fetch"
+    if result.packs:
+        came = f"{text.count(result.packs, 'pack')} fetched, {text.size(result.received_bytes)}"
+    return f"{_told(result.written, result.unchanged)} · {came} · {text.seconds(seconds)}"
+
+
+def _told(written: Sequence[str], unchanged: Sequence[str]) -> str:
+    new = text.count(len(written), "name")
+    return f"{new} written, {len(unchanged)} unchanged" if written or unchanged else "no names"
+
+
+def _conflicts(conflicts: Sequence[Conflicting]) -> list[ConflictItem]:
+    from artstore.cli.documents import ConflictItem
+
+    return [ConflictItem(name=conflict.name, why=conflict.why) for conflict in conflicts]
+
+
+def _warned(invocation: Invocation, conflicts: Sequence[Conflicting]) -> int:
+    for conflict in conflicts:
+        invocation.output.warn(f"artstore: {conflict.name} was left alone: {conflict.why}")
+    return Conflict.exit_code if conflicts else 0

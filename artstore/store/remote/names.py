@@ -1,0 +1,169 @@
+"""Refs at a remote: written by compare-and-swap, never over what another writer has written; and read.
+
+A tag is created once. An alias goes forward along its chain of moves: who finds a move there that he doesn't have has
+lost, and is told.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol
+
+from artstore import limits
+from artstore.errors import Corrupt
+from artstore.format.ids import move_id
+from artstore.format.remote import (
+    ALIASES,
+    TAGS,
+    WRITE_BYTES,
+    RemoteAlias,
+    RemoteTag,
+    decode_remote,
+    encode_remote,
+    move_key,
+)
+from artstore.format.version import decode_move, encode_move
+from artstore.model import Alias, Digest, Move, Tag
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from artstore.ports import IndexReader, Remote
+    from artstore.store.context import Context
+
+
+@dataclass(frozen=True, slots=True)
+class Conflicting:
+    """A ref that stands for something else elsewhere, and why it was left alone."""
+
+    name: str
+    why: str
+
+
+@dataclass(slots=True)
+class Wanted:
+    """Refs to be pushed, and the versions they lead to.
+
+    `needed`: those without which nothing may be written; `ids`: of each ref its version, or an alias's last move.
+    """
+
+    tags: list[Tag] = field(default_factory=list[Tag])
+    aliases: list[Alias] = field(default_factory=list[Alias])
+    ids: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    _versions: dict[str, set[Digest]] = field(default_factory=dict[str, set[Digest]])
+
+    @property
+    def versions(self) -> set[Digest]:
+        return {version for versions in self._versions.values() for version in versions}
+
+    @property
+    def needed(self) -> set[Digest]:
+        refs: list[Tag | Alias] = [*self.tags, *self.aliases]
+        return {Digest(ref.version) for ref in refs if ref.version}
+
+    def add_tag(self, tag: Tag) -> None:
+        """A tag and its version."""
+        self.tags.append(tag)
+        self.ids[tag.name] = tag.version
+        self._versions[tag.name] = {Digest(tag.version)}
+
+    def add_alias(self, reader: IndexReader, alias: Alias) -> None:
+        """An alias, and what it may be rolled back to."""
+        self.aliases.append(alias)
+        self.ids[alias.name] = alias.move
+        moves = islice(reader.moves(alias.name), limits.ROLLBACK_MOVES_MAX)
+        self._versions[alias.name] = {Digest(move.target) for _, move in moves if move.target}
+
+    def drop(self, is_settled: Callable[[str, bytes], bool]) -> list[str]:
+        """Leave out the refs of which that is so; their names."""
+        names = [name for name, id in self.ids.items() if is_settled(name, id)]
+        for name in names:
+            del self.ids[name], self._versions[name]
+        self.tags = [tag for tag in self.tags if tag.name in self.ids]
+        self.aliases = [alias for alias in self.aliases if alias.name in self.ids]
+        return names
+
+
+class Outcome(Protocol):
+    """What is told of each ref."""
+
+    written: list[str]
+    unchanged: list[str]
+    conflicts: list[Conflicting]
+
+
+def put_refs(
+    context: Context, remote: Remote, wanted: Wanted, outcome: Outcome, before_each: Callable[[], None]
+) -> bool:
+    """Write tags, then aliases; was anything changed? `before_each` is called before each is swapped."""
+    outcome.written.clear()
+    outcome.unchanged.clear()
+    outcome.conflicts.clear()
+    for tag in wanted.tags:
+        _put_tag(remote, tag, outcome, before_each)
+    for alias in wanted.aliases:
+        with context.index.read() as reader:
+            moves = list(reader.moves(alias.name))
+        _put_alias(remote, alias, moves, outcome, before_each)
+    return bool(outcome.written)
+
+
+def _put_tag(remote: Remote, tag: Tag, outcome: Outcome, before_each: Callable[[], None]) -> None:
+    before_each()
+    value = RemoteTag(secrets.token_bytes(WRITE_BYTES), tag.version, tag.created)
+    if remote.create(TAGS + tag.name, encode_remote(value)) is not None:
+        outcome.written.append(tag.name)
+        return
+    found = remote.get(TAGS + tag.name)
+    there = None if found is None else decode_remote(RemoteTag, found.data)
+    if there is not None and there.version == tag.version:
+        outcome.unchanged.append(tag.name)
+    elif there is not None and there.version:
+        outcome.conflicts.append(Conflicting(tag.name, f"there it names version {there.version.hex()[:8]}"))
+    else:
+        outcome.conflicts.append(Conflicting(tag.name, "there it was removed, and a name is never used again"))
+
+
+def _put_alias(
+    remote: Remote,
+    alias: Alias,
+    moves: list[tuple[Digest, Move]],
+    outcome: Outcome,
+    before_each: Callable[[], None],
+) -> None:
+    """`moves`: those of the alias here, newest first."""
+    key = ALIASES + alias.name
+    while True:
+        found = remote.get(key)
+        there = None if found is None else decode_remote(RemoteAlias, found.data)
+        known = [bytes(id) for id, _ in moves]
+        if there is not None and there.move == alias.move:
+            outcome.unchanged.append(alias.name)
+            return
+        if there is not None and there.move not in known:
+            outcome.conflicts.append(Conflicting(alias.name, f"there it was moved by others, to move {there.seq}"))
+            return
+        new = moves if there is None else moves[: known.index(there.move)]
+        for id, move in reversed(new):
+            document = encode_move(move)
+            assert document.id == id
+            remote.put(move_key(id), document.data)
+        before_each()
+        value = encode_remote(RemoteAlias(secrets.token_bytes(WRITE_BYTES), alias.version, alias.seq, alias.move))
+        done = remote.create(key, value) if found is None else remote.swap(key, value, found.etag)
+        if done is not None:
+            outcome.written.append(alias.name)
+            return
+        # Lost, or won and overtaken: what stands there now tells, and seq has grown, so that this ends.
+
+
+def read_move(remote: Remote, id: bytes) -> Move:
+    """A move at a remote. Corrupt if it is missing or isn't the one of this id."""
+    found = remote.get(move_key(id))
+    if found is None or move_id(found.data) != id:
+        raise Corrupt(
+            f"move {id.hex()} is missing or damaged at {remote.url}", hint="push from where the alias was moved"
+        )
+    return decode_move(found.data)

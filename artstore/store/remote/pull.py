@@ -1,0 +1,263 @@
+"""Pull: refs of a remote and the versions they lead to come here, verified. `clone` is a pull into an empty store.
+
+Packs first, refs last [I1, I2, I3]: killed anywhere, what came stays and is not fetched again. What differs here stays
+as it is, and is told.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from artstore import limits
+from artstore.errors import ArtstoreError, Corrupt, NotFound
+from artstore.format.remote import (
+    ALIASES,
+    TAGS,
+    RemoteAlias,
+    RemoteSet,
+    RemoteTag,
+    decode_remote,
+    set_key,
+)
+from artstore.model import Alias, Digest, Move, Tag
+from artstore.store import refs
+from artstore.store.check.survey import Surveyor
+from artstore.store.remote.names import Conflicting, read_move
+from artstore.store.remote.transfer import live_packs, note_ref, store_pack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from artstore.ports import IndexReader, Remote, Session
+    from artstore.store.context import Context, Counters
+    from artstore.store.objects import Objects
+
+_AGAIN = "push it again from elsewhere"
+
+
+@dataclass(slots=True)
+class PullResult:
+    """What a pull did: refs that came or moved, that stood here already, that were left alone; versions and packs."""
+
+    written: list[str] = field(default_factory=list[str])
+    unchanged: list[str] = field(default_factory=list[str])
+    conflicts: list[Conflicting] = field(default_factory=list[Conflicting])
+    versions: int = 0
+    packs: int = 0
+    received_bytes: int = 0
+    requests: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteRefs:
+    """What names stand at a remote."""
+
+    tags: tuple[Tag, ...]
+    aliases: tuple[Alias, ...]
+
+
+def read_refs(remote: Remote, patterns: Sequence[str] = ()) -> RemoteRefs:
+    """The refs of a remote: all, or those that a pattern fits, or that stand below an artifact. NotFound for none."""
+    tags = _matching(remote, TAGS, patterns)
+    aliases = _matching(remote, ALIASES, patterns)
+    for pattern in patterns:
+        if not any(_fits(name, pattern) for name in (*tags, *aliases)):
+            raise NotFound(
+                f"there is nothing of the name {pattern} at {remote.url}", hint="`artstore list` shows what is here"
+            )
+    with ThreadPoolExecutor(limits.REMOTE_SMALL_REQUESTS) as pool:
+        found_tags = list(pool.map(remote.get, [TAGS + name for name in tags]))
+        found_aliases = list(pool.map(remote.get, [ALIASES + name for name in aliases]))
+    told_tags = [
+        (name, decode_remote(RemoteTag, each.data)) for name, each in zip(tags, found_tags, strict=True) if each
+    ]
+    told_aliases = [
+        (name, decode_remote(RemoteAlias, each.data)) for name, each in zip(aliases, found_aliases, strict=True) if each
+    ]
+    return RemoteRefs(
+        tuple(Tag(name, told.version, told.created) for name, told in told_tags if told.version),
+        tuple(Alias(name, told.version, told.seq, told.move) for name, told in told_aliases),
+    )
+
+
+class Puller:
+    """One pull of refs of a remote into a store."""
+
+    def __init__(
+        self, context: Context, objects: Objects, remote: Remote, remote_id: bytes, counters: Counters
+    ) -> None:
+        self._context = context
+        self._objects = objects
+        self._remote = remote
+        self._remote_id = remote_id
+        self._counters = counters
+        self._result = PullResult()
+
+    def pull(self, wanted: RemoteRefs) -> PullResult:
+        """Fetch what these refs lead to, and enter them. Corrupt if a pack or a version is damaged at the remote."""
+        before = self._remote.stats.requests
+        with self._context.sessions.begin() as session:
+            chains = {alias.name: self._chain(alias) for alias in wanted.aliases}
+            versions = {Digest(tag.version) for tag in wanted.tags}
+            versions |= {Digest(alias.version) for alias in wanted.aliases if alias.version}
+            sets = self._sets(versions)
+            self._fetch(session, {key for told in sets.values() for key in (*told.data, *told.meta)})
+            self._enter(sets)
+            for tag in wanted.tags:
+                self._put_tag(tag)
+            for alias in wanted.aliases:
+                self._put_alias(alias, chains[alias.name])
+            with self._context.index.write() as writer:
+                came: list[Tag | Alias] = [*wanted.tags, *wanted.aliases]
+                for ref in came:
+                    if ref.name in self._result.written or ref.name in self._result.unchanged:
+                        id = ref.version if isinstance(ref, Tag) else ref.move
+                        note_ref(writer, self._remote_id, ref.name, id)
+        self._result.requests = self._remote.stats.requests - before
+        return self._result
+
+    # --- versions
+
+    def _sets(self, versions: Iterable[Digest]) -> dict[Digest, RemoteSet]:
+        """The sets of the versions that aren't here, and of their inputs as far as these are at the remote."""
+        sets: dict[Digest, RemoteSet] = {}
+        needed = set(versions)
+        asked: set[Digest] = set()
+        left: list[Digest] = list(needed)
+        while order := sorted({version for version in left if version not in asked and not self._is_here(version)}):
+            asked.update(order)
+            with ThreadPoolExecutor(limits.REMOTE_SMALL_REQUESTS) as pool:
+                answers = list(pool.map(self._remote.get, map(set_key, order)))
+            left = []
+            for version, found in zip(order, answers, strict=True):
+                if found is None:
+                    if version in needed:
+                        raise Corrupt(
+                            f"version {version.hex()} has no set at {self._remote.url}",
+                            hint=_AGAIN,
+                        )
+                    continue
+                sets[version] = decode_remote(RemoteSet, found.data)
+                left += [Digest(id) for id in sets[version].inputs]
+        return sets
+
+    def _is_here(self, version: Digest) -> bool:
+        with self._context.index.read() as reader:
+            return reader.version_set(version) is not None
+
+    def _fetch(self, session: Session, keys: set[str]) -> None:
+        with self._context.index.read() as reader:
+            here = {at.key for at in live_packs(reader, self._remote_id).values()}
+        with ThreadPoolExecutor(limits.REMOTE_TRANSFERS) as pool:
+            coming = [pool.submit(self._receive, session, key) for key in sorted(keys - here)]
+            try:
+                for future in as_completed(coming):
+                    future.result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _receive(self, session: Session, key: str) -> None:
+        found = self._remote.get(key)
+        if found is None:
+            raise Corrupt(f"{key} is missing at {self._remote.url}", hint="push again from where its versions are")
+        try:
+            store_pack(self._context, session, key, found.data, self._remote_id)
+        except Corrupt:  # on the way, perhaps: once more
+            again = self._remote.get(key)
+            if again is None or again.data == found.data:
+                raise
+            store_pack(self._context, session, key, again.data, self._remote_id)
+        self._result.packs += 1
+        self._result.received_bytes += len(found.data)
+        self._counters.bytes_done += len(found.data)
+
+    def _enter(self, sets: dict[Digest, RemoteSet]) -> None:
+        """A set here for each version, once all it needs is found to be here [I2]."""
+        surveyor = Surveyor(self._context.index, self._objects)
+        for version in sets:
+            survey = surveyor.version(version)
+            if not survey.is_sound:
+                complaint = next(iter(survey.complaints.values()))
+                raise Corrupt(
+                    f"version {version.hex()} is not whole at {self._remote.url}: {complaint.message}",
+                    digest=complaint.digest,
+                    hint=_AGAIN,
+                )
+            with self._context.index.write() as writer:
+                writer.put_set(version, survey.packs)
+            self._result.versions += 1
+
+    # --- names
+
+    def _put_tag(self, tag: Tag) -> None:
+        with self._context.index.write() as writer:
+            here = writer.tag(tag.name)
+            if here is not None:
+                same = here.version == tag.version
+                self._tell(tag.name, same, f"here it names version {here.version.hex()[:8]}")
+                return
+            if refs.removed_tag(writer, tag.name) is not None:
+                self._tell(tag.name, False, "it was removed here: `artstore gc --undo`, or `artstore tag`")
+                return
+            try:
+                refs.restore_tag(writer, tag)
+            except ArtstoreError as error:
+                self._tell(tag.name, False, error.message)
+                return
+        self._result.written.append(tag.name)
+
+    def _chain(self, alias: Alias) -> list[tuple[bytes, Move]]:
+        """The moves of an alias that aren't here, oldest first."""
+        chain: list[tuple[bytes, Move]] = []
+        id = alias.move
+        with self._context.index.read() as reader:
+            while id and reader.move(id) is None:
+                move = read_move(self._remote, id)
+                if move.alias != alias.name or (chain and move.seq != chain[-1][1].seq - 1):
+                    raise Corrupt(f"the history of {alias.name} at {self._remote.url} is damaged")
+                chain.append((id, move))
+                id = move.previous
+        return chain[::-1]
+
+    def _put_alias(self, alias: Alias, chain: Sequence[tuple[bytes, Move]]) -> None:
+        with self._context.index.write() as writer:
+            why = self._obstacle(writer, alias, chain)
+            if why is not None:
+                self._tell(alias.name, False, why)
+                return
+            for _, move in chain:
+                writer.put_move(move)
+        if chain:
+            self._result.written.append(alias.name)
+        else:
+            self._result.unchanged.append(alias.name)
+
+    def _obstacle(self, reader: IndexReader, alias: Alias, chain: Sequence[tuple[bytes, Move]]) -> str | None:
+        """Why an alias can't go on here as it did there."""
+        if reader.tag(alias.name) is not None:
+            return "here it is a tag"
+        last = next(iter(reader.moves(alias.name)), None)
+        if not chain or last is None:
+            return None
+        if chain[0][1].previous != bytes(last[0]):
+            return f"it was moved here, too: here {last[1].seq} moves, there {alias.seq}"
+        return None
+
+    def _tell(self, name: str, same: bool, why: str) -> None:
+        if same:
+            self._result.unchanged.append(name)
+        else:
+            self._result.conflicts.append(Conflicting(name, why))
+
+
+def _matching(remote: Remote, prefix: str, patterns: Sequence[str]) -> list[str]:
+    names = [found.key.removeprefix(prefix) for found in remote.list(prefix)]
+    return [name for name in names if not patterns or any(_fits(name, pattern) for pattern in patterns)]
+
+
+def _fits(name: str, pattern: str) -> bool:
+    return name.startswith(pattern.rstrip("/") + "/") or fnmatchcase(name, pattern)

@@ -1,0 +1,345 @@
+"""Push: what a remote lacks is uploaded, then refs are swapped there. DESIGN, "Push", whose steps are numbered here.
+
+Packs first, refs last: killed anywhere, what was uploaded lies there without a name, and the journal knows it for the
+next push. No lock is held, no clock but the remote's is believed.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from artstore import limits
+from artstore.errors import Busy, Corrupt, NotFound
+from artstore.format.pack import encode_table
+from artstore.format.remote import (
+    HINT_KEY,
+    WRITE_BYTES,
+    PackAt,
+    Pin,
+    RemoteSet,
+    ShardPack,
+    decode_remote,
+    encode_remote,
+    encode_shard,
+    set_key,
+)
+from artstore.model import Digest, PackKind
+from artstore.store.collect.live import table_of
+from artstore.store.remote.known import Known, learn
+from artstore.store.remote.names import Conflicting, Wanted, put_refs
+from artstore.store.remote.presence import Look, absent, boot_time, look
+from artstore.store.remote.transfer import live_packs, note_pack, note_ref, packs_at, read_pack, ref_at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from artstore.model import PackRow
+    from artstore.ports import Remote
+    from artstore.store.context import Context, Counters
+    from artstore.store.objects import Objects
+
+_PINS = "pins/"
+
+
+@dataclass(slots=True)
+class PushResult:
+    """What a push did: refs that were written, that stood there already, that lost; versions and packs uploaded."""
+
+    written: list[str] = field(default_factory=list[str])
+    unchanged: list[str] = field(default_factory=list[str])
+    conflicts: list[Conflicting] = field(default_factory=list[Conflicting])
+    versions: int = 0
+    packs: int = 0
+    sent_bytes: int = 0
+    puts: int = 0
+    requests: int = 0
+
+
+class _Again(Exception):
+    """Packs that were thought to be at the remote can't be relied on: begin anew, knowing that."""
+
+    def __init__(self, keys: set[str]) -> None:
+        super().__init__()
+        self.keys = keys
+
+
+class Pusher:
+    """One push of refs of a store to a remote. `now`: a clock that goes on while the machine sleeps."""
+
+    def __init__(
+        self,
+        context: Context,
+        objects: Objects,
+        remote: Remote,
+        remote_id: bytes,
+        counters: Counters,
+        *,
+        now: Callable[[], float] = boot_time,
+    ) -> None:
+        self._context = context
+        self._objects = objects
+        self._remote = remote
+        self._remote_id = remote_id
+        self._counters = counters
+        self._now = now
+        self._result = PushResult()
+        self._unreliable: set[str] = set()
+
+    def push(self, wanted: Wanted, *, anew: bool = True) -> PushResult:
+        """Upload what these refs lead to, and write them. Corrupt, and no ref is written, if a pack can't be had.
+
+        Conflicts are told, not raised: the other refs are written. Unless `anew`, refs that were at the remote when
+        it was last seen, as they are here, cost no request.
+        """
+        settled = [] if anew else self._settle(wanted)
+        before = self._remote.stats.requests, self._remote.stats.puts
+        with self._context.sessions.begin():  # what is read here is not collected meanwhile
+            for _ in range(limits.REMOTE_PUSHES_MAX):
+                try:
+                    if wanted.tags or wanted.aliases:
+                        self._attempt(wanted)
+                    break
+                except _Again as again:
+                    self._unreliable |= again.keys
+                    self._forget(again.keys)
+            else:
+                raise Busy(
+                    f"{self._remote.url}: packs go as fast as they are sent there",
+                    hint="is it being collected? try again",
+                )
+        self._result.unchanged += settled
+        self._result.requests = self._remote.stats.requests - before[0]
+        self._result.puts = self._remote.stats.puts - before[1]
+        return self._result
+
+    def _attempt(self, wanted: Wanted) -> None:
+        seen = look(self._remote, now=self._now)  # step 1
+        versions = self._versions(wanted)
+        sets = self._remote_sets(versions)
+        rows = self._rows(versions)
+        plan = self._plan(versions, rows, sets, seen)
+        pin = _PINS + secrets.token_hex(12)
+        if plan.uploads:
+            relied = [*plan.uploads.values(), *(key for keys in plan.found.values() for key in keys)]
+            self._remote.put(pin, encode_remote(Pin(sorted(relied))))  # step 2
+            self._upload(plan, rows)
+        keys = self._put_sets(versions, plan, sets)  # step 3
+        seen = self._prove(keys)  # step 4
+        changed = put_refs(self._context, self._remote, wanted, self._result, self._before_each(seen, keys))  # step 5
+        with self._context.index.write() as writer:
+            for name in (*self._result.written, *self._result.unchanged):
+                note_ref(writer, self._remote_id, name, wanted.ids[name])
+        if changed:
+            after = look(self._remote, now=self._now)  # step 6
+            if after.remote_time - seen.remote_time > seen.grace / 2:
+                raise _Again(absent(self._remote, keys, after))
+            self._remote.put(HINT_KEY, secrets.token_bytes(WRITE_BYTES))  # step 7
+        if plan.uploads:
+            self._remote.delete(pin)
+
+    def _settle(self, wanted: Wanted) -> list[str]:
+        """Take out of what is wanted the refs that are known to be there; their names."""
+        with self._context.index.read() as reader:
+            return wanted.drop(lambda name, id: ref_at(reader, self._remote_id, name) == id)
+
+    def _before_each(self, seen: Look, keys: set[str]) -> Callable[[], None]:
+        """To be called before each ref is swapped: what was proven must still hold."""
+
+        def check() -> None:
+            nonlocal seen
+            if not seen.is_fresh(self._now()):
+                seen = self._prove(keys)
+
+        return check
+
+    def _prove(self, keys: set[str]) -> Look:
+        seen = look(self._remote, now=self._now)
+        missing = absent(self._remote, keys, seen)
+        if missing:
+            raise _Again(missing)
+        return seen
+
+    # --- what is to be done
+
+    def _versions(self, wanted: Wanted) -> dict[Digest, tuple[int, ...]]:
+        """All versions that the refs lead to, with their inputs, as far as they are here; and the packs of each."""
+        found: dict[Digest, tuple[int, ...]] = {}
+        left = list(wanted.versions)
+        with self._context.index.read() as reader:
+            while left:
+                version = left.pop()
+                packs = reader.version_set(version)
+                if version in found or packs is None:
+                    continue
+                found[version] = tuple(packs)
+                left += [Digest(bytes.fromhex(id)) for id in self._objects.version(version).metadata.inputs.values()]
+        lost = wanted.needed - found.keys()
+        if lost:
+            raise NotFound(f"version {min(lost).hex()} isn't here any more", hint="`artstore check` tells why")
+        return found
+
+    def _remote_sets(self, versions: Iterable[Digest]) -> dict[Digest, tuple[RemoteSet, str]]:
+        """The sets that are at the remote already, with their ETags."""
+        with ThreadPoolExecutor(limits.REMOTE_SMALL_REQUESTS) as pool:
+            asked = {version: pool.submit(self._remote.get, set_key(version)) for version in versions}
+        answers = {version: future.result() for version, future in asked.items()}
+        return {
+            version: (decode_remote(RemoteSet, found.data), found.etag)
+            for version, found in answers.items()
+            if found is not None
+        }
+
+    def _rows(self, versions: dict[Digest, tuple[int, ...]]) -> dict[int, PackRow]:
+        with self._context.index.read() as reader:
+            numbers = {number for packs in versions.values() for number in packs}
+            rows = {number: row for number in numbers if (row := reader.pack(number)) is not None}
+        gone = numbers - rows.keys()
+        if gone:
+            raise Corrupt(f"a version needs pack {min(gone)}, which is gone")
+        return rows
+
+    def _plan(
+        self,
+        versions: dict[Digest, tuple[int, ...]],
+        rows: dict[int, PackRow],
+        sets: dict[Digest, tuple[RemoteSet, str]],
+        seen: Look,
+    ) -> _Plan:
+        """Which packs are at the remote, which of its packs hold what others have, and which are to be uploaded."""
+        plan = _Plan(secrets.token_hex(12), set())
+        bad = seen.gone | self._unreliable
+        with self._context.index.read() as reader:
+            journal = live_packs(reader, self._remote_id)
+        new = {v for v in versions if v not in sets or not bad.isdisjoint([*sets[v][0].data, *sets[v][0].meta])}
+        plan.new = new
+        numbers = sorted({number for version in new for number in versions[version]})
+        unsent = [number for number in numbers if (at := journal.get(rows[number].id)) is None or at.key in bad]
+        plan.sent = {number: journal[rows[number].id] for number in numbers if number not in set(unsent)}
+        known = Known()
+        if unsent:
+            own = {at.key for at in journal.values()}
+            known = learn(self._context, self._objects, self._remote, new, sets, own, bad)
+        for number in unsent:
+            row = rows[number]
+            table = table_of(self._context, row)
+            holders = known.holders([entry.id for entry in table])
+            if holders is not None:
+                plan.found[number] = holders
+                continue
+            plan.uploads[number] = plan.mint("p" if row.kind is PackKind.DATA else "m")
+            plan.tables[number] = encode_table(table)
+        plan.shards_of = known.shards
+        self._counters.bytes_total = sum(rows[number].size for number in plan.uploads)
+        return plan
+
+    def _forget(self, keys: set[str]) -> None:
+        """These packs of ours aren't at the remote after all."""
+        with self._context.index.write() as writer:
+            for each in list(packs_at(writer, self._remote_id)):
+                if each.at.key in keys:
+                    note_pack(writer, self._remote_id, each.pack, None)
+
+    # --- doing it
+
+    def _upload(self, plan: _Plan, rows: dict[int, PackRow]) -> None:
+        """Upload packs, several at once, then the shards that tell of them; each is journalled when it is there."""
+        with ThreadPoolExecutor(limits.REMOTE_TRANSFERS) as pool:
+            sending = [pool.submit(self._send, rows[number], key) for number, key in plan.uploads.items()]
+            try:
+                for future in as_completed(sending):
+                    future.result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        numbers = list(plan.uploads)
+        for first in range(0, len(numbers), limits.REMOTE_SHARD_PACKS_MAX):
+            part = numbers[first : first + limits.REMOTE_SHARD_PACKS_MAX]
+            packs = [ShardPack(plan.uploads[n], rows[n].size, plan.tables[n]) for n in part]
+            shard = plan.mint("x")
+            self._remote.put(shard, encode_shard(sorted(packs, key=lambda pack: pack.key)))
+            with self._context.index.write() as writer:
+                for number in part:
+                    at = plan.sent[number] = PackAt(plan.uploads[number], shard)
+                    note_pack(writer, self._remote_id, rows[number].id, at)
+
+    def _send(self, row: PackRow, key: str) -> None:
+        data, _ = read_pack(self._context, row)
+        self._remote.put(key, data)
+        with self._context.index.write() as writer:
+            note_pack(writer, self._remote_id, row.id, PackAt(key, ""))
+        self._result.packs += 1
+        self._result.sent_bytes += len(data)
+        self._counters.bytes_done += len(data)
+
+    def _put_sets(
+        self,
+        versions: dict[Digest, tuple[int, ...]],
+        plan: _Plan,
+        sets: dict[Digest, tuple[RemoteSet, str]],
+    ) -> set[str]:
+        """A set for each version; the keys of all packs that the sets name."""
+        keys: set[str] = set()
+        for version, numbers in versions.items():
+            present = sets.get(version)
+            if present is not None and version not in plan.new:
+                keys.update(present[0].data, present[0].meta)
+                continue
+            made = self._set_of(version, numbers, plan)
+            self._put_set(version, made, None if present is None else present[1])
+            keys.update(made.data, made.meta)
+        return keys
+
+    def _set_of(self, version: Digest, numbers: tuple[int, ...], plan: _Plan) -> RemoteSet:
+        packs = {key for number in numbers for key in plan.keys_of(number)}
+        shards = {shard for number in numbers for shard in plan.shards(number)}
+        inputs = sorted(bytes.fromhex(id) for id in self._objects.version(version).metadata.inputs.values())
+        return RemoteSet(
+            secrets.token_bytes(WRITE_BYTES),
+            sorted(key for key in packs if key.startswith("p/")),
+            sorted(key for key in packs if key.startswith("m/")),
+            sorted(shards),
+            inputs,
+        )
+
+    def _put_set(self, version: Digest, made: RemoteSet, etag: str | None) -> None:
+        data = encode_remote(made)
+        key = set_key(version)
+        done = self._remote.create(key, data) if etag is None else self._remote.swap(key, data, etag)
+        if done is None:  # somebody else has pushed, or repacked, the same version meanwhile
+            raise _Again(set())
+        self._result.versions += 1
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What becomes of each pack, by its number here. `random` is this push's part of all keys it mints; `new`: the
+    versions that need a set.
+    """
+
+    random: str
+    new: set[Digest]
+    sent: dict[int, PackAt] = field(default_factory=dict[int, PackAt])
+    found: dict[int, frozenset[str]] = field(default_factory=dict[int, frozenset[str]])
+    uploads: dict[int, str] = field(default_factory=dict[int, str])
+    tables: dict[int, bytes] = field(default_factory=dict[int, bytes])
+    shards_of: dict[str, str] = field(default_factory=dict[str, str])
+    minted: int = 0
+
+    def mint(self, kind: str) -> str:
+        """A key that was never used."""
+        self.minted += 1
+        return f"{kind}/{self.random}/{self.minted:08}"
+
+    def keys_of(self, number: int) -> Iterable[str]:
+        """Where what a pack holds lies at the remote."""
+        return self.found[number] if number in self.found else (self.sent[number].key,)
+
+    def shards(self, number: int) -> Iterable[str]:
+        """The shards that tell of these."""
+        if number in self.found:
+            return {self.shards_of[key] for key in self.found[number]}
+        return (self.sent[number].shard,) if self.sent[number].shard else ()

@@ -1,0 +1,114 @@
+"""Packs on their way: each object is checked before a pack is sent, and when one has come [I5].
+
+At a remote a pack lies under a key minted for it; here it has a name of this machine's own, and which is which stands
+in the journal. Neither is ever used for other bytes [I6].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from artstore import limits
+from artstore.errors import Corrupt
+from artstore.format.codec import Decoder
+from artstore.format.frame import KIND_MASK, open_frame
+from artstore.format.pack import PackTail, encode_tail, parse_tail
+from artstore.format.remote import PackAt, decode_remote, encode_remote
+from artstore.model import ObjectKind, PackId, PackState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from artstore.model import PackRow
+    from artstore.ports import IndexReader, IndexWriter, Session
+    from artstore.store.context import Context
+
+_PACKS = "pack-at/"
+_REFS = "ref-at/"
+
+
+@dataclass(frozen=True, slots=True)
+class RemotePack:
+    """A pack that is at the remote and here."""
+
+    pack: PackId
+    at: PackAt
+
+
+def packs_at(reader: IndexReader, remote_id: bytes) -> Iterator[RemotePack]:
+    """The packs of this machine that were sent to a remote, or came from there, as the journal knows them."""
+    prefix = f"{_PACKS}{remote_id.hex()}/"
+    for key in list(reader.journal_keys(prefix)):
+        value = reader.journal(key)
+        if value is not None:
+            yield RemotePack(PackId(bytes.fromhex(key.removeprefix(prefix))), decode_remote(PackAt, value))
+
+
+def note_pack(writer: IndexWriter, remote_id: bytes, pack: PackId, at: PackAt | None) -> None:
+    """Note where a pack lies at a remote; None: nowhere."""
+    value = None if at is None else encode_remote(at)
+    writer.put_journal(f"{_PACKS}{remote_id.hex()}/{pack.hex()}", value)
+
+
+def ref_at(reader: IndexReader, remote_id: bytes, name: str) -> bytes | None:
+    """What a ref named at a remote when it was last seen there: a tag's version, an alias's last move."""
+    return reader.journal(f"{_REFS}{remote_id.hex()}/{name}")
+
+
+def note_ref(writer: IndexWriter, remote_id: bytes, name: str, id: bytes) -> None:
+    """Note that."""
+    writer.put_journal(f"{_REFS}{remote_id.hex()}/{name}", id)
+
+
+def read_pack(context: Context, row: PackRow) -> tuple[bytes, PackTail]:
+    """All bytes of a pack of this machine, each object checked. Corrupt, naming the pack."""
+    data = context.packs.read(row.id, 0, row.size)
+    return data, _verified(data, f"pack {row.id.hex()}")
+
+
+def store_pack(context: Context, session: Session, key: str, data: bytes, remote_id: bytes) -> int:
+    """Keep a pack that came from a remote, under a name of ours: durable, then named in the index [I1]. Its number.
+
+    Corrupt, naming the key, unless each of its objects is what it says.
+    """
+    tail = _verified(data, f"{key} of the remote")
+    end = tail.entries[-1].offset + limits.FRAME_HEADER_BYTES + tail.entries[-1].stored
+    pack = session.next_pack_id()
+    sink = context.packs.create(pack)
+    try:
+        sink.append([memoryview(data)[:end], encode_tail(pack, tail.kind, tail.entries)])
+        size = sink.size
+        sink.seal()
+    except BaseException:
+        sink.abort()
+        raise
+    with context.index.write() as writer:
+        number = writer.add_pack(pack, tail.kind, size=size, created=context.clock.now_ns(), table=tail.entries)
+        note_pack(writer, remote_id, pack, PackAt(key, ""))
+    return number
+
+
+def live_packs(reader: IndexReader, remote_id: bytes) -> dict[PackId, PackAt]:
+    """The same, of packs that may be relied on here."""
+    found = {each.pack: each.at for each in packs_at(reader, remote_id)}
+    rows = {pack: reader.pack_by_id(pack) for pack in found}
+    return {
+        pack: at
+        for pack, at in found.items()
+        if (row := rows[pack]) is not None and row.state is not PackState.DELETING
+    }
+
+
+def _verified(data: bytes, name: str) -> PackTail:
+    """What the pack's end says, once each frame has been opened."""
+    view = memoryview(data)
+    try:
+        tail = parse_tail(len(data), lambda offset, size: data[offset : offset + size])
+        decoder = Decoder()
+        for entry in tail.entries:
+            frame = view[entry.offset : entry.offset + limits.FRAME_HEADER_BYTES + entry.stored]
+            open_frame(frame, decoder, id=entry.id, kind=ObjectKind(entry.flags & KIND_MASK))
+    except Corrupt as error:
+        raise Corrupt(f"{name} is damaged: {error.message}", digest=error.digest, pack=error.pack) from error
+    return tail
