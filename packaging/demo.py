@@ -1,8 +1,9 @@
 """The main job on real data, as a user would do it: `make demo [DIR=~/my/model]`.
 
 Two successive releases of one package from PyPI go into a temporary store, come out again and are compared; an alias is
-moved, broken and rolled back; all versions are mounted and read from another process. Knows nothing of artstore but its
-command line. Never touches a store of the user's, and leaves nothing behind, after Ctrl-C neither.
+moved, broken and rolled back; all versions are mounted and read from another process, then pushed to a remote, cloned
+from there and compared. Knows nothing of artstore but its command line. Never touches a store of the user's, and leaves
+nothing behind, after Ctrl-C neither.
 """
 
 from __future__ import annotations
@@ -267,6 +268,22 @@ def show_yours(demo: Demo, folder: Path) -> None:
     demo.commit(folder, what=folder.name, artifact="yours", message="mine")
 
 
+def show_remote(demo: Demo, tags: list[str]) -> None:
+    """Push everything to a remote, clone it into another store, and compare what comes out of that."""
+    remote, clone = demo.work / "remote", demo.work / "clone"
+    demo.show("remote", "add", "origin", f"file://{remote}")
+    pushed = demo.time("push", "push", as_json=True).document
+    console.print(f"  {len(pushed['written'])} names, {pushed['packs']} packs, {size(pushed['sent_bytes'])}")
+    cloned = demo.time("clone", "--store", str(clone), "clone", f"file://{remote}", as_json=True).document
+    console.print(f"  {cloned['versions']} versions, {size(cloned['received_bytes'])} in {cloned['requests']} requests")
+    restored = demo.work / "cloned"
+    demo.artstore("--store", str(clone), "checkout", tags[0], str(restored))
+    differences = differing(demo.work / "restored", restored)
+    if differences:
+        raise DemoError(f"{differences[0]} came back different from the clone: please report this bug.")
+    console.print(f"  {len(files_of(restored))} files of {tags[0]} from the clone, equal bit for bit")
+
+
 def show_mount(demo: Demo, tags: list[str]) -> None:
     """Show the versions as folders, move an alias, and read through it from another process."""
     lacking = what_mounts_lack()
@@ -382,6 +399,7 @@ def main(arguments: list[str]) -> int:
             if yours:
                 show_yours(demo, yours)
             show_mount(demo, tags)
+            show_remote(demo, tags)
             console.print(closing_table(demo))
     except DemoError as error:
         console.print(f"The demo stopped: {error}")

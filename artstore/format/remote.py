@@ -1,6 +1,7 @@
 """Documents of a remote. docs/format.md, "Remote".
 
-They are written as a store's are: MessagePack arrays behind a format number, in one form only. What is written under a
+They are written as a store's are, MessagePack arrays behind a format number, in one form only; behind them stand the
+first 16 bytes of their BLAKE3, since nothing else tells a bit that was flipped on the way. What is written under a
 condition carries `write`, 16 random bytes: by them a writer whose reply was lost knows its own write again.
 """
 
@@ -14,7 +15,7 @@ import msgspec
 from artstore import limits
 from artstore.errors import Corrupt
 from artstore.format.document import FORMAT, Codec
-from artstore.format.ids import DIGEST_BYTES
+from artstore.format.ids import DIGEST_BYTES, checksum
 from artstore.format.version import time_flaw
 
 FORMAT_KEY: Final = "format"
@@ -23,28 +24,29 @@ HINT_KEY: Final = "hint"
 TAGS: Final = "tags/"
 ALIASES: Final = "aliases/"
 WRITE_BYTES: Final = 16
+_CHECK_BYTES: Final = 16
 _PACK_KEY: Final = re.compile(r"[pmx]/[0-9a-f]{24}/[0-9]{8}")
 
 
-class _Stored(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Stored(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Base of all of them."""
 
 
-class RemoteFormat(_Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
+class RemoteFormat(Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Stored. What `format` says: a random id[16] that tells this remote from others, and the rule files are cut by."""
 
     id: bytes
     chunker: int
 
 
-class CondemnedPack(_Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
+class CondemnedPack(Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Stored. A pack that collection has listed; `since`: the remote's time (s) when it was seen to be listed."""
 
     key: str
     since: int | None
 
 
-class GcState(_Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
+class GcState(Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Stored. What `gc/state` says. `grace`: s; `exclusive`: no ref may be written; `deletions`: how often packs
     went.
     """
@@ -58,7 +60,7 @@ class GcState(_Stored, frozen=True, array_like=True, forbid_unknown_fields=True)
     deleting: list[str]
 
 
-class RemoteSet(_Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
+class RemoteSet(Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Stored. What a version's content lies in at a remote: keys of data packs, metadata packs, shards, each sorted;
     ids of its inputs.
     """
@@ -70,7 +72,7 @@ class RemoteSet(_Stored, frozen=True, array_like=True, forbid_unknown_fields=Tru
     inputs: list[bytes]
 
 
-class ShardPack(_Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
+class ShardPack(Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Stored. A pack as a shard tells it: its key, its bytes, and its table as it stands in the pack."""
 
     key: str
@@ -78,7 +80,7 @@ class ShardPack(_Stored, frozen=True, array_like=True, forbid_unknown_fields=Tru
     table: bytes
 
 
-class RemoteTag(_Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
+class RemoteTag(Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Stored. A tag; an empty `version` is the tombstone of one that was removed."""
 
     write: bytes
@@ -86,7 +88,7 @@ class RemoteTag(_Stored, frozen=True, array_like=True, forbid_unknown_fields=Tru
     created: int
 
 
-class RemoteAlias(_Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
+class RemoteAlias(Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Stored. Where an alias stands, after how many moves, and the last one's id; no `version`: it was removed."""
 
     write: bytes
@@ -95,32 +97,32 @@ class RemoteAlias(_Stored, frozen=True, array_like=True, forbid_unknown_fields=T
     move: bytes
 
 
-class Pin(_Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Pin(Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Stored. Keys of packs that a running push writes or relies on."""
 
     keys: list[str]
 
 
-class PackAt(_Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
+class PackAt(Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Stored, in a store's journal. Where a pack of its own lies at a remote; `shard`: which one tells of it, or ""."""
 
     key: str
     shard: str
 
 
-T = TypeVar("T", bound=_Stored)
+T = TypeVar("T", bound=Stored)
 
 
-def encode_remote(value: _Stored) -> bytes:
+def encode_remote(value: Stored) -> bytes:
     """The bytes of a document."""
     flaw = _flaw(value)
     assert flaw is None, flaw
-    return _CODECS[type(value)].encode((FORMAT, value))
+    return _sealed(_CODECS[type(value)].encode((FORMAT, value)))
 
 
 def decode_remote(kind: type[T], data: bytes) -> T:
     """A document of this kind. NewerFormat if a later release wrote it, Corrupt if nobody did."""
-    _, value = _CODECS[kind].decode(data)
+    _, value = _CODECS[kind].decode(_unsealed(data, _CODECS[kind].name))
     flaw = _flaw(value)
     if flaw is not None:
         raise Corrupt(f"a {_CODECS[kind].name} {flaw}", hint="the remote is damaged there")
@@ -130,12 +132,12 @@ def decode_remote(kind: type[T], data: bytes) -> T:
 
 def encode_shard(packs: list[ShardPack]) -> bytes:
     """The bytes of a shard: the tables of packs, in the order of their keys."""
-    return _SHARD.encode((FORMAT, packs))
+    return _sealed(_SHARD.encode((FORMAT, packs)))
 
 
 def decode_shard(data: bytes) -> list[ShardPack]:
     """The packs of a shard. Their tables are hints: what lies there is checked when it is read."""
-    _, packs = _SHARD.decode(data)
+    _, packs = _SHARD.decode(_unsealed(data, _SHARD.name))
     for pack in packs:
         if not is_pack_key(pack.key) or len(pack.table) % limits.TABLE_ENTRY_BYTES or not pack.table:
             raise Corrupt("a shard names what is no pack", hint="the remote is damaged there")
@@ -157,7 +159,18 @@ def move_key(move: bytes) -> str:
     return f"moves/{move.hex()}"
 
 
-def _flaw(value: _Stored) -> str | None:
+def _sealed(data: bytes) -> bytes:
+    return data + checksum(data)[:_CHECK_BYTES]
+
+
+def _unsealed(data: bytes, name: str) -> bytes:
+    body, check = data[:-_CHECK_BYTES], data[-_CHECK_BYTES:]
+    if len(data) <= _CHECK_BYTES or checksum(body)[:_CHECK_BYTES] != check:
+        raise Corrupt(f"a {name} does not match its checksum", hint="the remote is damaged there")
+    return body
+
+
+def _flaw(value: Stored) -> str | None:
     """What is wrong with a document; None if nothing is."""
     match value:
         case RemoteFormat():
@@ -190,7 +203,7 @@ def _id_flaw(id: bytes) -> str | None:
     return None if len(id) in (0, DIGEST_BYTES) else "names a version by an id of the wrong length"
 
 
-_NAMES: Final[dict[type[_Stored], str]] = {
+_NAMES: Final[dict[type[Stored], str]] = {
     RemoteFormat: "remote's format",
     GcState: "state of collection",
     RemoteSet: "set of a version",
@@ -199,7 +212,7 @@ _NAMES: Final[dict[type[_Stored], str]] = {
     Pin: "pin",
     PackAt: "place of a pack",
 }
-_CODECS: Final[dict[type[_Stored], Codec[tuple[int, _Stored]]]] = {
+_CODECS: Final[dict[type[Stored], Codec[tuple[int, Stored]]]] = {
     kind: Codec(tuple[int, kind], name=name, bytes_max=limits.REMOTE_DOCUMENT_BYTES_MAX)  # type: ignore[valid-type]  # each is one
     for kind, name in _NAMES.items()
 }

@@ -6,7 +6,7 @@ come back together.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from artstore import limits
 
@@ -15,7 +15,7 @@ from artstore import limits
 class RetryPolicy:
     """How often one request is sent at most, and the bounds of the pauses, s."""
 
-    attempts_max: int = limits.REMOTE_ATTEMPTS_MAX
+    attempts_max: int = field(default_factory=lambda: limits.REMOTE_ATTEMPTS_MAX)
     delay_s_min: float = limits.REMOTE_DELAY_S_MIN
     delay_s_max: float = limits.REMOTE_DELAY_S_MAX
 

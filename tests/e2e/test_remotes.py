@@ -169,3 +169,63 @@ def test_what_a_later_release_has_written_stays(run: Run, home: Path) -> None:
     assert run("remote", "list", "-q").lines == ["nas", "usb"]
     path.write_text(path.read_text().replace("url = ", "uri = "))
     assert "each table in remotes has a url" in run("remote", "list", code=6).err
+
+
+@pytest.mark.parametrize("kind", ["moto", "ceph"])
+def test_from_one_machine_to_another(run: Run, two_versions: Path, home: Path, remote_place: Place, kind: str) -> None:
+    """The main way: push here, clone there, go on, pull."""
+    place = remote_place(kind)
+    there = ["--endpoint", place.endpoint or ""]
+    run("alias", "set", "llama/production", "v1")
+    run("remote", "add", "origin", place.url, *there)
+    pushed = run("push", "--json").document
+    assert sorted(pushed["written"]) == ["llama/production", "llama/v1", "llama/v2"]
+    assert pushed["packs"] >= 2
+    other = ("--store", home / "other")
+    assert "is a store now" in run(*other, "clone", place.url, *there).out
+    assert run(*other, "list", "-q").out == run("list", "-q").out
+    run(*other, "checkout", "llama/v2", home / "out")
+    assert (home / "out" / "config.json").read_bytes() == (two_versions / "config.json").read_bytes()
+    run(*other, "alias", "set", "llama/production", "v2")
+    assert run(*other, "push", "-q").lines == ["llama/production"]
+    assert "llama/production is here now" in run("pull").out
+    assert run("resolve", "llama/production").out == run("resolve", "llama/v2").out
+    assert run("push").lines[0].startswith("0 names written, 3 unchanged · nothing to send")
+    assert run("pull", "llama/v1", "--json").document["unchanged"] == ["llama/v1"]
+
+
+def test_conflicts_are_told(run: Run, two_versions: Path, home: Path) -> None:
+    """Exit 5, which name, and why; the others went."""
+    run("remote", "add", "nas", f"file://{home}/nas")
+    run("push")
+    other = ("--store", home / "other")
+    run(*other, "init")
+    run(*other, "remote", "add", "nas", f"file://{home}/nas")
+    (two_versions / "config.json").write_text("another")
+    run(*other, "commit", two_versions, "--tag", "llama/v1")
+    run(*other, "commit", two_versions, "--tag", "llama/mine", "-m", "mine")
+    told = run(*other, "push", code=5)
+    assert "llama/v1 was left alone: there it names version" in told.err
+    assert "llama/mine is there now" in told.out
+    told = run(*other, "pull", "--json", code=5)
+    assert [each["name"] for each in told.document["conflicts"]] == ["llama/v1"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["push"], 3, "this store has no remote"),
+        (["push", "--to", "none"], 3, "there is no remote 'none'"),
+        (["push", "--all", "x"], 2, "exclude each other"),
+        (["pull", "--from", "none"], 3, "there is no remote 'none'"),
+        (["clone", "{home}/nas"], 2, "did you mean file://"),
+        (["--store", "{home}/new", "clone", "file://{home}/nas"], 3, "nothing was pushed there"),
+        (["clone", "file://{home}/nas"], 5, "is a store already"),
+        (["clone"], 2, "URL"),
+    ],
+)
+def test_what_does_not_travel(run: Run, home: Path, words: list[str], code: int, told: str) -> None:
+    """One line that says what is wrong, and what to do."""
+    run("init")
+    assert told in run(*[word.format(home=home) for word in words], code=code).err
+    assert not (home / "new").exists()

@@ -33,7 +33,15 @@ _CODES: Final[dict[str, tuple[type[ArtstoreError], str | None]]] = {
 }
 _BY_STATUS: Final[dict[int, str]] = {401: "AccessDenied", 403: "AccessDenied", 507: "InsufficientStorage"}
 _TRANSIENT_CODES: Final = frozenset(
-    {"SlowDown", "Throttling", "RequestTimeout", "ConditionalRequestConflict", "OperationAborted", "BadDigest"}
+    {
+        "SlowDown",
+        "Throttling",
+        "RequestTimeout",
+        "ConditionalRequestConflict",
+        "OperationAborted",
+        "BadDigest",
+        "XAmzContentSHA256Mismatch",
+    }
 )
 _TRANSIENT_STATUS: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _ABSENT: Final = frozenset({"NoSuchKey", "404"})

@@ -6,16 +6,16 @@ journal knows, so that those shards aren't read.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from artstore import limits
 from artstore.errors import Corrupt, NewerFormat
 from artstore.format.ids import DIGEST_BYTES
-from artstore.format.remote import TAGS, RemoteSet, RemoteTag, decode_remote, decode_shard, set_key
+from artstore.format.remote import TAGS, RemoteSet, RemoteTag, decode_shard, set_key
 from artstore.model import Digest
 from artstore.revision import artifact_of
+from artstore.store.remote.documents import read_checked, read_documents
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -60,10 +60,9 @@ def learn(
     wanted = [Digest(parent) for version in versions for parent in objects.version(version).parents]
     wanted += _newest(remote, names)
     wanted = [version for version in dict.fromkeys(wanted) if version not in related][: limits.REMOTE_RELATED_MAX]
-    with ThreadPoolExecutor(limits.REMOTE_SMALL_REQUESTS) as pool:
-        for version, found in zip(wanted, pool.map(remote.get, map(set_key, wanted)), strict=True):
-            if found is not None:
-                related[version] = decode_remote(RemoteSet, found.data)
+    for version, found in zip(wanted, read_documents(remote, RemoteSet, map(set_key, wanted)), strict=True):
+        if found is not None:
+            related[version] = found[0]
     living = {key for told in related.values() for key in (*told.data, *told.meta)} - set(bad)
     shards = {
         shard for told in related.values() if not own.issuperset([*told.data, *told.meta]) for shard in told.shards
@@ -76,14 +75,11 @@ def learn(
 
 def _read_shard(remote: Remote, shard: str, living: set[str], known: Known) -> None:
     """Take in a shard. A pack that no living version names proves nothing; a shard that is gone or damaged, neither."""
-    found = remote.get(shard)
-    if found is None:
-        return
     try:
-        packs = decode_shard(found.data)
+        found = read_checked(remote, shard, decode_shard)
     except (Corrupt, NewerFormat):  # then what it would have told is uploaded
         return
-    for pack in packs:
+    for pack in found[0] if found is not None else ():
         if pack.key in living:
             known.shards[pack.key] = shard
             for at in range(0, len(pack.table), limits.TABLE_ENTRY_BYTES):
@@ -99,9 +95,7 @@ def _artifacts(context: Context, versions: Sequence[Digest]) -> list[str]:
 def _newest(remote: Remote, artifacts: Sequence[str]) -> list[Digest]:
     """Versions of the newest tags of artifacts, a few of each, as their names sort."""
     keys = [key for artifact in artifacts for key in _last(remote, f"{TAGS}{artifact}/", artifacts)]
-    with ThreadPoolExecutor(limits.REMOTE_SMALL_REQUESTS) as pool:
-        answers = list(pool.map(remote.get, keys))
-    tags = [decode_remote(RemoteTag, found.data) for found in answers if found is not None]
+    tags = [found[0] for found in read_documents(remote, RemoteTag, keys) if found is not None]
     return [Digest(tag.version) for tag in sorted(tags, key=lambda tag: -tag.created) if tag.version]
 
 

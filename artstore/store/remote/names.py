@@ -20,18 +20,20 @@ from artstore.format.remote import (
     WRITE_BYTES,
     RemoteAlias,
     RemoteTag,
-    decode_remote,
     encode_remote,
     move_key,
 )
 from artstore.format.version import decode_move, encode_move
 from artstore.model import Alias, Digest, Move, Tag
+from artstore.store.remote.documents import read_checked, read_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from artstore.ports import IndexReader, Remote
     from artstore.store.context import Context
+
+_MEND = "push from where the alias was moved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +118,8 @@ def _put_tag(remote: Remote, tag: Tag, outcome: Outcome, before_each: Callable[[
     if remote.create(TAGS + tag.name, encode_remote(value)) is not None:
         outcome.written.append(tag.name)
         return
-    found = remote.get(TAGS + tag.name)
-    there = None if found is None else decode_remote(RemoteTag, found.data)
+    found = read_document(remote, RemoteTag, TAGS + tag.name)
+    there = None if found is None else found[0]
     if there is not None and there.version == tag.version:
         outcome.unchanged.append(tag.name)
     elif there is not None and there.version:
@@ -136,8 +138,8 @@ def _put_alias(
     """`moves`: those of the alias here, newest first."""
     key = ALIASES + alias.name
     while True:
-        found = remote.get(key)
-        there = None if found is None else decode_remote(RemoteAlias, found.data)
+        found = read_document(remote, RemoteAlias, key)
+        there = None if found is None else found[0]
         known = [bytes(id) for id, _ in moves]
         if there is not None and there.move == alias.move:
             outcome.unchanged.append(alias.name)
@@ -152,7 +154,7 @@ def _put_alias(
             remote.put(move_key(id), document.data)
         before_each()
         value = encode_remote(RemoteAlias(secrets.token_bytes(WRITE_BYTES), alias.version, alias.seq, alias.move))
-        done = remote.create(key, value) if found is None else remote.swap(key, value, found.etag)
+        done = remote.create(key, value) if found is None else remote.swap(key, value, found[1].etag)
         if done is not None:
             outcome.written.append(alias.name)
             return
@@ -161,9 +163,13 @@ def _put_alias(
 
 def read_move(remote: Remote, id: bytes) -> Move:
     """A move at a remote. Corrupt if it is missing or isn't the one of this id."""
-    found = remote.get(move_key(id))
-    if found is None or move_id(found.data) != id:
-        raise Corrupt(
-            f"move {id.hex()} is missing or damaged at {remote.url}", hint="push from where the alias was moved"
-        )
-    return decode_move(found.data)
+
+    def check(data: bytes) -> Move:
+        if move_id(data) != id:
+            raise Corrupt("it is not the move of this id", hint=_MEND)
+        return decode_move(data)
+
+    found = read_checked(remote, move_key(id), check)
+    if found is None:
+        raise Corrupt(f"{remote.url}/{move_key(id)} is missing", hint=_MEND)
+    return found[0]

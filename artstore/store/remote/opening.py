@@ -13,9 +13,9 @@ from artstore.format.remote import (
     WRITE_BYTES,
     GcState,
     RemoteFormat,
-    decode_remote,
     encode_remote,
 )
+from artstore.store.remote.documents import read_document
 
 if TYPE_CHECKING:
     from artstore.ports import Remote
@@ -26,15 +26,13 @@ def look_at_remote(remote: Remote, *, chunker: int) -> RemoteFormat | None:
 
     NewerFormat if a later release made it, or cuts files by a rule that isn't ours; Conflict if it is something else.
     """
-    found = remote.get(FORMAT_KEY)
+    try:
+        found = read_document(remote, RemoteFormat, FORMAT_KEY)
+    except Corrupt as error:
+        raise Conflict(f"{error.message}: it is not artstore's", hint="choose an empty prefix or folder") from error
     if found is None:
         return None
-    try:
-        told = decode_remote(RemoteFormat, found.data)
-    except Corrupt as error:
-        raise Conflict(
-            f"{remote.url}/{FORMAT_KEY} is not artstore's ({error.message})", hint="choose an empty prefix or folder"
-        ) from error
+    told = found[0]
     if told.chunker != chunker:
         raise NewerFormat(f"{remote.url} cuts files by rule {told.chunker}, unknown here", hint="upgrade artstore")
     return told

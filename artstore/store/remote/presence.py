@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from artstore.errors import Busy, Corrupt
-from artstore.format.remote import GC_KEY, GcState, decode_remote
+from artstore.format.remote import GC_KEY, GcState
+from artstore.store.remote.documents import read_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -46,16 +47,16 @@ class Look:
 def look(remote: Remote, *, now: Callable[[], float] = boot_time) -> Look:
     """Read gc/state. Busy while collection has the remote for itself; Corrupt if it is missing."""
     moment = now()
-    found = remote.get(GC_KEY)
+    found = read_document(remote, GcState, GC_KEY)
     if found is None:
         raise Corrupt(f"{remote.url}/{GC_KEY} is missing", hint="is this a remote of artstore? was it deleted in part?")
-    state = decode_remote(GcState, found.data)
+    state, how = found
     if state.exclusive:
         raise Busy(
             f"{remote.url} is being collected by somebody who wants nobody else to write", hint="try again later"
         )
     gone = frozenset([*(pack.key for pack in state.listed), *state.deleting])
-    return Look(state.grace, state.deletions, gone, found.time, moment)
+    return Look(state.grace, state.deletions, gone, how.time, moment)
 
 
 def absent(remote: Remote, keys: Iterable[str], seen: Look) -> set[str]:

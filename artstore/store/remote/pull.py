@@ -19,12 +19,12 @@ from artstore.format.remote import (
     RemoteAlias,
     RemoteSet,
     RemoteTag,
-    decode_remote,
     set_key,
 )
 from artstore.model import Alias, Digest, Move, Tag
 from artstore.store import refs
 from artstore.store.check.survey import Surveyor
+from artstore.store.remote.documents import read_checked, read_documents
 from artstore.store.remote.names import Conflicting, read_move
 from artstore.store.remote.transfer import live_packs, note_ref, store_pack
 
@@ -68,15 +68,10 @@ def read_refs(remote: Remote, patterns: Sequence[str] = ()) -> RemoteRefs:
             raise NotFound(
                 f"there is nothing of the name {pattern} at {remote.url}", hint="`artstore list` shows what is here"
             )
-    with ThreadPoolExecutor(limits.REMOTE_SMALL_REQUESTS) as pool:
-        found_tags = list(pool.map(remote.get, [TAGS + name for name in tags]))
-        found_aliases = list(pool.map(remote.get, [ALIASES + name for name in aliases]))
-    told_tags = [
-        (name, decode_remote(RemoteTag, each.data)) for name, each in zip(tags, found_tags, strict=True) if each
-    ]
-    told_aliases = [
-        (name, decode_remote(RemoteAlias, each.data)) for name, each in zip(aliases, found_aliases, strict=True) if each
-    ]
+    tags_there = zip(tags, read_documents(remote, RemoteTag, [TAGS + name for name in tags]), strict=True)
+    aliases_there = zip(aliases, read_documents(remote, RemoteAlias, [ALIASES + name for name in aliases]), strict=True)
+    told_tags = [(name, found[0]) for name, found in tags_there if found]
+    told_aliases = [(name, found[0]) for name, found in aliases_there if found]
     return RemoteRefs(
         tuple(Tag(name, told.version, told.created) for name, told in told_tags if told.version),
         tuple(Alias(name, told.version, told.seq, told.move) for name, told in told_aliases),
@@ -129,8 +124,7 @@ class Puller:
         left: list[Digest] = list(needed)
         while order := sorted({version for version in left if version not in asked and not self._is_here(version)}):
             asked.update(order)
-            with ThreadPoolExecutor(limits.REMOTE_SMALL_REQUESTS) as pool:
-                answers = list(pool.map(self._remote.get, map(set_key, order)))
+            answers = read_documents(self._remote, RemoteSet, map(set_key, order))
             left = []
             for version, found in zip(order, answers, strict=True):
                 if found is None:
@@ -140,7 +134,7 @@ class Puller:
                             hint=_AGAIN,
                         )
                     continue
-                sets[version] = decode_remote(RemoteSet, found.data)
+                sets[version] = found[0]
                 left += [Digest(id) for id in sets[version].inputs]
         return sets
 
@@ -161,19 +155,16 @@ class Puller:
                 raise
 
     def _receive(self, session: Session, key: str) -> None:
-        found = self._remote.get(key)
+        def store(data: bytes) -> int:
+            store_pack(self._context, session, key, data, self._remote_id)
+            return len(data)
+
+        found = read_checked(self._remote, key, store)
         if found is None:
             raise Corrupt(f"{key} is missing at {self._remote.url}", hint="push again from where its versions are")
-        try:
-            store_pack(self._context, session, key, found.data, self._remote_id)
-        except Corrupt:  # on the way, perhaps: once more
-            again = self._remote.get(key)
-            if again is None or again.data == found.data:
-                raise
-            store_pack(self._context, session, key, again.data, self._remote_id)
         self._result.packs += 1
-        self._result.received_bytes += len(found.data)
-        self._counters.bytes_done += len(found.data)
+        self._result.received_bytes += found[0]
+        self._counters.bytes_done += found[0]
 
     def _enter(self, sets: dict[Digest, RemoteSet]) -> None:
         """A set here for each version, once all it needs is found to be here [I2]."""

@@ -22,13 +22,13 @@ from artstore.format.remote import (
     Pin,
     RemoteSet,
     ShardPack,
-    decode_remote,
     encode_remote,
     encode_shard,
     set_key,
 )
 from artstore.model import Digest, PackKind
 from artstore.store.collect.live import table_of
+from artstore.store.remote.documents import read_documents
 from artstore.store.remote.known import Known, learn
 from artstore.store.remote.names import Conflicting, Wanted, put_refs
 from artstore.store.remote.presence import Look, absent, boot_time, look
@@ -184,14 +184,10 @@ class Pusher:
 
     def _remote_sets(self, versions: Iterable[Digest]) -> dict[Digest, tuple[RemoteSet, str]]:
         """The sets that are at the remote already, with their ETags."""
-        with ThreadPoolExecutor(limits.REMOTE_SMALL_REQUESTS) as pool:
-            asked = {version: pool.submit(self._remote.get, set_key(version)) for version in versions}
-        answers = {version: future.result() for version, future in asked.items()}
-        return {
-            version: (decode_remote(RemoteSet, found.data), found.etag)
-            for version, found in answers.items()
-            if found is not None
-        }
+        order = list(versions)
+        answers = read_documents(self._remote, RemoteSet, map(set_key, order))
+        told = zip(order, answers, strict=True)
+        return {version: (found[0], found[1].etag) for version, found in told if found is not None}
 
     def _rows(self, versions: dict[Digest, tuple[int, ...]]) -> dict[int, PackRow]:
         with self._context.index.read() as reader:

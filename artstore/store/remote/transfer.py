@@ -70,9 +70,9 @@ def read_pack(context: Context, row: PackRow) -> tuple[bytes, PackTail]:
 def store_pack(context: Context, session: Session, key: str, data: bytes, remote_id: bytes) -> int:
     """Keep a pack that came from a remote, under a name of ours: durable, then named in the index [I1]. Its number.
 
-    Corrupt, naming the key, unless each of its objects is what it says.
+    Corrupt unless each of its objects is what it says.
     """
-    tail = _verified(data, f"{key} of the remote")
+    tail = _verified(data, "a pack")
     end = tail.entries[-1].offset + limits.FRAME_HEADER_BYTES + tail.entries[-1].stored
     pack = session.next_pack_id()
     sink = context.packs.create(pack)

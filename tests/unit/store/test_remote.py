@@ -11,6 +11,7 @@ import pytest
 
 from artstore.adapters.remote_folder import FolderRemote
 from artstore.errors import Conflict, NewerFormat, RemoteError
+from artstore.format.ids import checksum
 from artstore.format.remote import FORMAT_KEY, RemoteFormat, decode_remote, encode_remote
 from artstore.model import Fetched, Listed, RemotePlace, RemoteStats, Written
 from artstore.planning.retry import RetryPolicy
@@ -217,7 +218,8 @@ def test_the_first_contact(flaky: Flaky) -> None:
     flaky.put(FORMAT_KEY, b"[remote]\n")
     with pytest.raises(Conflict, match="not artstore's"):
         prepare_remote(flaky, chunker=1)
-    flaky.put(FORMAT_KEY, bytes([0x92, 2]) + encode_remote(made)[2:])
+    newer = bytes([0x92, 2]) + encode_remote(made)[2:-16]
+    flaky.put(FORMAT_KEY, newer + checksum(newer)[:16])
     with pytest.raises(NewerFormat):
         prepare_remote(flaky, chunker=1)
     flaky.delete(FORMAT_KEY)
@@ -237,5 +239,6 @@ def test_many_who_make_one_remote(tmp_path: Path) -> None:
 def test_the_format_document() -> None:
     """Its bytes are law."""
     data = encode_remote(RemoteFormat(bytes(range(16)), 1))
-    assert data.hex() == "920192c410000102030405060708090a0b0c0d0e0f01"
+    assert data[:-16].hex() == "920192c410000102030405060708090a0b0c0d0e0f01"
+    assert data[-16:] == checksum(data[:-16])[:16]
     assert decode_remote(RemoteFormat, data) == RemoteFormat(bytes(range(16)), 1)
