@@ -19,6 +19,7 @@ from artstore._version import VERSION as __version__  # noqa: N811 - the name th
 
 if TYPE_CHECKING:
     from artstore._api import Setting, Status, Store
+    from artstore._remotes import RemoteStatus
     from artstore.errors import (
         Ambiguous,
         ArtstoreError,
@@ -92,6 +93,7 @@ __all__ = [
     "RemoteError",
     "RemoteFinding",
     "RemotePlace",
+    "RemoteStatus",
     "Removal",
     "Resolved",
     "RetentionPlan",
@@ -112,6 +114,7 @@ __all__ = [
 
 _HOMES: Final = {
     "artstore._api": "Setting Status Store",
+    "artstore._remotes": "RemoteStatus",
     "artstore.errors": (
         "Ambiguous ArtstoreError BadInput BadName Busy Conflict Corrupt Erased Interrupted NewerFormat "
         "NoSpace NotFound NotPermitted RemoteError Unsafe UsageError"

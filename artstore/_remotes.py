@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from artstore import limits, wiring
@@ -23,6 +23,17 @@ if TYPE_CHECKING:
     from artstore.store.remote.selftest import RemoteFinding
 
 
+@dataclass(frozen=True, slots=True)
+class RemoteStatus:
+    """The home remote: names that are here and not there; once it was asked, those only there, those that differ."""
+
+    name: str
+    url: str
+    only_here: list[str]
+    only_there: list[str] | None
+    differing: list[str] | None
+
+
 class Remotes(facade.Store):
     """What changes and tries out the remotes of a store."""
 
@@ -39,8 +50,7 @@ class Remotes(facade.Store):
         for other, there in known.items():
             if there.url.rstrip("/") == place.url.rstrip("/") and there.endpoint == place.endpoint:
                 raise Conflict(f"{place.url} is the remote {other} already")
-        wiring.prepare_remote(self.path, place)
-        wiring.put_remote(self.path, name, place, known=False)
+        wiring.put_remote(self.path, name, wiring.prepare_remote(self.path, place), known=False)
 
     def remove_remote(self, name: str) -> None:
         """Forget a remote; nothing at it is touched."""
@@ -60,6 +70,26 @@ class Remotes(facade.Store):
         if single != place.single_writer:
             wiring.put_remote(self.path, name, replace(place, single_writer=single), known=True)
         return name, findings
+
+    def remote_status(self, *, ask: bool = False) -> RemoteStatus | None:
+        """How the home remote and this store stand to each other; None without one. `ask`: it is asked, too."""
+        from artstore.store.remote.status import ahead, compare
+
+        places = self.remotes()
+        if not places:
+            return None
+        name, place = next(iter(places.items()))
+        with self.context.index.read() as reader:
+            unpushed = ahead(reader, bytes.fromhex(place.id or ""))
+        if not ask:
+            return RemoteStatus(name, place.url, unpushed, None, None)
+        from artstore.store.remote.pull import read_refs
+
+        with self._opened(name, reading=True) as (remote, _):
+            there = read_refs(remote)
+        with self.context.index.read() as reader:
+            compared = compare(reader, there)
+        return RemoteStatus(name, place.url, compared.only_here, compared.only_there, compared.differing)
 
     def push(
         self,
@@ -126,6 +156,8 @@ class Remotes(facade.Store):
             told = (look_at_remote if reading else prepare_remote)(remote, chunker=chunker)
             if told is None:
                 raise RemoteError(f"nothing was pushed to {name} yet, or it was deleted: {remote.url}")
+            if told.id.hex() != place.id:  # it was deleted, and made anew
+                wiring.put_remote(self.path, name, replace(place, id=told.id.hex()), known=True)
             yield remote, told.id
         finally:
             remote.close()

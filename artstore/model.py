@@ -227,8 +227,8 @@ class TableEntry(msgspec.Struct, frozen=True, gc=False):
 class RemotePlace:
     """Where a remote is, and how it is reached; no secrets. None: as the environment and the AWS files say.
 
-    `addressing`: "path" or "virtual"; `ca`: a file of certificates; `single_writer`: it was found to let several
-    writers of one name win.
+    `addressing`: "path" or "virtual"; `ca`: a file of certificates; `id`: the remote's own, in hex, once reached;
+    `single_writer`: it was found to let several writers of one name win.
     """
 
     url: str
@@ -237,6 +237,7 @@ class RemotePlace:
     profile: str | None = None
     addressing: str | None = None
     ca: str | None = None
+    id: str | None = None
     single_writer: bool = False
 
 

@@ -260,13 +260,16 @@ def check_remote_place(place: RemotePlace) -> None:
         remote.close()
 
 
-def prepare_remote(path: str, place: RemotePlace) -> None:
-    """Reach a remote for a store, and make it one if it is empty."""
+def prepare_remote(path: str, place: RemotePlace) -> RemotePlace:
+    """Reach a remote for a store, and make it one if it is empty; the place with its id."""
+    from dataclasses import replace
+
     from artstore.store.remote.opening import prepare_remote
 
     remote = open_remote(place)
     try:
-        prepare_remote(remote, chunker=load_config(path).chunker)
+        told = prepare_remote(remote, chunker=load_config(path).chunker)
+        return replace(place, id=told.id.hex())
     finally:
         remote.close()
 

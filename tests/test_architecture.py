@@ -48,6 +48,7 @@ LAYERS: dict[str, int] = {
 # The only imports between units of one layer.
 SIDEWAYS = {
     ("artstore", "artstore._api"),
+    ("artstore", "artstore._remotes"),
     ("artstore._api", "artstore._remotes"),
     ("artstore.limits", "artstore.errors"),
     ("artstore.revision", "artstore.model"),

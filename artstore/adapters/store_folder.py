@@ -43,7 +43,7 @@ _PRIVATE: Final = 0o700  # who can read a store but not its lock can't read it s
 _KNOWN: Final = ("format", "id", "chunker")
 _CONFIG_BYTES_MAX: Final = 1 << 20
 _LEVEL_DEFAULT: Final = 3
-_PLACE: Final = ("url", "endpoint", "region", "profile", "addressing", "ca")
+_PLACE: Final = ("url", "endpoint", "region", "profile", "addressing", "ca", "id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +197,7 @@ def place_of(values: dict[str, object]) -> RemotePlace:
         profile=told.get("profile"),
         addressing=told.get("addressing"),
         ca=told.get("ca"),
+        id=told.get("id"),
         single_writer=single,
     )
 

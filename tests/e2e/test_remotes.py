@@ -194,6 +194,27 @@ def test_from_one_machine_to_another(run: Run, two_versions: Path, home: Path, r
     assert run("pull", "llama/v1", "--json").document["unchanged"] == ["llama/v1"]
 
 
+def test_status(run: Run, two_versions: Path, home: Path) -> None:
+    """One line says whether anything is still to be pushed; --remote asks the other side, too."""
+    assert "none set up" in run("status").out
+    assert "no remote" in run("status", "--remote", code=3).err
+    run("remote", "add", "nas", f"file://{home}/nas")
+    assert f"nas file://{home}/nas: 2 names to push" in run("status").out
+    run("push")
+    assert "nothing to push" in run("status").out
+    other = ("--store", home / "other")
+    run(*other, "clone", f"file://{home}/nas")
+    assert "nothing to push" in run(*other, "status").out
+    run(*other, "alias", "set", "llama/production", "v1")
+    run(*other, "push")
+    assert "1 name to pull" in run("status", "--remote").out
+    run("pull")
+    run("alias", "set", "llama/production", "v2")
+    told = run("status", "--remote", "--json").document["remote"]
+    assert (told["only_here"], told["only_there"], told["differing"]) == ([], [], ["llama/production"])
+    assert run("status", "--json").document["remote"]["only_here"] == ["llama/production"]
+
+
 def test_conflicts_are_told(run: Run, two_versions: Path, home: Path) -> None:
     """Exit 5, which name, and why; the others went."""
     run("remote", "add", "nas", f"file://{home}/nas")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from artstore import limits
 from artstore.cli import text
 from artstore.cli.command import Command
 from artstore.cli.invocation import Invocation
@@ -16,8 +17,8 @@ from artstore.errors import NotFound
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from artstore import LogEntry
-    from artstore.cli.documents import VersionItem
+    from artstore import LogEntry, RemoteStatus
+    from artstore.cli.documents import RemoteStatusItem, VersionItem
     from artstore.cli.output import Output
 
 
@@ -90,14 +91,23 @@ def show_command(invocation: Invocation, revision: str) -> None:
 @click.command(
     "status",
     cls=Command,
-    examples=[("artstore status", "the default store"), ("artstore --store /data/art status", "another one")],
+    examples=[
+        ("artstore status", "the default store"),
+        ("artstore --store /data/art status", "another one"),
+        ("artstore status --remote", "what is to be pushed and pulled"),
+    ],
 )
+@click.option("--remote", "ask", is_flag=True, help="Ask the home remote for its names.")
 @click.pass_obj
-def status_command(invocation: Invocation) -> None:
+def status_command(invocation: Invocation, ask: bool) -> None:
     """The store, its remote and daemon on one screen."""
     from artstore.cli.documents import StatusDocument
 
-    status = invocation.open_store().status()
+    store = invocation.open_store()
+    status = store.status()
+    remote = store.remote_status(ask=ask)
+    if ask and remote is None:
+        raise NotFound("this store has no remote", hint="`artstore remote add NAME URL` adds one")
     document = StatusDocument(
         store=text.name(status.path.encode("utf-8", "surrogateescape")),
         id=status.id,
@@ -110,7 +120,7 @@ def status_command(invocation: Invocation) -> None:
         disk_free_bytes=status.disk_free_bytes,
         sessions=status.sessions,
         newest=status.newest,
-        remote=None,
+        remote=None if remote is None else _remote_item(remote),
         daemon=None,
     )
     output = invocation.output
@@ -121,7 +131,7 @@ def status_command(invocation: Invocation) -> None:
         ("stored", f"{text.size(status.stored_bytes)} in {text.count(status.packs, 'pack')}"),
         ("disk", f"{text.size(status.disk_free_bytes)} free"),
         ("running", text.count(status.sessions, "writer") if status.sessions else "no writer"),
-        ("remote", "none set up"),
+        ("remote", "none set up" if remote is None else output.show(_remote_line(remote))),
         ("daemon", "not running"),
     ]
     if status.condemned_bytes:
@@ -129,6 +139,28 @@ def status_command(invocation: Invocation) -> None:
     if status.readonly:
         rows.append(("access", "you can read it, not write"))
     output.document(document, lines=lambda: text.table(rows), ids=lambda: [status.id])
+
+
+def _remote_item(remote: RemoteStatus) -> RemoteStatusItem:
+    from artstore.cli.documents import RemoteStatusItem
+
+    return RemoteStatusItem(
+        name=remote.name,
+        url=remote.url,
+        only_here=remote.only_here,
+        only_there=remote.only_there,
+        differing=remote.differing,
+    )
+
+
+def _remote_line(remote: RemoteStatus) -> str:
+    """`origin s3://models/art: 2 names to push, 1 to pull`."""
+    told = [f"{text.count(len(remote.only_here), 'name')} to push" if remote.only_here else "nothing to push"]
+    if remote.only_there:
+        told.append(f"{text.count(len(remote.only_there), 'name')} to pull")
+    if remote.differing:
+        told.append(f"{', '.join(remote.differing[: limits.SUGGESTIONS_MAX])} differ")
+    return f"{remote.name} {remote.url}: {', '.join(told)}"
 
 
 def version_item(entry: LogEntry) -> VersionItem:

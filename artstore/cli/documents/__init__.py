@@ -46,6 +46,7 @@ from artstore.cli.documents.places import (
     DoctorDocument,
     FindingItem,
     InitDocument,
+    RemoteStatusItem,
     StatusDocument,
 )
 from artstore.cli.documents.remotes import (
@@ -129,6 +130,7 @@ __all__ = [
     "RemoteDocument",
     "RemoteItem",
     "RemoteListDocument",
+    "RemoteStatusItem",
     "RepairItem",
     "ResolveDocument",
     "RmDocument",

@@ -18,6 +18,16 @@ class InitDocument(Document, frozen=True, kw_only=True):
     shared: Annotated[str | None, Meta(description="The group that may write, or null.")]
 
 
+class RemoteStatusItem(Document, frozen=True, kw_only=True):
+    """The home remote."""
+
+    name: str
+    url: str
+    only_here: Annotated[list[str], Meta(description="Names that were not seen there as they are here.")]
+    only_there: Annotated[list[str] | None, Meta(description="Names that aren't here; null unless it was asked.")]
+    differing: Annotated[list[str] | None, Meta(description="Names that stand for something else there; the same.")]
+
+
 class StatusDocument(Document, frozen=True, kw_only=True):
     """The store on one screen."""
 
@@ -33,7 +43,7 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     disk_free_bytes: int
     sessions: Annotated[int, Meta(description="Commits and other writers that run now.")]
     newest: Annotated[str | None, Meta(description="The newest tag.")]
-    remote: Annotated[None, Meta(description="null: no remote is set up.")]
+    remote: Annotated[RemoteStatusItem | None, Meta(description="The home remote; null: none is set up.")]
     daemon: Annotated[None, Meta(description="null: no daemon runs.")]
 
 
