@@ -25,7 +25,7 @@ from typing import Final
 ACCESS_KEY: Final = "testaccess"
 SECRET_KEY: Final = "testsecret"  # noqa: S105 - of a server that lives for one run of the tests
 PROGRAMS: Final = ("ceph", "ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "monmaptool", "ceph-authtool")
-_READY_S_MAX: Final = 120.0
+_READY_S_MAX: Final = 60.0
 _POLL_S: Final = 0.1
 _CONFIG: Final = """
 [global]
