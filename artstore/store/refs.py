@@ -7,7 +7,7 @@ the first one did [I3]. Nothing here knows the clock, the user or the machine; t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from fnmatch import translate
@@ -55,6 +55,7 @@ __all__ = [
     "removed_tags",
     "reserve_name",
     "resolve",
+    "restore_moves",
     "restore_tag",
     "rollback",
     "rollback_target",
@@ -204,6 +205,19 @@ def restore_tag(writer: IndexWriter, tag: Tag) -> None:
         _hold(writer, Digest(tag.version))
     writer.put_tag(tag)
     writer.put_journal(_REMOVED_TAG + tag.name, None)
+
+
+def restore_moves(writer: IndexWriter, name: str, moves: Sequence[Move]) -> None:
+    """Go on with an alias as others did: moves that follow upon those here, oldest first.
+
+    Raises Conflict if they don't, or the name is a tag's; NotFound if the version it stands at then isn't here.
+    """
+    if writer.alias(name) is None:
+        _check_free(writer, name, wanted="alias")
+    if moves and moves[-1].target:
+        _hold(writer, Digest(moves[-1].target))
+    for move in moves:
+        writer.put_move(move)
 
 
 def set_alias(

@@ -250,3 +250,19 @@ def test_what_does_not_travel(run: Run, home: Path, words: list[str], code: int,
     run("init")
     assert told in run(*[word.format(home=home) for word in words], code=code).err
     assert not (home / "new").exists()
+
+
+def test_a_clone_that_ends_early(run: Run, two_versions: Path, home: Path) -> None:
+    """What came stays, and it is said how to go on."""
+    run("remote", "add", "nas", f"file://{home}/nas")
+    run("push")
+    (pack,) = sorted((home / "nas" / "p").rglob("*1"))[:1]
+    whole = pack.read_bytes()
+    pack.write_bytes(whole[:-1])
+    other = ("--store", home / "other")
+    told = run(*other, "clone", f"file://{home}/nas", code=6).err
+    assert "is damaged" in told
+    assert f"`artstore --store {home}/other pull` goes on" in told
+    pack.write_bytes(whole)
+    run(*other, "pull")
+    assert run(*other, "list", "-q").out == run("list", "-q").out

@@ -12,7 +12,7 @@ from artstore.cli import text
 from artstore.cli.command import Command
 from artstore.cli.commands.remote import place_options
 from artstore.cli.invocation import Invocation
-from artstore.errors import Conflict
+from artstore.errors import ArtstoreError, Conflict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,8 +137,15 @@ def clone_command(invocation: Invocation, url: str, place: RemotePlace) -> int:
 
     path = wiring.place_of(invocation.store)
     started = time.monotonic()
-    with invocation.work("clone") as counters:
-        store, result = Store.clone(place, path, counters=counters)
+    was_there = wiring.is_store(path)
+    try:
+        with invocation.work("clone") as counters:
+            store, result = Store.clone(place, path, counters=counters)
+    except (ArtstoreError, KeyboardInterrupt):
+        if not was_there and wiring.is_store(path):
+            shown = invocation.output.show(path)
+            invocation.output.warn(f"artstore: what came is kept; `artstore --store {shown} pull` goes on")
+        raise
     with store:
         seconds = time.monotonic() - started
         shown = invocation.output.show(store.path)

@@ -24,6 +24,8 @@ from artstore.format.remote import (
 from artstore.model import Alias, Digest, Move, Tag
 from artstore.store import refs
 from artstore.store.check.survey import Surveyor
+from artstore.store.commit import revive
+from artstore.store.lost import heal_sets
 from artstore.store.remote.documents import read_checked, read_documents
 from artstore.store.remote.names import Conflicting, read_move
 from artstore.store.remote.transfer import live_packs, note_ref, store_pack
@@ -149,12 +151,17 @@ class Puller:
             coming = [pool.submit(self._receive, session, key) for key in sorted(keys - here)]
             try:
                 for future in as_completed(coming):
-                    future.result()
+                    came = future.result()
+                    self._result.packs += 1
+                    self._result.received_bytes += came
+                    self._counters.bytes_done += came
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
-    def _receive(self, session: Session, key: str) -> None:
+    def _receive(self, session: Session, key: str) -> int:
+        """Fetch one pack; its bytes."""
+
         def store(data: bytes) -> int:
             store_pack(self._context, session, key, data, self._remote_id)
             return len(data)
@@ -162,9 +169,7 @@ class Puller:
         found = read_checked(self._remote, key, store)
         if found is None:
             raise Corrupt(f"{key} is missing at {self._remote.url}", hint="push again from where its versions are")
-        self._result.packs += 1
-        self._result.received_bytes += found[0]
-        self._counters.bytes_done += found[0]
+        return found[0]
 
     def _enter(self, sets: dict[Digest, RemoteSet]) -> None:
         """A set here for each version, once all it needs is found to be here [I2]."""
@@ -179,6 +184,8 @@ class Puller:
                     hint=_AGAIN,
                 )
             with self._context.index.write() as writer:
+                revive(writer, survey.packs)
+                heal_sets(writer)
                 writer.put_set(version, survey.packs)
             self._result.versions += 1
 
@@ -217,11 +224,14 @@ class Puller:
     def _put_alias(self, alias: Alias, chain: Sequence[tuple[bytes, Move]]) -> None:
         with self._context.index.write() as writer:
             why = self._obstacle(writer, alias, chain)
+            if why is None and chain:
+                try:
+                    refs.restore_moves(writer, alias.name, [move for _, move in chain])
+                except ArtstoreError as error:
+                    why = error.message
             if why is not None:
                 self._tell(alias.name, False, why)
                 return
-            for _, move in chain:
-                writer.put_move(move)
         if chain:
             self._result.written.append(alias.name)
         else:

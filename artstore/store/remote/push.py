@@ -247,7 +247,10 @@ class Pusher:
             sending = [pool.submit(self._send, rows[number], key) for number, key in plan.uploads.items()]
             try:
                 for future in as_completed(sending):
-                    future.result()
+                    sent = future.result()
+                    self._result.packs += 1
+                    self._result.sent_bytes += sent
+                    self._counters.bytes_done += sent
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
@@ -262,14 +265,13 @@ class Pusher:
                     at = plan.sent[number] = PackAt(plan.uploads[number], shard)
                     note_pack(writer, self._remote_id, rows[number].id, at)
 
-    def _send(self, row: PackRow, key: str) -> None:
+    def _send(self, row: PackRow, key: str) -> int:
+        """Send one pack; its bytes."""
         data, _ = read_pack(self._context, row)
         self._remote.put(key, data)
         with self._context.index.write() as writer:
             note_pack(writer, self._remote_id, row.id, PackAt(key, ""))
-        self._result.packs += 1
-        self._result.sent_bytes += len(data)
-        self._counters.bytes_done += len(data)
+        return len(data)
 
     def _put_sets(
         self,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import time
+from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 from artstore.errors import RemoteError
@@ -38,6 +39,7 @@ class RetryingRemote:
         self._policy = policy or RetryPolicy()
         self._sleep = sleep
         self._spread = spread
+        self._lock = Lock()
 
     @property
     def url(self) -> str:
@@ -120,5 +122,6 @@ class RetryingRemote:
             pause = delay_s(attempts, spread=self._spread(), asked_s=error.retry_after_s, policy=self._policy)
         if pause is None:
             raise error
-        self.stats.repeated += 1
+        with self._lock:
+            self.stats.repeated += 1
         self._sleep(pause)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from artstore.format.remote import (
     encode_remote,
     set_key,
 )
-from artstore.model import RemotePlace
+from artstore.model import PackState, RemotePlace
 from artstore.store.context import Counters
 from artstore.store.remote.names import Wanted
 from artstore.store.remote.push import Pusher
@@ -481,3 +482,63 @@ def test_each_request_may_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         if is_over:
             break
     assert failures > 15
+
+
+def test_what_collection_has_condemned_here_lives_again(machines: Machines) -> None:
+    """A version would be named whose packs are unlinked by the next `gc`."""
+    one = machines.new("one")
+    folder = machines.folder("m", weights=noise(MIB))
+    version = commit(one, folder, "m/v1")
+    one.push()
+    two = machines.new("two")
+    two.pull()
+    two.remove("m/v1")
+    with two.context.index.write() as writer:
+        for row in list(writer.packs()):
+            writer.set_pack_state(row.number, PackState.CONDEMNED, 1)
+        writer.remove_set(version)
+    one.tag("m/again", "m/v1")
+    one.set_alias("m/production", "m/v1")
+    one.push()
+    assert two.pull(["m/again", "m/production"]).packs == 0, "they are here"
+    with two.context.index.read() as reader:
+        assert {row.state for row in reader.packs()} == {PackState.LIVE}
+    two.gc(two.gc_plan(now=True), now=True)
+    assert same(two, "m/production", folder, machines.path / "out")
+
+
+def test_names_that_can_not_stand_side_by_side(machines: Machines) -> None:
+    """A ref can't also be a folder of refs: what is here stays, and the other one is told."""
+    one, two = machines.new("one"), machines.new("two")
+    folder = machines.folder("m", weights=b"x")
+    commit(one, folder, "m/a/v1")
+    one.set_alias("m/b", "m/a/v1")
+    one.push()
+    commit(two, folder, "m/a")
+    two.tag("m/b/v1", "m/a")
+    pulled = two.pull()
+    assert sorted(each.name for each in pulled.conflicts) == ["m/a/v1", "m/b"]
+    assert sorted(tag.name for tag in two.tags()) == ["m/a", "m/b/v1"]
+    assert two.aliases() == []
+
+
+def test_a_pull_beside_a_collection(machines: Machines) -> None:
+    """What has come, and has no name yet, is not taken away."""
+    one = machines.new("one")
+    for number in range(6):
+        commit(one, machines.folder("m", weights=noise(MIB, number)), f"m/v{number}")
+    one.push()
+    two = machines.new("two")
+
+    def collect() -> None:
+        while not pulled.done():
+            with suppress(Busy):
+                two.gc(two.gc_plan())
+
+    with ThreadPoolExecutor(2) as pool:
+        pulled = pool.submit(two.pull)
+        collecting = pool.submit(collect)
+        assert len(pulled.result().written) == 6
+        collecting.result()
+    assert two.check(data=True).is_sound
+    assert machines.clone("three").check(data=True).is_sound
