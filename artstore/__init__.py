@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Final
 from artstore._version import VERSION as __version__  # noqa: N811 - the name that Python programs expect
 
 if TYPE_CHECKING:
-    from artstore._api import Setting, Status, Store
+    from artstore._api import Status, Store
     from artstore._remotes import RemoteStatus
+    from artstore._settings import Setting
     from artstore.errors import (
         Ambiguous,
         ArtstoreError,
@@ -113,7 +114,8 @@ __all__ = [
 ]
 
 _HOMES: Final = {
-    "artstore._api": "Setting Status Store",
+    "artstore._api": "Status Store",
+    "artstore._settings": "Setting",
     "artstore._remotes": "RemoteStatus",
     "artstore.errors": (
         "Ambiguous ArtstoreError BadInput BadName Busy Conflict Corrupt Erased Interrupted NewerFormat "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, overload
 
 from artstore import wiring
 from artstore._remotes import Remotes
+from artstore._settings import Setting, changes_of, settings_of
 from artstore.errors import Conflict, NotFound, UsageError
 from artstore.model import PackState, Scalar
 
@@ -20,17 +21,6 @@ if TYPE_CHECKING:
     from artstore.store.facade import AnyPath, Rev
     from artstore.store.rebuild import RebuildReport
     from artstore.store.remote.pull import PullResult
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One setting of a store. `fixed`: how else it is changed, for what `configure` doesn't change."""
-
-    key: str
-    value: Scalar
-    default: Scalar
-    about: str
-    fixed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +100,12 @@ class Store(Remotes):
         path: str | os.PathLike[str] | None = None,
         *,
         name: str = "origin",
+        full: bool = False,
         counters: Counters | None = None,
     ) -> tuple[Store, PullResult]:
-        """Make a store at `path`, else the default place, with this remote as its home, and pull everything.
+        """Make a store at `path`, else the default place, with this remote as its home, and fetch all names.
 
-        What was fetched before an error stays: `pull` goes on with it.
+        Chunks come when they are read, or now if `full`. What came before an error stays: `fetch` and `pull` go on.
         """
         if path is not None and wiring.is_store(wiring.place_of(os.fspath(path))):
             raise Conflict(f"{os.fspath(path)} is a store already", hint=f"artstore remote add {name} {place.url}")
@@ -122,7 +113,7 @@ class Store(Remotes):
         store = cls.init(path)
         try:
             store.add_remote(name, place)
-            return store, store.pull(counters=counters)
+            return store, (store.pull if full else store.fetch)(counters=counters)
         except BaseException:
             store.close()
             raise
@@ -161,13 +152,7 @@ class Store(Remotes):
 
     def settings(self) -> list[Setting]:
         """All settings with their values."""
-        config = wiring.load_config(self.path)
-        return [
-            Setting("compression.level", config.level, 3, "zstd's level for what is stored from now on, 1 to 22"),
-            Setting("shared.group", config.group, None, "the group that may use the store", _SHARE),
-            Setting("id", config.id, None, "tells this store from others", _FIXED),
-            Setting("chunker", config.chunker, None, "how files are cut", _FIXED),
-        ]
+        return settings_of(wiring.load_config(self.path))
 
     def setting(self, key: str) -> Setting:
         """One setting; NotFound with the keys that there are."""
@@ -181,20 +166,13 @@ class Store(Remotes):
         setting = self.setting(key)
         if setting.fixed is not None:
             raise UsageError(f"{key} can't be set", hint=setting.fixed)
-        assert key == "compression.level"
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 22:
-            raise UsageError(f"{key} is a number from 1 to 22, not {value!r}")
-        wiring.set_level(self.path, value)
+        wiring.change_config(self.path, **changes_of(key, value))
         return self.setting(key)
 
     def share(self, group: str) -> Setting:
         """Let a group use the store. NotPermitted, with whom to ask, if this user can't."""
         wiring.share(self.path, group)
         return self.setting("shared.group")
-
-
-_SHARE = "`artstore config shared GROUP` does it"
-_FIXED = "it is the store's for ever"
 
 
 def _reopen(path: str) -> Store:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -9,14 +10,17 @@ from typing import TYPE_CHECKING
 
 from artstore import limits, wiring
 from artstore.errors import BadName, Conflict, NotFound, RemoteError
-from artstore.model import RemotePlace
+from artstore.model import RemotePlace, RemoteStats
 from artstore.store import facade
+from artstore.store.facade import AnyPath, Rev
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from artstore.ports import Remote
     from artstore.store.context import Counters
+    from artstore.store.far.prefetch import PrefetchResult
+    from artstore.store.remote.evict import EvictResult
     from artstore.store.remote.names import Wanted
     from artstore.store.remote.pull import PullResult
     from artstore.store.remote.push import PushResult
@@ -114,17 +118,71 @@ class Remotes(facade.Store):
                 wanted, anew=anew or bool(patterns)
             )
 
+    def fetch(
+        self, patterns: Sequence[str] = (), *, source: str | None = None, counters: Counters | None = None
+    ) -> PullResult:
+        """Bring refs of a remote here, and of the versions they lead to all but the chunks: these come when they are
+        read. Names as `push` takes them, `source`: a remote's name.
+        """
+        return self._pull(patterns, source, counters, whole=False)
+
     def pull(
         self, patterns: Sequence[str] = (), *, source: str | None = None, counters: Counters | None = None
     ) -> PullResult:
-        """Fetch refs of a remote and what they lead to; names as `push` takes them, `source`: a remote's name."""
+        """The same, with all chunks: these versions can be read without the remote from then on."""
+        return self._pull(patterns, source, counters, whole=True)
+
+    def _pull(
+        self, patterns: Sequence[str], source: str | None, counters: Counters | None, *, whole: bool
+    ) -> PullResult:
         from artstore.store.context import Counters
         from artstore.store.remote.pull import Puller, read_refs
 
         with self._opened(source, reading=True) as (remote, id):
             return Puller(self.context, self.objects, remote, id, counters or Counters()).pull(
-                read_refs(remote, patterns)
+                read_refs(remote, patterns), whole=whole
             )
+
+    def prefetch(
+        self, revision: Rev, path: AnyPath | None = None, *, counters: Counters | None = None
+    ) -> PrefetchResult:
+        """Have all data of a version, or of what lies at `path` of it, here: in the cache, if it is in no pack.
+
+        NoSpace, naming `cache.size`, if the cache can't hold it; RemoteError if the remote can't be reached.
+        """
+        from artstore.store.context import Counters
+        from artstore.store.far.prefetch import PrefetchResult, prefetch
+
+        resolved = self.resolve(revision)
+        far = self.objects.fetcher.far()
+        wanted = os.fsencode(path) if path is not None else resolved.path or b""
+        if far is None:
+            return PrefetchResult(0, 0, 0)
+        return prefetch(self.context.index, self.objects, far, resolved.version, wanted, counters or Counters())
+
+    def evict(self, revisions: Sequence[Rev] = (), *, source: str | None = None) -> EvictResult:
+        """Free the room of what a remote has: packs that no other versions need, and the cache if none are named.
+
+        `source`: the remote that is asked, else home. UsageError if `local.keep` is `all`.
+        """
+        from artstore.store.remote.evict import Evictor
+
+        versions = [self.resolve(revision).version for revision in revisions]
+        far = self.objects.fetcher.far()
+        assert far is not None, "a store on disk has a cache"
+        with self._opened(source, reading=True) as (remote, id):
+            result = Evictor(self.context, self.objects, far, remote, id).evict(versions if revisions else None)
+        if not revisions:
+            result.cache_bytes = far.kept.drop_all()
+        return result
+
+    def remote_stats(self) -> RemoteStats:
+        """What reading has asked of the remotes since this store was opened by this process."""
+        far = self.context.far
+        total = RemoteStats()
+        for stats in () if far is None else far.pool.stats():
+            total.add(stats)
+        return total
 
     def _wanted(self, patterns: Sequence[str]) -> Wanted:
         from artstore.store import refs
@@ -147,16 +205,19 @@ class Remotes(facade.Store):
     @contextmanager
     def _opened(self, name: str | None, *, reading: bool = False) -> Generator[tuple[Remote, bytes]]:
         """A remote of this store and its id."""
-        from artstore.store.remote.opening import look_at_remote, prepare_remote
+        from artstore.store.remote.opening import look_at_remote, prepare_remote, require_known
 
         name, place = wiring.find_remote(self.path, name)
         remote = wiring.open_remote(place)
         try:
             chunker = wiring.load_config(self.path).chunker
-            told = (look_at_remote if reading else prepare_remote)(remote, chunker=chunker)
+            told = look_at_remote(remote, chunker=chunker)
+            require_known(remote, told, known=place.id)
+            if told is None and not reading:
+                told = prepare_remote(remote, chunker=chunker)
             if told is None:
-                raise RemoteError(f"nothing was pushed to {name} yet, or it was deleted: {remote.url}")
-            if told.id.hex() != place.id:  # it was deleted, and made anew
+                raise RemoteError(f"nothing was pushed to {name} yet: {remote.url}")
+            if told.id.hex() != place.id:
                 wiring.put_remote(self.path, name, replace(place, id=told.id.hex()), known=True)
             yield remote, told.id
         finally:

@@ -219,6 +219,26 @@ REMOTE_SHARD_PACKS_MAX = 64  # packs in one shard
 REMOTE_CHECK_WRITERS = 16  # that race for one name in the self-test
 REMOTE_CHECK_ROUNDS = 20
 
+# --- reading from remotes
+FAR_REQUEST_BYTES = 8 * MIB  # asked for at once; what is wanted beyond that comes in other requests, in parallel
+FAR_SLACK_BYTES = 4 * MIB  # that the reads of several threads which go through a pack together may be out of order
+FAR_AHEAD_BYTES_MIN = 2 * MIB  # fetched ahead of a reader who has just gone on
+FAR_AHEAD_BYTES_MAX = 64 * MIB  # fetched ahead of a reader who has long gone straight on
+FAR_STREAMS_MAX = 256  # packs in which readers are recognised
+FAR_FLIGHT_BYTES_MAX = 256 * MIB  # on the way from remotes at once, of what was asked for ahead of readers
+FAR_THREADS_MAX = 16  # that fetch
+FAR_RECENT_VERSIONS = 64  # versions opened lately, whose shards are looked through for what isn't found
+FAR_ASK_AGAIN_S = 30.0  # until a version's set, which told nothing of what was looked for, is asked for again
+FAR_PACKS_PER_WRITE = 16  # packs of a shard that are entered together
+FAR_ATTEMPTS_MAX = 3  # look-ups of a chunk whose pack was gone when it was asked for
+CACHE_DISK_SHARE = 10  # the cache takes one part in so many of its disk, unless the config says otherwise
+CACHE_DISK_BYTES_MAX = 100 * 10**9
+CACHE_FREE_SHARE = 20  # and leaves one part in so many of the disk free
+CACHE_LOOK_BYTES = 64 * MIB  # written into the cache between two looks at what it takes
+CACHE_OFF_S = 60.0  # that nothing is kept after the cache could not be written
+CACHE_USE_S = 60.0  # between two notes that a pack is in use
+PREFETCH_IDS = 1 << 16  # chunks that are looked up together
+
 # --- command line
 SOURCE_PROBE_S = 5.0  # that a git command may take to describe the folder of a commit
 PROGRESS_HZ = 10  # how often counters are polled on a terminal
@@ -241,3 +261,5 @@ assert 2 * REF_BYTES_SPARE < REF_BYTES_MAX
 assert MOUNT_AHEAD_BYTES_MIN <= MOUNT_AHEAD_BYTES_START <= MOUNT_AHEAD_BYTES_MAX
 assert CHUNK_BYTES_MAX < MOUNT_BATCH_BYTES <= READ_RANGE_BYTES_MAX
 assert 40 * ERASURE_IDS_MAX <= DOCUMENT_BYTES_MAX
+assert READ_HOLE_BYTES_MAX < FAR_REQUEST_BYTES <= READ_RANGE_BYTES_MAX
+assert FAR_AHEAD_BYTES_MIN <= FAR_REQUEST_BYTES <= FAR_AHEAD_BYTES_MAX <= FAR_FLIGHT_BYTES_MAX

@@ -242,6 +242,28 @@ class RemotePlace:
 
 
 @dataclass(frozen=True, slots=True)
+class FarPack:
+    """A pack at a remote that may hold what isn't here. `number`: as in `Location.pack`, never that of a local one.
+
+    `remote`: the remote's id; `key`: where it lies there; `size`: its bytes.
+    """
+
+    number: int
+    remote: bytes
+    key: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class CachedPack:
+    """What the cache keeps of a pack: bytes it takes on disk, and when it was last used (ns)."""
+
+    name: bytes
+    size: int
+    used: int
+
+
+@dataclass(frozen=True, slots=True)
 class Fetched:
     """A remote's object, or a part of it. `etag` changes with the object; `time`: the remote's clock, s since 1970."""
 
@@ -278,6 +300,11 @@ class RemoteStats:
     sent_bytes: int = 0
     received_bytes: int = 0
     repeated: int = 0
+
+    def add(self, other: RemoteStats) -> None:
+        """Count another's, too."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
     @property
     def requests(self) -> int:

@@ -13,7 +13,9 @@ from typing import IO, Protocol, Self
 from artstore.format.reflog import LogDamage, LogRecord, Record
 from artstore.model import (
     Alias,
+    CachedPack,
     Digest,
+    FarPack,
     Fetched,
     Listed,
     Location,
@@ -182,6 +184,19 @@ class IndexReader(Protocol):
         """Was this chunk purged?"""
         ...
 
+    def far_find_many(self, ids: Sequence[bytes]) -> list[Location | None]:
+        """A copy of each in a pack at a remote (`far_pack` of its number), in the order given; None: none is known."""
+        ...
+
+    def far_copies(self, id: bytes) -> list[Location]:
+        """Every copy in packs at remotes that is known."""
+        ...
+
+    def far_pack(self, number: int) -> FarPack | None: ...
+    def far_pack_at(self, remote: bytes, key: str) -> FarPack | None:
+        """The same by where it lies."""
+        ...
+
     @property
     def sequence(self) -> int:
         """Sequence number of the last record of refs.log that this snapshot knows."""
@@ -258,6 +273,18 @@ class IndexWriter(IndexReader, Protocol):
         """None removes."""
         ...
 
+    def add_far_pack(self, remote: bytes, key: str, *, size: int, table: Sequence[TableEntry]) -> int:
+        """Note what a pack at a remote holds; return its number. Idempotent by where it lies."""
+        ...
+
+    def remove_far_pack(self, number: int) -> None:
+        """It is gone: look-ups don't find it any more, `drop_void_far` removes its rows."""
+        ...
+
+    def drop_void_far(self, after: bytes, limit: int) -> bytes | None:
+        """Of up to `limit` rows behind `after`, forget those of packs that were removed; as `drop_void_page_packs`."""
+        ...
+
 
 class Index(Protocol):
     """The LMDB index of one store. Thread-safe, reopened after fork; one environment per process and path."""
@@ -305,6 +332,57 @@ class Sessions(Protocol):
 
     def clean(self) -> int:
         """Remove files of dead sessions and the temporary packs that belong to them; return how many files went."""
+        ...
+
+
+class PackCache(Protocol):
+    """STORE/cache: parts of packs that remotes have. Thread-safe, and shared by processes without a lock.
+
+    Nothing is made durable and nothing is believed: what `read` gives may be zeros, or what a crash left.
+    """
+
+    def read(self, name: bytes, offset: int, size: int) -> bytes | None:
+        """`size` bytes, None where nothing was kept behind them. It counts as a use."""
+        ...
+
+    def holes(self, name: bytes, offset: int, size: int) -> list[tuple[int, int]]:
+        """(offset, size) of what was not kept of a range, as far as the file system tells."""
+        ...
+
+    def write(self, name: bytes, offset: int, data: Buffer) -> None:
+        """Keep a part of a pack. NoSpace."""
+        ...
+
+    def drop(self, name: bytes) -> None:
+        """Forget a pack; absent is fine."""
+        ...
+
+    def list(self) -> Iterator[CachedPack]:
+        """All packs of which something is kept, in no order."""
+        ...
+
+    def disk(self) -> tuple[int, int]:
+        """Bytes that are free to this user on its disk, and all of that disk."""
+        ...
+
+
+class RemotePool(Protocol):
+    """The remotes of a store, each opened when it is first needed. Thread-safe; usable after a fork."""
+
+    def ids(self) -> Sequence[bytes]:
+        """Ids of those that were reached once, the home first."""
+        ...
+
+    def open(self, id: bytes) -> Remote:
+        """One of them. NotFound if the store has it no more."""
+        ...
+
+    def stats(self) -> Sequence[RemoteStats]:
+        """Of each that is open."""
+        ...
+
+    def close(self) -> None:
+        """Let go of their connections; they are opened again when they are needed."""
         ...
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from artstore.errors import ArtstoreError, Conflict, Corrupt, NewerFormat, NotFound, NotPermitted, UsageError
-from artstore.store.context import Context
+from artstore.planning.cache import CacheBounds
+from artstore.store.context import Context, Far
 from artstore.store.facade import Connection
+from artstore.store.remote.pool import LazyPool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -76,6 +79,7 @@ def init(path: str | None, *, group: str | None = None) -> str:
 def connect(path: str) -> Connection:
     """Open a store. NotFound, NotPermitted with whom to ask, NewerFormat, Corrupt, UsageError on a network disk."""
     from artstore.adapters import store_folder
+    from artstore.adapters.cache import FileCache
     from artstore.adapters.clock import SystemClock
     from artstore.adapters.disk.owners import refused
     from artstore.adapters.lmdb_index import LmdbIndex
@@ -103,6 +107,12 @@ def connect(path: str) -> Connection:
         level=config.level,
         shared=shared,
         readonly=index.note is not None,
+        far=Far(
+            pool=LazyPool(lambda: remotes(path), open_remote),
+            cache=FileCache(path, shared=shared),
+            bounds=CacheBounds(size=config.cache_bytes, min_free=config.min_free_bytes),
+            keep_local=config.keep == store_folder.KEEP_ALL,
+        ),
     )
 
     def close() -> None:
@@ -122,7 +132,8 @@ def rebuild_index(path: str, counters: Counters | None = None) -> RebuildReport:
     from artstore.store.rebuild import RebuildPorts, rebuild_index
 
     refuse_network(path)
-    shared = store_folder.load_config(path).group is not None
+    config = store_folder.load_config(path)
+    shared = config.group is not None
     packs = FilePacks(path, shared=shared)
     ports = RebuildPorts(
         path=path,
@@ -133,6 +144,7 @@ def rebuild_index(path: str, counters: Counters | None = None) -> RebuildReport:
         building=lambda: lmdb_index.rebuilding(path, shared=shared),
         open_old=lambda: _sound_index(path, shared=shared),
         written=packs.written,
+        has_remotes=bool(config.remotes),
     )
     try:
         return rebuild_index(ports, counters)
@@ -166,13 +178,13 @@ def load_config(path: str) -> StoreConfig:
     return store_folder.load_config(path)
 
 
-def set_level(path: str, level: int) -> None:
-    """Change how hard what is stored from now on is compressed."""
+def change_config(path: str, **changes: str | int | None) -> None:
+    """Change settings: fields of the store's config by their names."""
     from dataclasses import replace
 
     from artstore.adapters import store_folder
 
-    store_folder.change_config(path, lambda config: replace(config, level=level))
+    store_folder.change_config(path, lambda config: replace(config, **changes))  # type: ignore[arg-type]  # of these types
 
 
 def remotes(path: str) -> dict[str, RemotePlace]:
@@ -294,13 +306,21 @@ def own_group() -> str:
     return store_folder.own_group()
 
 
-def preload() -> None:
-    """Import now what opening a store imports: a release may be replaced while a process runs."""
-    from artstore.adapters import allocator, clock, lmdb_index, packs, sessions, store_folder
+def preload(path: str) -> None:
+    """Import now what reading a store imports: a release may be replaced while a process runs."""
+    from artstore.adapters import allocator, cache, clock, lmdb_index, packs, remote_folder, sessions, store_folder
     from artstore.adapters.disk import mounts, owners
     from artstore.chunking import CHUNKER_ID
+    from artstore.store import far
 
-    assert all((allocator, clock, lmdb_index, packs, sessions, store_folder, mounts, owners, CHUNKER_ID))
+    assert all((allocator, cache, clock, lmdb_index, packs, remote_folder, sessions, store_folder, mounts, owners))
+    assert CHUNKER_ID, far
+    # Without its packages only what isn't here can't be read, and that says so.
+    needs_s3 = any(place.url.startswith("s3:") for place in remotes(path).values())
+    if needs_s3 and find_spec("boto3") is not None:
+        from artstore.adapters import s3
+
+        assert s3
 
 
 def prepare_process(*, one_arena: bool = False) -> bool:

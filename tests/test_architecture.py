@@ -38,6 +38,7 @@ LAYERS: dict[str, int] = {
     "artstore": 7,
     "artstore._api": 7,
     "artstore._remotes": 7,
+    "artstore._settings": 7,
     "artstore.web": 8,
     "artstore_fuse": 8,
     "artstore_daemon": 8,
@@ -50,6 +51,8 @@ SIDEWAYS = {
     ("artstore", "artstore._api"),
     ("artstore", "artstore._remotes"),
     ("artstore._api", "artstore._remotes"),
+    ("artstore._api", "artstore._settings"),
+    ("artstore", "artstore._settings"),
     ("artstore.limits", "artstore.errors"),
     ("artstore.revision", "artstore.model"),
     ("artstore.planning", "artstore.format"),
@@ -95,7 +98,7 @@ COMPOSERS = ("artstore.wiring", "artstore.testing")
 # Where anything may be caught, with its reason on the line: there it is logged once and answered.
 RIMS = ("artstore.cli", "artstore.web", "artstore_fuse", "artstore_daemon", "artstore_bench")
 # Whose threads hand whatever ended them to the thread that started them, which raises it again.
-HANDOVERS = ("artstore.store.write.pipeline",)
+HANDOVERS = ("artstore.store.write.pipeline", "artstore.store.far.flights")
 FILE_LINES_MAX = 600
 FUNCTION_LINES_MAX = 70
 PROMISES = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK")) + r")\b")

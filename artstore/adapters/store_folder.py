@@ -38,24 +38,31 @@ CONFIG: Final = "config.toml"
 LOCK: Final = "config.toml.lock"
 LOG: Final = "refs.log"
 FOLDERS: Final = ("packs", "sessions", "tmp")
-_PARTS: Final = (*FOLDERS, "index.lmdb", LOG)
+_PARTS: Final = (*FOLDERS, "index.lmdb", "cache", LOG)
 _PRIVATE: Final = 0o700  # who can read a store but not its lock can't read it safely
 _KNOWN: Final = ("format", "id", "chunker")
 _CONFIG_BYTES_MAX: Final = 1 << 20
 _LEVEL_DEFAULT: Final = 3
+KEEP_NEEDED: Final = "needed"
+KEEP_ALL: Final = "all"
+_BELOW: Final = {"compression": "level", "shared": "group", "cache": "size", "disk": "min_free", "local": "keep"}
 _PLACE: Final = ("url", "endpoint", "region", "profile", "addressing", "ca", "id")
 
 
 @dataclass(frozen=True, slots=True)
 class StoreConfig:
-    """What `config.toml` says. `remotes`: by name, in the order in which they were added. `rest`: what releases that
-    know more have written, kept as it is.
+    """What `config.toml` says. `cache_bytes`, `min_free_bytes`: None for a part of the disk; `keep`: "all" if nothing
+    that was pushed may be evicted. `remotes`: by name, in the order in which they were added. `rest`: what releases
+    that know more have written, kept as it is.
     """
 
     id: str
     chunker: int
     level: int = _LEVEL_DEFAULT
     group: str | None = None
+    cache_bytes: int | None = None
+    min_free_bytes: int | None = None
+    keep: str = KEEP_NEEDED
     rest: dict[str, object] = field(default_factory=dict[str, object])
     remotes: dict[str, dict[str, object]] = field(default_factory=dict[str, dict[str, object]])
 
@@ -212,26 +219,46 @@ def _config_of(path: str, values: dict[str, object]) -> StoreConfig:
     if isinstance(number, int) and number > FORMAT:
         raise NewerFormat(f"the store {path} has format {number}, this release knows {FORMAT}", hint="upgrade artstore")
     id, chunker = values.get("id"), values.get("chunker")
-    compression, shared = _table(values, "compression"), _table(values, "shared")
     if number != FORMAT or not isinstance(id, str) or not isinstance(chunker, int):
         raise _damaged(path, "format, id or chunker is missing")
-    if compression is None or shared is None:
-        raise _damaged(path, "compression and shared are tables")
-    level, group = compression.get("level", _LEVEL_DEFAULT), shared.get("group")
+    tables: dict[str, dict[str, object]] = {}
+    for key in _BELOW:
+        table = _table(values, key)
+        if table is None:
+            raise _damaged(path, f"{key} is a table")
+        tables[key] = table
+    level, group = tables["compression"].get("level", _LEVEL_DEFAULT), tables["shared"].get("group")
     if not isinstance(level, int) or not 1 <= level <= 22 or not isinstance(group, str | None):
         raise _damaged(path, "compression.level is 1 to 22, shared.group a name")
+    cache, free, keep = tables["cache"].get("size"), tables["disk"].get("min_free"), tables["local"].get("keep")
+    if not _is_size(cache) or not _is_size(free) or keep not in (None, KEEP_NEEDED, KEEP_ALL):
+        raise _damaged(path, "cache.size and disk.min_free are bytes, local.keep is needed or all")
     named = _table(values, "remotes")
     if named is None:
         raise _damaged(path, "remotes is a table")
     remotes = {name: _table(named, name) for name in named}
     if any(place is None or not isinstance(place.get("url"), str) for place in remotes.values()):
         raise _damaged(path, "each table in remotes has a url")
-    rest = {key: value for key, value in values.items() if key not in (*_KNOWN, "compression", "shared", "remotes")}
-    for key, table, known in (("compression", compression, "level"), ("shared", shared, "group")):
-        below = {name: value for name, value in table.items() if name != known}
+    rest = {key: value for key, value in values.items() if key not in (*_KNOWN, *_BELOW, "remotes")}
+    for key, table in tables.items():
+        below = {name: value for name, value in table.items() if name != _BELOW[key]}
         if below:
             rest[key] = below
-    return StoreConfig(id, chunker, level, group, rest, {name: place or {} for name, place in remotes.items()})
+    return StoreConfig(
+        id,
+        chunker,
+        level,
+        group,
+        cache if isinstance(cache, int) else None,
+        free if isinstance(free, int) else None,
+        str(keep or KEEP_NEEDED),
+        rest,
+        {name: place or {} for name, place in remotes.items()},
+    )
+
+
+def _is_size(value: object) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0)
 
 
 def _table(values: dict[str, object], key: str) -> dict[str, object] | None:
@@ -252,9 +279,16 @@ def _damaged(path: str, why: str) -> Corrupt:
 def _write_config(path: str, config: StoreConfig, *, exclusive: bool) -> bool:
     """False if `exclusive` and there is one already."""
     values: dict[str, object] = {"format": FORMAT, "id": config.id, "chunker": config.chunker, **config.rest}
-    values["compression"] = {**(_table(config.rest, "compression") or {}), "level": config.level}
-    if config.group is not None:
-        values["shared"] = {**(_table(config.rest, "shared") or {}), "group": config.group}
+    said = {
+        "compression": config.level,
+        "shared": config.group,
+        "cache": config.cache_bytes,
+        "disk": config.min_free_bytes,
+        "local": None if config.keep == KEEP_NEEDED else config.keep,
+    }
+    for key, value in said.items():
+        if value is not None:
+            values[key] = {**(_table(config.rest, key) or {}), _BELOW[key]: value}
     if config.remotes:
         values["remotes"] = config.remotes
     text = "# Written by artstore; `artstore config` changes it.\n" + toml(values)

@@ -105,6 +105,13 @@ def parse_tail(size: int, read_at: ReadAt) -> PackTail:
     return PackTail(PackId(pack_id), kind, _decode_table(table, kind, table_offset))
 
 
+def decode_table(table: bytes, kind: PackKind, *, size: int) -> list[TableEntry]:
+    """The entries of a table that is told apart from its pack, of `size` bytes. Corrupt if it isn't that pack's."""
+    if not table or len(table) % limits.TABLE_ENTRY_BYTES:
+        raise Corrupt("a pack's table has no whole rows")
+    return _decode_table(table, kind, size - limits.TRAILER_BYTES - len(table))
+
+
 def scan_frames(read_at: ReadAt, size: int) -> Iterator[TableEntry]:
     """What looks like a frame in the first `size` bytes of a damaged pack, front to back, without its table.
 

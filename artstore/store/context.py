@@ -8,8 +8,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from artstore.planning.cache import CacheBounds
+
 if TYPE_CHECKING:
-    from artstore.ports import Clock, Index, PackFiles, Sessions
+    from artstore.ports import Clock, Index, PackCache, PackFiles, RemotePool, Sessions
+
+
+@dataclass(frozen=True, slots=True)
+class Far:
+    """Where what isn't here may be had, and how much of it is kept. `keep_local`: nothing of this machine's is evicted
+    from its packs.
+    """
+
+    pool: RemotePool
+    cache: PackCache
+    bounds: CacheBounds
+    keep_local: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +38,7 @@ class Context:
     level: int = 3
     shared: bool = False
     readonly: bool = False
+    far: Far | None = None
 
 
 @dataclass(slots=True)

@@ -5,64 +5,71 @@ Decides what is read together: neighbours in a pack come in one read. Knows neit
 
 from __future__ import annotations
 
+import logging
+import os
 import threading
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from artstore import limits
-from artstore.errors import Corrupt, Erased
+from artstore.errors import Corrupt, Erased, RemoteError
 from artstore.format.codec import RAW, ZSTD, Decoder
 from artstore.format.frame import open_frame
 from artstore.format.ids import Buffer, chunk_id, object_id
 from artstore.model import Location, ObjectKind, PackId
+from artstore.planning.runs import plan_runs
 from artstore.store.room import Room
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from artstore.model import Digest
+    from artstore.planning.runs import Run
     from artstore.ports import IndexReader
     from artstore.store.context import Context
+    from artstore.store.far import FarSource
 
+_log: Final = logging.getLogger(__name__)
 _PACK_IDS_MAX = 1 << 16  # pack numbers remembered with their ids
 
 Found = tuple[bytes, Location]
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Objects that lie close together in one pack: `size` bytes from `offset` hold all their frames."""
-
-    pack: int
-    offset: int
-    size: int
-    objects: tuple[Found, ...]
-
-
-def plan_runs(found: Iterable[Found]) -> Iterator[Run]:
-    """The fewest reads which bring these objects, in pack order; no read is longer than READ_RANGE_BYTES_MAX."""
-    pending: list[Found] = []
-    pack = start = end = -1
-    for id, place in sorted(found, key=lambda each: (each[1].pack, each[1].offset)):
-        stop = place.offset + limits.FRAME_HEADER_BYTES + place.stored
-        near = place.pack == pack and place.offset - end <= limits.READ_LOCAL_HOLE_BYTES_MAX
-        if not near or stop - start > limits.READ_RANGE_BYTES_MAX:
-            if pending:
-                yield Run(pack, start, end - start, tuple(pending))
-            pending = []
-            pack, start, end = place.pack, place.offset, stop
-        pending.append((id, place))
-        end = max(end, stop)
-    if pending:
-        yield Run(pack, start, end - start, tuple(pending))
-
-
 class Fetcher:
-    """Verified reads from the packs of this machine. Thread-safe; safe to use after a fork."""
+    """Verified reads from the packs of this machine, and of what isn't here from remotes. Thread-safe; safe to use
+    after a fork.
+    """
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._pack_ids: dict[int, PackId] = {}
         self._tools = _Tools()
+        self._far: tuple[int, FarSource] | None = None  # and the process it belongs to
+
+    def note_opened(self, version: Digest) -> None:
+        """Somebody reads this version: what of it isn't here can be found sooner."""
+        far = self.far()
+        if far is not None:
+            far.note_opened(version)
+
+    def far(self) -> FarSource | None:
+        """Where what isn't here comes from; None for a store without remotes."""
+        places = self._context.far
+        if places is None:
+            return None
+        known = self._far
+        if known is None or known[0] != os.getpid():  # a fork leaves locks and threads behind
+            from artstore.store.far import FarSource
+            from artstore.store.far.kept import KeptPacks
+
+            kept = KeptPacks(places.cache, places.bounds)
+            known = self._far = os.getpid(), FarSource(self._context.index, places.pool, kept)
+        return known[1]
+
+    def close(self) -> None:
+        """Let go of threads and connections; later reads open them again."""
+        known, self._far = self._far, None
+        if known is not None and known[0] == os.getpid():
+            known[1].close()
 
     def one(self, kind: ObjectKind, id: bytes) -> bytes:
         """One object from whichever copy is whole.
@@ -85,6 +92,9 @@ class Fetcher:
         for run in plan_runs((id, place) for id, place in zip(wanted, places, strict=True) if place is not None):
             if run.pack in packs:
                 self._read_run(kind, packs[run.pack], run, objects, once=once)
+        absent = [id for id, place in zip(wanted, places, strict=True) if place is None]
+        if absent:
+            objects |= self._from_afar(kind, absent)
         for id in wanted:
             if id not in objects:
                 objects[id] = self._rescue(kind, id)
@@ -112,8 +122,10 @@ class Fetcher:
         for run in plan_runs((id, place) for id, place in zip(first, places, strict=True) if place is not None):
             if run.pack in packs:
                 self._fill_run(packs[run.pack], run, spots)
+        absent = [id for id, place in zip(first, places, strict=True) if place is None]
+        far = self._from_afar(ObjectKind.CHUNK, absent) if absent else {}
         for id, spot in spots.items():
-            _put(spot, id, self._rescue(ObjectKind.CHUNK, id))
+            _put(spot, id, far[id] if id in far else self._rescue(ObjectKind.CHUNK, id))
         for id, spot in again:
             _put(spot, id, first[id])
 
@@ -167,7 +179,26 @@ class Fetcher:
                     return self._read(pack, place, kind=kind, id=id)
                 except Corrupt as error:
                     damage = error
+        try:
+            found = self._from_afar(kind, (id,))
+        except RemoteError:
+            if damage is None:
+                raise
+            found = {}  # the damage here is what has to be told
+        if id in found:
+            if damage is not None:
+                _log.warning("%s; it was read from a remote instead", damage.message)
+            return found[id]
         raise self._lost(kind, id, tried, damage) from damage
+
+    def _from_afar(self, kind: ObjectKind, ids: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Those of these objects that a remote has, and that weren't purged here."""
+        far = self.far()
+        if far is None:
+            return {}
+        with self._context.index.read() as reader:
+            wanted = [id for id in ids if not reader.erased(id)]
+        return far.many(kind, wanted) if wanted else {}
 
     def _read(self, pack: PackId, place: Location, *, kind: ObjectKind, id: bytes) -> bytes:
         try:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from artstore import limits
 from artstore.errors import ArtstoreError
 from artstore.format.version import decode_version
-from artstore.model import ObjectKind, Version
+from artstore.model import Digest, ObjectKind, Version
 from artstore.store.fetch import Fetcher
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ class Objects:
 
     def version(self, id: bytes) -> Version:
         """A version's document."""
+        self._fetcher.note_opened(Digest(id))
         return decode_version(self.load(ObjectKind.VERSION, id))
 
     def tree_page(self, id: bytes) -> bytes:
@@ -104,8 +105,9 @@ class Objects:
         return self.load(ObjectKind.RECIPE_PAGE, id)
 
     def close(self) -> None:
-        """Let go of the memory; later reads still work."""
+        """Let go of the memory, and of connections to remotes; later reads still work."""
         self._caches = self._empty()
+        self._fetcher.close()
 
     def _empty(self) -> _Caches:
         return _Caches(chunks=_Recent(self._cache_bytes), pages=_Recent(self._pages))

@@ -11,7 +11,7 @@ from artstore.errors import Conflict, Corrupt, NotFound, UsageError
 from artstore.format import reflog, undo
 from artstore.format.reflog import LogDamage, LogRecord, Record
 from artstore.format.version import encode_move
-from artstore.model import Alias, Digest, Location, Move, PackId, PackKind, PackRow, PackState, TableEntry, Tag
+from artstore.model import Alias, Digest, FarPack, Location, Move, PackId, PackKind, PackRow, PackState, TableEntry, Tag
 
 
 @dataclass(slots=True)
@@ -28,6 +28,8 @@ class State:
     journal: dict[str, bytes] = field(default_factory=dict[str, bytes])
     erased: dict[bytes, int] = field(default_factory=dict[bytes, int])
     log: dict[int, Record] = field(default_factory=dict[int, Record])
+    far: dict[bytes, tuple[Location, ...]] = field(default_factory=dict[bytes, tuple[Location, ...]])
+    far_packs: dict[int, FarPack] = field(default_factory=dict[int, FarPack])
     next_pack: int = 1
 
     def copy(self) -> State:
@@ -44,6 +46,8 @@ class State:
             journal=self.journal.copy(),
             erased=self.erased.copy(),
             log=self.log.copy(),
+            far=self.far.copy(),
+            far_packs=self.far_packs.copy(),
         )
 
 
@@ -219,6 +223,24 @@ class MemoryReader:
         """Whether it was purged."""
         return id in self._state.erased
 
+    def far_find_many(self, ids: Sequence[bytes]) -> list[Location | None]:
+        """A copy of each at a remote."""
+        known = self._state.far_packs
+        return [next((place for place in self._state.far.get(id, ()) if place.pack in known), None) for id in ids]
+
+    def far_copies(self, id: bytes) -> list[Location]:
+        """Every copy at remotes."""
+        return [place for place in self._state.far.get(id, ()) if place.pack in self._state.far_packs]
+
+    def far_pack(self, number: int) -> FarPack | None:
+        """A pack at a remote."""
+        return self._state.far_packs.get(number)
+
+    def far_pack_at(self, remote: bytes, key: str) -> FarPack | None:
+        """The same by where it lies."""
+        packs = self._state.far_packs.values()
+        return next((pack for pack in packs if (pack.remote, pack.key) == (remote, key)), None)
+
     @property
     def sequence(self) -> int:
         """Of the last record."""
@@ -349,6 +371,29 @@ class MemoryWriter(MemoryReader):
             self._state.journal.pop(key, None)
         else:
             self._state.journal[key] = value
+
+    def add_far_pack(self, remote: bytes, key: str, *, size: int, table: Sequence[TableEntry]) -> int:
+        """Note what a pack at a remote holds."""
+        known = self.far_pack_at(remote, key)
+        if known is not None:
+            return known.number
+        number, self._state.next_pack = self._state.next_pack, self._state.next_pack + 1
+        self._state.far_packs[number] = FarPack(number, remote, key, size)
+        for entry in table:
+            place = Location(number, entry.offset, entry.stored, entry.raw, entry.codec, entry.flags)
+            self._state.far[entry.id] = (*self._state.far.get(entry.id, ()), place)
+        return number
+
+    def remove_far_pack(self, number: int) -> None:
+        """Forget it."""
+        self._state.far_packs.pop(number, None)
+
+    def drop_void_far(self, after: bytes, limit: int) -> bytes | None:
+        """Forget places in packs that were removed."""
+        looked = sorted(id for id in self._state.far if id > after)[:limit]
+        for id in looked:
+            self._state.far[id] = tuple(place for place in self._state.far[id] if place.pack in self._state.far_packs)
+        return looked[-1] if looked else None
 
     def restore(self, record: Record) -> None:
         """Take over a record of a log."""

@@ -82,7 +82,7 @@ def require_fuse() -> None:
 
 def start(place: Place, options: Options, records: Records) -> Report:
     """Mount in the background; returns once it is ready, raises what kept it from that."""
-    wiring.preload()
+    wiring.preload(place.store)
     records.prepare()
     log = records.log_path(place.mountpoint)
 
@@ -102,7 +102,7 @@ def run(
 
     A service manager that wants to know is told, too. Interrupted if a signal comes before it is ready.
     """
-    wiring.preload()
+    wiring.preload(place.store)
     records.prepare()
     _keep_log()
     outcomes: list[Report] = []

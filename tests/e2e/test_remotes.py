@@ -260,7 +260,7 @@ def test_a_clone_that_ends_early(run: Run, two_versions: Path, home: Path) -> No
     whole = pack.read_bytes()
     pack.write_bytes(whole[:-1])
     other = ("--store", home / "other")
-    told = run(*other, "clone", f"file://{home}/nas", code=6).err
+    told = run(*other, "clone", "--full", f"file://{home}/nas", code=6).err
     assert "is damaged" in told
     assert f"`artstore --store {home}/other pull` goes on" in told
     pack.write_bytes(whole)

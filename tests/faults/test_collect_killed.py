@@ -38,7 +38,7 @@ from artstore.testing.local_store import Opened, create, opened
 Files = dict[bytes, bytes]
 DAY = 24 * 3600 * 1_000_000_000
 TIMES_MAX = 30
-POINTS = [point for point in faultpoints.POINTS if not point.startswith(("store.", "file.", "remote."))]
+POINTS = [point for point in faultpoints.POINTS if not point.startswith(("store.", "file.", "remote.", "cache."))]
 
 
 class Later(SystemClock):

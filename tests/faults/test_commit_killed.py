@@ -45,7 +45,7 @@ def run(store: Path, folder: Path, point: str | None) -> subprocess.CompletedPro
 
 
 @pytest.mark.parametrize(
-    "point", [point for point in POINTS if not point.startswith(("store.", "remote.", "pack.deleted"))]
+    "point", [point for point in POINTS if not point.startswith(("store.", "remote.", "cache.", "pack.deleted"))]
 )
 def test_killed_at(tmp_path: Path, point: str) -> None:
     """A power cut during a commit would cost an earlier version, or leave a half one under a name."""

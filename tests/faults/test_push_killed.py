@@ -58,7 +58,7 @@ def test_a_push_killed_at(tmp_path: Path, place: RemotePlace, point: str) -> Non
             store.commit(folder, tag=f"m/v{count}")
             store.set_alias("m/production", f"m/v{count}")
         ended = artstore(path, "push", point=f"{point}:{count}")
-        clone, _ = Store.clone(place, tmp_path / f"killed-{count}")
+        clone, _ = Store.clone(place, tmp_path / f"killed-{count}", full=True)
         with clone:
             assert clone.check(data=True).is_sound
             assert {tag.name for tag in clone.tags()} >= {f"m/v{number}" for number in range(count)}

@@ -67,7 +67,7 @@ def push_through(tmp_path: Path, place: RemotePlace, choose: Callable[[str, str]
                 failed += 1
         result = store.push(to="good", anew=True)
         assert not result.conflicts
-        clone, pulled = Store.clone(place, tmp_path / "clone")
+        clone, pulled = Store.clone(place, tmp_path / "clone", full=True)
         with clone:
             assert not pulled.conflicts
             assert clone.check(data=True).is_sound
@@ -140,7 +140,7 @@ def test_many_machines_and_a_real_service(tmp_path: Path, remote_place: Place) -
     written = [name for names, _ in results for name in names]
     assert written.count("m/first") == 1
     assert sorted(name for _, names in results for name in names) == ["m/first"] * 7
-    clone, pulled = Store.clone(place, tmp_path / "clone")
+    clone, pulled = Store.clone(place, tmp_path / "clone", full=True)
     with clone:
         assert not pulled.conflicts
         assert {tag.name for tag in clone.tags()} == set(written)

@@ -28,6 +28,7 @@ POINTS = (
     "file.renamed",
     "remote.written",
     "remote.renamed",
+    "cache.written",
     "session.begun",
     "session.ended",
     "store.folders",

@@ -52,6 +52,7 @@ class Databases(NamedTuple):
     move: Database
     journal: Database
     erased: Database
+    far: Database
     meta: Database
 
 
@@ -205,17 +206,32 @@ def _databases(env: lmdb.Environment, path: str, *, create: bool) -> Databases:
 
 
 def _existing(env: lmdb.Environment) -> Databases | None:
-    """The databases of a complete index.
+    """The databases of a complete index; `far`, which is a cache, is made if an earlier release has not.
 
     py-lmdb begins a write transaction for each handle, unless the whole environment is read-only: so opening waits for
     a writer that is at work, reading later does not.
     """
     try:
-        databases = Databases(*[env.open_db(name.encode(), create=False) for name in Databases._fields])
+        databases = Databases(*[_opened(env, name) for name in Databases._fields])
     except (lmdb.NotFoundError, lmdb.ReadonlyError):  # the latter from an empty file that can only be read
         return None
     with env.begin() as transaction:
         return None if transaction.get(META_FORMAT, db=databases.meta) is None else databases
+
+
+def _opened(env: lmdb.Environment, name: str) -> Database:
+    try:
+        return env.open_db(name.encode(), create=False)
+    except lmdb.NotFoundError:
+        if name != "far" or env.flags()["readonly"] or not _is_complete(env):
+            raise
+        return env.open_db(name.encode())
+
+
+def _is_complete(env: lmdb.Environment) -> bool:
+    meta = env.open_db(b"meta", create=False)
+    with env.begin() as transaction:
+        return transaction.get(META_FORMAT, db=meta) is not None
 
 
 def _made(env: lmdb.Environment) -> Databases:

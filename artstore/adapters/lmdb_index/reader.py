@@ -14,7 +14,7 @@ from artstore.errors import Corrupt
 from artstore.format import reflog, undo
 from artstore.format.reflog import Record
 from artstore.format.version import decode_move
-from artstore.model import Alias, Digest, Location, Move, PackId, PackRow, PackState, Tag
+from artstore.model import Alias, Digest, FarPack, Location, Move, PackId, PackRow, PackState, Tag
 
 SORTED_FROM = 64  # of so many ids the look-up in key order saves more than sorting costs
 
@@ -30,6 +30,7 @@ class Reader:
         # By the number as it ends a key. Packs don't change within a transaction, but by its own writer.
         self._live: dict[bytes, int] = {}
         self._states: dict[bytes, PackState | None] = {}
+        self._far_known: dict[int, bool] = {}
         self._gone: set[bytes] = set()  # packs removed by this transaction, whose rows are not swept yet
 
     def find(self, id: bytes) -> Location | None:
@@ -202,11 +203,50 @@ class Reader:
         value = self._get("erased", id)
         return value is not None and bool(rows.unseal("erased", id, value))
 
+    def far_find_many(self, ids: Sequence[bytes]) -> list[Location | None]:
+        """A copy of each in a pack at a remote."""
+        wanted = sorted(set(ids))
+        found: dict[bytes, Location | None] = {}
+        with self._cursor("far") as cursor:
+            for id in wanted:
+                found[id] = self._far_copy(cursor, id)
+        return [found[id] for id in ids]
+
+    def far_copies(self, id: bytes) -> list[Location]:
+        """Every copy in packs at remotes."""
+        places = [rows.location(key, value) for key, value in self._range("far", id) if len(key) == _ID + 4]
+        return [place for place in places if self.far_pack(place.pack) is not None]
+
+    def far_pack(self, number: int) -> FarPack | None:
+        """A pack at a remote."""
+        value = self.journal(rows.far_key(number))
+        return None if value is None else rows.far_pack(number, value)
+
+    def far_pack_at(self, remote: bytes, key: str) -> FarPack | None:
+        """The same by where it lies."""
+        value = self.journal(rows.far_name(remote, key))
+        return None if value is None else self.far_pack(int.from_bytes(value, "little"))
+
+    def _far_copy(self, cursor: Cursor, id: bytes) -> Location | None:
+        is_there = cursor.set_range(id)
+        while is_there:
+            key, value = cursor.item()
+            if key[:_ID] != id:
+                return None
+            place = rows.location(key, value)
+            known = self._far_known.get(place.pack)
+            if known is None:
+                known = self._far_known[place.pack] = self.far_pack(place.pack) is not None
+            if known:
+                return place
+            is_there = cursor.next()
+        return None
+
     def read_all(self) -> None:
         """Read every row and check it; Corrupt at the first damaged one, but for the stat cache."""
         for name in self._databases._fields:
             for key, value in self._range(name):
-                if name == "chunk":
+                if name in ("chunk", "far"):
                     rows.location(key, value)
                 elif name != "file":
                     rows.unseal(name, key, value)

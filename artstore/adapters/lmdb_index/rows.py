@@ -13,7 +13,7 @@ from zlib import crc32
 import msgspec
 
 from artstore.errors import Corrupt
-from artstore.model import Alias, Location, PackId, PackKind, PackRow, PackState, TableEntry, Tag
+from artstore.model import Alias, FarPack, Location, PackId, PackKind, PackRow, PackState, TableEntry, Tag
 
 ID_BYTES = 32
 FORMAT = 1
@@ -30,6 +30,7 @@ _CHECK = Struct("<I")
 _PACK = Struct("<16sBBQIqq")  # id, kind, state, size, count, created, since
 _LOG_END = Struct("<QQ")  # sequence, offset
 _TIME = Struct("<q")
+_FAR = Struct("<Q16s")  # size, remote
 
 _REF_TAG = b"\1"
 _REF_ALIAS = b"\2"
@@ -105,6 +106,30 @@ def pack_row(key: bytes, value: bytes) -> PackRow:
         return PackRow(number_of(key), PackId(id), PackKind(kind), PackState(state), size, count, created, since)
     except (error, ValueError) as wrong:
         raise damaged("pack", key) from wrong
+
+
+def far_name(remote: bytes, key: str) -> str:
+    """Where the journal has the number of a pack at a remote."""
+    return f"far-name/{remote.hex()}/{key}"
+
+
+def far_key(number: int) -> str:
+    """Where the journal has the pack at a remote of that number."""
+    return f"far/{number:010}"
+
+
+def far_value(pack: FarPack) -> bytes:
+    """A pack at a remote: its size (u64), the remote's id[16], its key."""
+    return _FAR.pack(pack.size, pack.remote) + pack.key.encode()
+
+
+def far_pack(number: int, value: bytes) -> FarPack:
+    """The same, read; or Corrupt."""
+    try:
+        size, remote = _FAR.unpack_from(value)
+        return FarPack(number, remote, value[_FAR.size :].decode(), size)
+    except (error, UnicodeDecodeError) as wrong:
+        raise damaged("journal", far_key(number).encode()) from wrong
 
 
 def numbers_value(key: bytes, numbers: Iterable[int]) -> bytes:

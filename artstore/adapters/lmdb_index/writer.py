@@ -14,7 +14,7 @@ from artstore.errors import Conflict, Corrupt, NotFound, UsageError
 from artstore.format import reflog, undo
 from artstore.format.reflog import Record
 from artstore.format.version import encode_move
-from artstore.model import Alias, Move, PackId, PackKind, PackRow, PackState, TableEntry, Tag
+from artstore.model import Alias, FarPack, Move, PackId, PackKind, PackRow, PackState, TableEntry, Tag
 
 _ID = rows.ID_BYTES
 
@@ -159,6 +159,45 @@ class Writer(Reader):
             self._delete("journal", encoded)
         else:
             self._put("journal", encoded, rows.seal(encoded, value))
+
+    def add_far_pack(self, remote: bytes, key: str, *, size: int, table: Sequence[TableEntry]) -> int:
+        """Note what a pack at a remote holds; return its number."""
+        known = self.far_pack_at(remote, key)
+        if known is not None:
+            return known.number
+        pack = FarPack(self._next_pack(), remote, key, size)
+        self.put_journal(rows.far_key(pack.number), rows.far_value(pack))
+        self.put_journal(rows.far_name(remote, key), pack.number.to_bytes(4, "little"))
+        with self._cursor("far") as cursor:
+            cursor.putmulti(rows.chunk_rows(pack.number, table))
+        self._far_known[pack.number] = True
+        return pack.number
+
+    def remove_far_pack(self, number: int) -> None:
+        """Forget it; its rows are void from now on."""
+        pack = self.far_pack(number)
+        if pack is not None:
+            self.put_journal(rows.far_key(number), None)
+            self.put_journal(rows.far_name(pack.remote, pack.key), None)
+            self._far_known[number] = False
+
+    def drop_void_far(self, after: bytes, limit: int) -> bytes | None:
+        """Forget rows of packs that were removed; tell the last row looked at, None at the end."""
+        void: list[bytes] = []
+        looked = 0
+        last: bytes | None = None
+        for key, _ in self._range_from("far", after):
+            if key == after:
+                continue
+            if looked == limit:
+                break
+            number = rows.number_of(key)
+            if self._far_known.setdefault(number, self.far_pack(number) is not None) is False:
+                void.append(key)
+            looked, last = looked + 1, key
+        for key in void:
+            self._delete("far", key)
+        return last
 
     def restore(self, record: Record) -> None:
         """Take over a record that refs.log already holds, while the index is rebuilt; no order is enforced."""

@@ -1,4 +1,4 @@
-"""Versions to and from remotes: `push`, `pull`, `clone`."""
+"""Versions to and from remotes: `push`, `fetch`, `pull`, `clone`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from artstore import RemotePlace
-    from artstore.cli.documents import ConflictItem
+    from artstore.cli.documents import ConflictItem, FetchDocument, PullDocument
     from artstore.store.remote.names import Conflicting
     from artstore.store.remote.pull import PullResult
 
@@ -77,6 +77,32 @@ def push_command(invocation: Invocation, names: tuple[str, ...], everything: boo
 
 
 @click.command(
+    "fetch",
+    cls=Command,
+    examples=[
+        ("artstore fetch", "all names of the home remote, and what its versions consist of"),
+        ("artstore fetch llama --from nas", "of one artifact, from another remote"),
+    ],
+)
+@click.argument("names", metavar="[REF|ARTIFACT...]", nargs=-1)
+@click.option("--from", "remote", metavar="NAME", help="A remote; else the home.")
+@click.pass_obj
+def fetch_command(invocation: Invocation, names: tuple[str, ...], remote: str | None) -> int:
+    """Bring names of a remote here, without their data.
+
+    Versions can be listed, compared, mounted and checked out at once; their data comes when it is read. A name that
+    stands for something else here is left alone and told: exit 5.
+    """
+    from artstore.cli.documents import FetchDocument
+
+    store = invocation.open_store()
+    started = time.monotonic()
+    with invocation.work("fetch") as counters:
+        result = store.fetch(names, source=remote, counters=counters)
+    return _came(invocation, FetchDocument, result, time.monotonic() - started)
+
+
+@click.command(
     "pull",
     cls=Command,
     examples=[
@@ -88,9 +114,10 @@ def push_command(invocation: Invocation, names: tuple[str, ...], everything: boo
 @click.option("--from", "remote", metavar="NAME", help="A remote; else the home.")
 @click.pass_obj
 def pull_command(invocation: Invocation, names: tuple[str, ...], remote: str | None) -> int:
-    """Fetch versions and their names from a remote.
+    """Bring names of a remote here, with all their data.
 
-    Every byte is verified. A name that stands for something else here is left alone and told: exit 5.
+    Every byte is verified; what was pulled can be read without the remote. A name that stands for something else here
+    is left alone and told: exit 5.
     """
     from artstore.cli.documents import PullDocument
 
@@ -98,22 +125,7 @@ def pull_command(invocation: Invocation, names: tuple[str, ...], remote: str | N
     started = time.monotonic()
     with invocation.work("pull") as counters:
         result = store.pull(names, source=remote, counters=counters)
-    seconds = time.monotonic() - started
-    invocation.output.document(
-        PullDocument(
-            written=result.written,
-            unchanged=result.unchanged,
-            conflicts=_conflicts(result.conflicts),
-            versions=result.versions,
-            packs=result.packs,
-            received_bytes=result.received_bytes,
-            requests=result.requests,
-            seconds=seconds,
-        ),
-        lines=lambda: [*(f"{name} is here now" for name in result.written), _pulled(result, seconds)],
-        ids=lambda: result.written,
-    )
-    return _warned(invocation, result.conflicts)
+    return _came(invocation, PullDocument, result, time.monotonic() - started)
 
 
 @click.command(
@@ -121,16 +133,18 @@ def pull_command(invocation: Invocation, names: tuple[str, ...], remote: str | N
     cls=Command,
     examples=[
         ("artstore clone s3://models/art", "into the default store, which must not exist yet"),
+        ("artstore clone s3://models/art --full", "with all data, to work without the remote"),
         ("artstore --store /data/art clone file:///mnt/nas/art", "into a store elsewhere"),
     ],
 )
 @click.argument("url")
+@click.option("--full", is_flag=True, help="With all data; without, data comes when it is read.")
 @place_options
 @click.pass_obj
-def clone_command(invocation: Invocation, url: str, place: RemotePlace) -> int:
-    """Make a store with everything that a remote has.
+def clone_command(invocation: Invocation, url: str, place: RemotePlace, full: bool) -> int:
+    """Make a store of what a remote has.
 
-    The remote becomes its home, by the name of origin.
+    The remote becomes its home, by the name of origin. All names are there at once; data comes when it is read.
     """
     from artstore import Store, wiring
     from artstore.cli.documents import CloneDocument
@@ -140,11 +154,11 @@ def clone_command(invocation: Invocation, url: str, place: RemotePlace) -> int:
     was_there = wiring.is_store(path)
     try:
         with invocation.work("clone") as counters:
-            store, result = Store.clone(place, path, counters=counters)
+            store, result = Store.clone(place, path, full=full, counters=counters)
     except (ArtstoreError, KeyboardInterrupt):
         if not was_there and wiring.is_store(path):
-            shown = invocation.output.show(path)
-            invocation.output.warn(f"artstore: what came is kept; `artstore --store {shown} pull` goes on")
+            shown, verb = invocation.output.show(path), "pull" if full else "fetch"
+            invocation.output.warn(f"artstore: what came is kept; `artstore --store {shown} {verb}` goes on")
         raise
     with store:
         seconds = time.monotonic() - started
@@ -163,6 +177,24 @@ def clone_command(invocation: Invocation, url: str, place: RemotePlace) -> int:
             lines=lambda: [f"{shown} is a store now", _pulled(result, seconds)],
             ids=lambda: [shown],
         )
+    return _warned(invocation, result.conflicts)
+
+
+def _came(invocation: Invocation, kind: type[FetchDocument | PullDocument], result: PullResult, seconds: float) -> int:
+    invocation.output.document(
+        kind(
+            written=result.written,
+            unchanged=result.unchanged,
+            conflicts=_conflicts(result.conflicts),
+            versions=result.versions,
+            packs=result.packs,
+            received_bytes=result.received_bytes,
+            requests=result.requests,
+            seconds=seconds,
+        ),
+        lines=lambda: [*(f"{name} is here now" for name in result.written), _pulled(result, seconds)],
+        ids=lambda: result.written,
+    )
     return _warned(invocation, result.conflicts)
 
 

@@ -93,6 +93,20 @@ class PullDocument(Document, frozen=True, kw_only=True):
     seconds: Annotated[float, Meta(description="How long it took.")]
 
 
+class FetchDocument(Document, frozen=True, kw_only=True):
+    """What was fetched: names, and what versions consist of."""
+
+    schema: Literal["artstore/fetch/v1"] = "artstore/fetch/v1"
+    written: Annotated[list[str], Meta(description="Names that came or moved here.")]
+    unchanged: list[str]
+    conflicts: Annotated[list[ConflictItem], Meta(description="Names that stand for something else here.")]
+    versions: Annotated[int, Meta(description="Versions that are known here by this.")]
+    packs: Annotated[int, Meta(description="Packs that came, of trees, recipes and documents.")]
+    received_bytes: int
+    requests: int
+    seconds: Annotated[float, Meta(description="How long it took.")]
+
+
 class CloneDocument(Document, frozen=True, kw_only=True):
     """A store was made from a remote."""
 
@@ -104,4 +118,33 @@ class CloneDocument(Document, frozen=True, kw_only=True):
     packs: int
     received_bytes: int
     requests: int
+    seconds: Annotated[float, Meta(description="How long it took.")]
+
+
+class PrefetchDocument(Document, frozen=True, kw_only=True):
+    """What was brought here."""
+
+    schema: Literal["artstore/prefetch/v1"] = "artstore/prefetch/v1"
+    chunks: Annotated[int, Meta(description="Chunks that the versions, or the parts of them, consist of.")]
+    fetched: Annotated[int, Meta(description="Chunks that came by this.")]
+    fetched_bytes: int
+    seconds: Annotated[float, Meta(description="How long it took.")]
+
+
+class KeptItem(Document, frozen=True, kw_only=True):
+    """A version whose packs stay."""
+
+    version: str
+    why: str
+
+
+class EvictDocument(Document, frozen=True, kw_only=True):
+    """What was evicted."""
+
+    schema: Literal["artstore/evict/v1"] = "artstore/evict/v1"
+    packs: int
+    freed_bytes: int
+    waiting_bytes: Annotated[int, Meta(description="Bytes that are free when running commands have ended.")]
+    cache_bytes: Annotated[int, Meta(description="Bytes of the cache that were freed.")]
+    kept: Annotated[list[KeptItem], Meta(description="Versions whose packs stay, and why.")]
     seconds: Annotated[float, Meta(description="How long it took.")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from artstore.errors import Corrupt
@@ -14,13 +15,13 @@ from artstore.store.check.structure import check_packs, check_set, check_version
 from artstore.store.check.survey import Surveyor, VersionSurvey
 from artstore.store.context import Counters
 from artstore.store.lost import heal_sets, lost_records
+from artstore.store.objects import Objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from artstore.model import PackRow
     from artstore.store.context import Context
-    from artstore.store.objects import Objects
 
 
 def check(
@@ -40,6 +41,9 @@ def check(
     begun = time.monotonic()
     counters = counters or Counters()
     findings = Findings()
+    context = replace(context, far=None)  # what a remote has is no proof that it is here
+    objects.close()
+    objects = Objects(context)
     rows = _structure(context, objects, findings, counters)
     result = DataResult(finished=True, resumed=False)
     if data and rows is not None:

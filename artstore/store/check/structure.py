@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from artstore import limits
 from artstore.errors import Corrupt, NewerFormat
-from artstore.model import ObjectKind, PackState
+from artstore.model import ObjectKind, PackKind, PackState
 from artstore.store.check.frames import FrameReader, entry_of, read_tail
 from artstore.store.check.report import ProblemKind
 from artstore.store.check.survey import Surveyor
 from artstore.store.lost import lost_records
+from artstore.store.partial import is_partial
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -175,6 +176,9 @@ def check_set(context: Context, objects: Objects, version: Digest, findings: Fin
         return
     survey = Surveyor(context.index, objects, prefer=frozenset(packs)).version(version)
     lacking = survey.packs.difference(packs)
+    with context.index.read() as reader:
+        if is_partial(reader, version):  # chunks that others keep here may go: the remote has them
+            lacking = {number for number in lacking if (row := reader.pack(number)) and row.kind is PackKind.META}
     if lacking:
         message = f"the set of version {version.hex()} lacks {len(lacking)} packs that it needs"
         findings.add(ProblemKind.SET, message, digest=version)

@@ -14,6 +14,7 @@ from artstore.errors import Corrupt, NewerFormat
 from artstore.model import Digest, ObjectKind, TreeBranch
 from artstore.store.check.damage import Damage, good_copies
 from artstore.store.check.pages import ChunkWanted, PageFacts, PageWanted, flaw, take_apart
+from artstore.store.partial import is_partial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -38,13 +39,16 @@ class Complaint:
 
 @dataclass(slots=True)
 class VersionSurvey:
-    """What one version needs. `missing`: ids of which no good copy is known, up to LOST_IDS_MAX."""
+    """What one version needs. `missing`: ids of which no good copy is known, up to LOST_IDS_MAX; `is_whole`: all its
+    chunks are here, which nobody may expect of a version that is here in part.
+    """
 
     version: Version | None = None
     packs: set[int] = field(default_factory=set[int])
     complaints: dict[bytes, Complaint] = field(default_factory=dict[bytes, Complaint])
     more: int = 0
     missing: set[bytes] = field(default_factory=set[bytes])
+    is_whole: bool = True
 
     @property
     def is_sound(self) -> bool:
@@ -65,10 +69,11 @@ class VersionSurvey:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A sound page with all below it."""
+    """A sound page with all below it; `is_whole`: all its chunks are here."""
 
     facts: PageFacts
     packs: frozenset[int]
+    is_whole: bool
 
 
 @dataclass(slots=True)
@@ -80,10 +85,14 @@ class _Open:
     packs: set[int]
     below: Iterator[PageWanted]
     is_hurt: bool = False
+    is_whole: bool = True
 
 
 class Surveyor:
     """Looks through any number of versions of one store. Not thread-safe.
+
+    Chunks of versions that are here in part may be missing: a remote has them. `partial`: all versions are taken for
+    such.
 
     `prefer`: packs to be chosen where an object has several copies. `on_root` is told of each sound root of a tree or
     recipe, those below it first, and of the packs that it needs.
@@ -97,18 +106,23 @@ class Surveyor:
         *,
         prefer: Collection[int] = _NO_PACKS,
         on_root: OnRoot | None = None,
+        partial: bool = False,
     ) -> None:
         self._index = index
         self._objects = objects
         self._damage = Damage() if damage is None else damage
         self._prefer = prefer
         self._on_root = on_root
+        self._all_partial = partial
+        self._may_lack = False
         self._known: dict[bytes, _Known] = {}
         self._pack_sets: dict[frozenset[int], frozenset[int]] = {}
 
     def version(self, id: Digest) -> VersionSurvey:
         """Look through one version."""
         survey = VersionSurvey()
+        with self._index.read() as reader:
+            self._may_lack = self._all_partial or is_partial(reader, id)
         place = self._locate([id])[0]
         if place is None:
             survey.complain(b"", id, f"version {id.hex()} is lost", is_missing=True)
@@ -141,16 +155,19 @@ class Surveyor:
             above = pages[-1]
             above.packs |= page.packs
             above.is_hurt |= page.is_hurt
+            above.is_whole &= page.is_whole
             if not page.is_hurt:
                 self._remember(page)
+        survey.is_whole &= top.is_whole
         return facts
 
     def _enter(self, wanted: PageWanted, pages: list[_Open], survey: VersionSurvey) -> PageFacts | None:
         """Open a page, or take what is known of it; complain if neither is possible or it isn't what was said."""
         above = pages[-1]
         known = self._known.get(wanted.id)
-        if known is not None:
+        if known is not None and (known.is_whole or self._may_lack):
             above.packs |= known.packs
+            above.is_whole &= known.is_whole
             self._judge(wanted, known.facts, above, survey)
             return known.facts
         place = self._locate([wanted.id])[0]
@@ -197,6 +214,9 @@ class Surveyor:
         with self._index.read() as reader:
             if reader.erased(chunk.id):  # on purpose: no damage
                 return
+        if self._may_lack:
+            page.is_whole = False
+            return
         page.is_hurt = True
         survey.complain(chunk.path, chunk.id, f"chunk {chunk.id.hex()} is lost", is_missing=True)
 
@@ -207,8 +227,8 @@ class Surveyor:
         packs = frozenset(page.packs)
         packs = self._pack_sets.setdefault(packs, packs)
         if len(self._known) < limits.CHECK_PAGES_REMEMBERED:
-            self._known[page.wanted.id] = _Known(page.facts, packs)
-        if self._on_root is not None and page.wanted.level is None:
+            self._known[page.wanted.id] = _Known(page.facts, packs, page.is_whole)
+        if self._on_root is not None and page.wanted.level is None and page.is_whole:
             self._on_root(page.wanted.id, packs)
 
 

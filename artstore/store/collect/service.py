@@ -19,6 +19,7 @@ from artstore.store.collect.repack import repack
 from artstore.store.collect.shortcuts import sweep_shortcuts
 from artstore.store.collect.view import Facts, look
 from artstore.store.lost import heal_sets
+from artstore.store.partial import mark_whole
 
 if TYPE_CHECKING:
     from artstore.model import Digest, PackId
@@ -131,6 +132,7 @@ def _carry_out(writer: IndexWriter, sight: Sight, step: Step) -> list[tuple[Pack
     records.put_gone(writer, step.forget_gone, None)
     for version in step.drop:  # I4: the version, then what it needs
         writer.remove_set(version)
+        mark_whole(writer, version)
     for number in step.revive:
         writer.set_pack_state(number, PackState.LIVE, 0)
     records.put_witnesses(writer, step.revive, None)

@@ -35,7 +35,7 @@ class RebuildPorts:
 
     `building`: a new, empty index that takes the old one's place when its context ends without an exception.
     `open_old`: the index that is replaced, if it can be read from end to end, else None.
-    `written`: when a pack's file was written, in ns; None when it is gone.
+    `written`: when a pack's file was written, in ns; None when it is gone. `has_remotes`: the store has some.
     """
 
     path: str
@@ -46,6 +46,7 @@ class RebuildPorts:
     building: Callable[[], AbstractContextManager[Index]]
     open_old: Callable[[], Index | None]
     written: Callable[[PackId], int | None]
+    has_remotes: bool = False
 
 
 def rebuild_index(ports: RebuildPorts, counters: Counters | None = None) -> RebuildReport:
@@ -116,7 +117,7 @@ class _Attempt:
             replaced, kept = rewrite_tainted(context, objects, self._session, self._packs)
             self._replaced.update(replaced)
             self._rewriting += kept
-            self._sets = enter_sets(context, objects, self._packs.versions, refs.targets)
+            self._sets = enter_sets(context, objects, self._packs.versions, refs.targets, has_remotes=ports.has_remotes)
         finally:
             objects.close()
         with index.read() as reader:
@@ -125,6 +126,10 @@ class _Attempt:
         self._notes = [*refs.notes, *self._rewriting]
         if self._replaced:
             self._notes.append(f"{len(self._replaced)} packs held purged chunks still, and were rewritten without them")
+        if self._sets.elsewhere:
+            self._notes.append(
+                f"{self._sets.elsewhere} versions are not whole here; what is missing is read from the remotes"
+            )
         if back:
             self._notes.append(f"{back} chunks were purged and stored again since: purge them once more, if need be")
 

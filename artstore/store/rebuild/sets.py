@@ -13,6 +13,7 @@ from artstore.store.check.refs import names_of
 from artstore.store.check.report import Hurt
 from artstore.store.check.survey import Surveyor
 from artstore.store.lost import put_lost
+from artstore.store.partial import mark_partial
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,17 +25,28 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class SetEntries:
-    """What was entered."""
+    """What was entered. `partial`: versions that weren't, since they aren't whole; `elsewhere`: those that were, though
+    chunks are missing, since a remote may have them.
+    """
 
     versions: int = 0
     partial: int = 0
+    elsewhere: int = 0
     hurt: list[Hurt] = field(default_factory=list[Hurt])
 
 
-def enter_sets(context: Context, objects: Objects, versions: Iterable[Digest], targets: Iterable[Digest]) -> SetEntries:
+def enter_sets(
+    context: Context,
+    objects: Objects,
+    versions: Iterable[Digest],
+    targets: Iterable[Digest],
+    *,
+    has_remotes: bool = False,
+) -> SetEntries:
     """A set for every version that is whole, and for those which `targets` need though they aren't.
 
-    A version that nothing leads to and that isn't whole was most likely collected: it stays out.
+    A version that nothing leads to and that isn't whole was most likely collected: it stays out. `has_remotes`: what is
+    missing may be there.
     """
     entered = SetEntries()
     with context.index.read() as reader:
@@ -42,13 +54,14 @@ def enter_sets(context: Context, objects: Objects, versions: Iterable[Digest], t
         for version, name in names_of(reader):
             names.setdefault(version, []).append(name)
     rows = _PageRows(context)
-    surveyor = Surveyor(context.index, objects, on_root=rows.add)
+    surveyor = Surveyor(context.index, objects, on_root=rows.add, partial=has_remotes)
     wanted = _with_inputs(objects, targets)
     for version in sorted(wanted.union(versions)):
         survey = surveyor.version(version)
-        if survey.is_sound or version in wanted:
+        if (survey.is_sound and survey.is_whole) or version in wanted:
             _enter(context, version, survey)
             entered.versions += survey.version is not None
+            entered.elsewhere += not survey.is_whole
             entered.hurt += [Hurt(version, path, tuple(names.get(version, ()))) for path in survey.complaints]
         else:
             entered.partial += 1
@@ -60,6 +73,8 @@ def _enter(context: Context, version: Digest, survey: VersionSurvey) -> None:
     with context.index.write() as writer:
         if survey.version is not None:
             writer.put_set(version, survey.packs)
+            if not survey.is_whole:
+                mark_partial(writer, version, b"")
         if survey.missing:
             put_lost(writer, survey.missing, [version])
 

@@ -6,7 +6,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from artstore import limits
-from artstore.errors import Conflict, Corrupt, NewerFormat
+from artstore.errors import Conflict, Corrupt, NewerFormat, RemoteError
 from artstore.format.remote import (
     FORMAT_KEY,
     GC_KEY,
@@ -36,6 +36,19 @@ def look_at_remote(remote: Remote, *, chunker: int) -> RemoteFormat | None:
     if told.chunker != chunker:
         raise NewerFormat(f"{remote.url} cuts files by rule {told.chunker}, unknown here", hint="upgrade artstore")
     return told
+
+
+def require_known(remote: Remote, told: RemoteFormat | None, *, known: str | None) -> None:
+    """A remote that was reached before, under the id `known` (hex), must be that one still. RemoteError if it is empty
+    or another one: a disk that isn't mounted, a bucket that was deleted.
+    """
+    if known is not None and (told is None or told.id.hex() != known):
+        what = "is empty" if told is None else "holds another remote"
+        raise RemoteError(
+            f"{remote.url} {what}: it is not the remote that this store knows",
+            hint="is its disk mounted, its bucket the right one? If it was deleted: `artstore remote remove` it, then "
+            "`artstore remote add` it anew and push again",
+        )
 
 
 def prepare_remote(remote: Remote, *, chunker: int) -> RemoteFormat:

@@ -1,7 +1,8 @@
-"""Pull: refs of a remote and the versions they lead to come here, verified. `clone` is a pull into an empty store.
+"""Fetch and pull: refs of a remote and the versions they lead to come here, verified.
 
-Packs first, refs last [I1, I2, I3]: killed anywhere, what came stays and is not fetched again. What differs here stays
-as it is, and is told.
+A fetch brings names, documents, trees and recipes: chunks come when they are read. A pull brings these, too. Either
+into an empty store is a clone. Packs first, refs last [I1, I2, I3]: killed anywhere, what came stays and is not fetched
+again. What differs here stays as it is, and is told.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from artstore.store import refs
 from artstore.store.check.survey import Surveyor
 from artstore.store.commit import revive
 from artstore.store.lost import heal_sets
+from artstore.store.partial import is_partial, mark_partial, mark_whole
 from artstore.store.remote.documents import read_checked, read_documents
 from artstore.store.remote.names import Conflicting, read_move
 from artstore.store.remote.transfer import live_packs, note_ref, store_pack
@@ -93,16 +95,19 @@ class Puller:
         self._counters = counters
         self._result = PullResult()
 
-    def pull(self, wanted: RemoteRefs) -> PullResult:
-        """Fetch what these refs lead to, and enter them. Corrupt if a pack or a version is damaged at the remote."""
+    def pull(self, wanted: RemoteRefs, *, whole: bool) -> PullResult:
+        """Bring what these refs lead to, and enter them; `whole`: chunks too. Corrupt if something is damaged there."""
         before = self._remote.stats.requests
         with self._context.sessions.begin() as session:
             chains = {alias.name: self._chain(alias) for alias in wanted.aliases}
             versions = {Digest(tag.version) for tag in wanted.tags}
             versions |= {Digest(alias.version) for alias in wanted.aliases if alias.version}
-            sets = self._sets(versions)
-            self._fetch(session, {key for told in sets.values() for key in (*told.data, *told.meta)})
-            self._enter(sets)
+            sets = self._sets(versions, whole=whole)
+            past = self._sets(_past(chains.values()) - versions, whole=False, needed=False)
+            keys = {key for told in (*sets.values(), *past.values()) for key in told.meta}
+            self._fetch(session, keys.union(*(told.data for told in sets.values() if whole)))
+            self._enter(sets, whole=whole)
+            self._enter(past, whole=False)
             for tag in wanted.tags:
                 self._put_tag(tag)
             for alias in wanted.aliases:
@@ -118,19 +123,19 @@ class Puller:
 
     # --- versions
 
-    def _sets(self, versions: Iterable[Digest]) -> dict[Digest, RemoteSet]:
-        """The sets of the versions that aren't here, and of their inputs as far as these are at the remote."""
+    def _sets(self, versions: Iterable[Digest], *, whole: bool, needed: bool = True) -> dict[Digest, RemoteSet]:
+        """The sets of the versions that aren't here, or not `whole`, and of their inputs as far as these are there."""
         sets: dict[Digest, RemoteSet] = {}
-        needed = set(versions)
+        required = set(versions) if needed else set[Digest]()
         asked: set[Digest] = set()
-        left: list[Digest] = list(needed)
-        while order := sorted({version for version in left if version not in asked and not self._is_here(version)}):
+        left: list[Digest] = list(versions)
+        while order := sorted({each for each in left if each not in asked and not self._is_here(each, whole=whole)}):
             asked.update(order)
             answers = read_documents(self._remote, RemoteSet, map(set_key, order))
             left = []
             for version, found in zip(order, answers, strict=True):
                 if found is None:
-                    if version in needed:
+                    if version in required:
                         raise Corrupt(
                             f"version {version.hex()} has no set at {self._remote.url}",
                             hint=_AGAIN,
@@ -140,9 +145,9 @@ class Puller:
                 left += [Digest(id) for id in sets[version].inputs]
         return sets
 
-    def _is_here(self, version: Digest) -> bool:
+    def _is_here(self, version: Digest, *, whole: bool) -> bool:
         with self._context.index.read() as reader:
-            return reader.version_set(version) is not None
+            return reader.version_set(version) is not None and not (whole and is_partial(reader, version))
 
     def _fetch(self, session: Session, keys: set[str]) -> None:
         with self._context.index.read() as reader:
@@ -171,23 +176,28 @@ class Puller:
             raise Corrupt(f"{key} is missing at {self._remote.url}", hint="push again from where its versions are")
         return found[0]
 
-    def _enter(self, sets: dict[Digest, RemoteSet]) -> None:
-        """A set here for each version, once all it needs is found to be here [I2]."""
-        surveyor = Surveyor(self._context.index, self._objects)
+    def _enter(self, sets: dict[Digest, RemoteSet], *, whole: bool) -> None:
+        """A set here for each version, once all it needs is found to be here, chunks only if `whole` [I2]."""
+        surveyor = Surveyor(self._context.index, self._objects, partial=True)
         for version in sets:
             survey = surveyor.version(version)
             if not survey.is_sound:
                 complaint = next(iter(survey.complaints.values()))
-                raise Corrupt(
-                    f"version {version.hex()} is not whole at {self._remote.url}: {complaint.message}",
-                    digest=complaint.digest,
-                    hint=_AGAIN,
-                )
+                raise self._not_whole(version, complaint.message, complaint.digest)
+            if whole and not survey.is_whole:
+                raise self._not_whole(version, "packs that its set names don't hold all its chunks", version)
             with self._context.index.write() as writer:
                 revive(writer, survey.packs)
                 heal_sets(writer)
-                writer.put_set(version, survey.packs)
+                writer.put_set(version, survey.packs.union(writer.version_set(version) or ()))
+                if survey.is_whole:
+                    mark_whole(writer, version)
+                else:
+                    mark_partial(writer, version, self._remote_id)
             self._result.versions += 1
+
+    def _not_whole(self, version: Digest, why: str, digest: Digest) -> Corrupt:
+        return Corrupt(f"version {version.hex()} is not whole at {self._remote.url}: {why}", digest=digest, hint=_AGAIN)
 
     # --- names
 
@@ -253,6 +263,12 @@ class Puller:
             self._result.unchanged.append(name)
         else:
             self._result.conflicts.append(Conflicting(name, why))
+
+
+def _past(chains: Iterable[Sequence[tuple[bytes, Move]]]) -> set[Digest]:
+    """The versions that aliases were at lately: what a rollback may go back to."""
+    moves = (move for chain in chains for _, move in chain[-limits.ALIAS_MOVES_KEPT :])
+    return {Digest(move.target) for move in moves if move.target}
 
 
 def _matching(remote: Remote, prefix: str, patterns: Sequence[str]) -> list[str]:

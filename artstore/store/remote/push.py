@@ -28,6 +28,7 @@ from artstore.format.remote import (
 )
 from artstore.model import Digest, PackKind
 from artstore.store.collect.live import table_of
+from artstore.store.partial import is_partial
 from artstore.store.remote.documents import read_documents
 from artstore.store.remote.known import Known, learn
 from artstore.store.remote.names import Conflicting, Wanted, put_refs
@@ -120,6 +121,7 @@ class Pusher:
         seen = look(self._remote, now=self._now)  # step 1
         versions = self._versions(wanted)
         sets = self._remote_sets(versions)
+        self._leave_out_partial(versions, sets, wanted)
         rows = self._rows(versions)
         plan = self._plan(versions, rows, sets, seen)
         pin = _PINS + secrets.token_hex(12)
@@ -188,6 +190,23 @@ class Pusher:
         answers = read_documents(self._remote, RemoteSet, map(set_key, order))
         told = zip(order, answers, strict=True)
         return {version: (found[0], found[1].etag) for version, found in told if found is not None}
+
+    def _leave_out_partial(
+        self,
+        versions: dict[Digest, tuple[int, ...]],
+        sets: dict[Digest, tuple[RemoteSet, str]],
+        wanted: Wanted,
+    ) -> None:
+        """What the remote lacks of a version has to be here: NotFound for one that a ref names, others stay behind."""
+        with self._context.index.read() as reader:
+            partial = [version for version in versions if version not in sets and is_partial(reader, version)]
+        for version in partial:
+            if version in wanted.needed:
+                raise NotFound(
+                    f"version {version.hex()[:8]} can't be pushed to {self._remote.url}: a part of it isn't here",
+                    hint="`artstore pull` brings it",
+                )
+            del versions[version]
 
     def _rows(self, versions: dict[Digest, tuple[int, ...]]) -> dict[int, PackRow]:
         with self._context.index.read() as reader:

@@ -6,7 +6,7 @@ Nothing that can be read is given up. Damaged copies leave the index, so that th
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from artstore import limits
@@ -16,6 +16,7 @@ from artstore.store.check.report import Hurt, ProblemKind
 from artstore.store.check.survey import Surveyor
 from artstore.store.context import Counters
 from artstore.store.lost import put_lost
+from artstore.store.objects import Objects
 from artstore.store.repair.refs import restore_refs, rewrite_log
 from artstore.store.repair.report import RepairReport
 from artstore.store.repair.salvage import reindex, salvage
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from artstore.ports import Session
     from artstore.store.check.report import CheckReport, Problem
     from artstore.store.context import Context
-    from artstore.store.objects import Objects
 
 
 def repair(context: Context, objects: Objects, report: CheckReport, counters: Counters | None = None) -> RepairReport:
@@ -38,7 +38,8 @@ def repair(context: Context, objects: Objects, report: CheckReport, counters: Co
         others = [id for id, _ in context.sessions.running() if id != session.id]
         if others:
             raise Busy(f"{len(others)} other processes are writing to the store", hint="repair it when they are done")
-        work = _Repair(context, objects, report, session, counters or Counters())
+        here = replace(context, far=None)  # what a remote has can't be mended from what is here
+        work = _Repair(here, Objects(here), report, session, counters or Counters())
         work.run()
     objects.close()
     return work.result(time.monotonic() - begun)

@@ -50,6 +50,7 @@ def with_rows(path: Path) -> None:
         writer.put_move(Move("a/prod", 1, b"", ONE, 5, "me", "here", "", False, b""))
         writer.put_erased([TWO], time=6, who="me", reason="")
         writer.put_journal("check", b"x")
+        writer.add_far_pack(b"r" * 16, "p/a/1", size=9, table=[TableEntry(ONE, 0, 1, 2, 0, 0)])
         writer.put_stat_blocks(DIRECTORY, [b"block"])
     index.close()
 
@@ -64,6 +65,7 @@ READS: dict[str, Callable[[IndexReader], object]] = {
     "move": lambda reader: list(reader.moves("a/prod")),
     "journal": lambda reader: [reader.journal(key) for key in reader.journal_keys()],
     "erased": lambda reader: reader.erased(TWO),
+    "far": lambda reader: reader.far_find_many([ONE]),
     "meta": lambda reader: reader.sequence,
 }
 

@@ -17,8 +17,8 @@ from artstore import limits
 from artstore.errors import Corrupt, Erased
 from artstore.format.ids import chunk_id
 from artstore.model import Digest, Location, ObjectKind, PackId, PackState
+from artstore.planning.runs import plan_runs
 from artstore.ports import PackFiles
-from artstore.store.fetch import plan_runs
 from artstore.store.objects import Objects
 from artstore.testing.damage import flip
 from artstore.testing.planted import Planter

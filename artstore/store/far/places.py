@@ -1,0 +1,180 @@
+"""Where objects lie at remotes, learnt from sets and shards when somebody first needs them.
+
+The index remembers what was learnt. A set is that of a version which somebody has opened, or of one that is known to
+be here in part only; a pack counts only while a set names it, what else a shard tells may be garbage by now.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from itertools import islice
+from threading import Lock
+from typing import TYPE_CHECKING, NamedTuple
+
+from artstore import limits
+from artstore.errors import Corrupt, NewerFormat, RemoteError
+from artstore.format.pack import decode_table, parse_tail
+from artstore.format.remote import RemoteSet, decode_shard, set_key
+from artstore.model import Digest, PackKind
+from artstore.store.partial import partial_versions
+from artstore.store.remote.documents import read_checked, read_documents
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from artstore.format.remote import ShardPack
+    from artstore.model import FarPack, Location, TableEntry
+    from artstore.ports import Index, Remote, RemotePool
+
+
+class FarPlace(NamedTuple):
+    """An object in a pack at a remote."""
+
+    pack: FarPack
+    place: Location
+
+
+class FarPlaces:
+    """What one process knows of remotes. Thread-safe."""
+
+    def __init__(self, index: Index, pool: RemotePool) -> None:
+        self._index = index
+        self._pool = pool
+        self._recent: deque[Digest] = deque(maxlen=limits.FAR_RECENT_VERSIONS)
+        self._asked: dict[tuple[bytes, Digest], float] = {}  # when a version's set was last asked for
+        self._learning = Lock()
+
+    def note_opened(self, version: Digest) -> None:
+        """Somebody reads this version: what is missing next is likely to be in its set."""
+        if not self._recent or self._recent[-1] != version:
+            self._recent.append(version)
+
+    def find(self, ids: Sequence[bytes]) -> dict[bytes, FarPlace]:
+        """Where these lie, as far as that can be learnt. RemoteError if it can't be, since a remote doesn't answer."""
+        found = self.known(ids)
+        if len(found) == len(set(ids)):
+            return found
+        with self._learning:
+            found = self.known(ids)  # another thread may have learnt it meanwhile
+            for version in self._candidates():
+                if len(found) == len(set(ids)):
+                    break
+                if self._learn(version):
+                    found = self.known(ids)
+        return found
+
+    def known(self, ids: Sequence[bytes]) -> dict[bytes, FarPlace]:
+        """Where these lie, as far as the index knows."""
+        found: dict[bytes, FarPlace] = {}
+        packs: dict[int, FarPack | None] = {}
+        with self._index.read() as reader:
+            for id, place in zip(ids, reader.far_find_many(ids), strict=True):
+                if place is None:
+                    continue
+                if place.pack not in packs:
+                    packs[place.pack] = reader.far_pack(place.pack)
+                pack = packs[place.pack]
+                if pack is not None:
+                    found[id] = FarPlace(pack, place)
+        return found
+
+    def forget(self, pack: FarPack) -> None:
+        """It isn't there any more: sets may have been rewritten, and are to be asked for anew."""
+        with self._index.write() as writer:
+            writer.remove_far_pack(pack.number)
+        self._asked.clear()
+
+    def learn_set(self, remote: bytes, told: RemoteSet) -> None:
+        """Know the packs that a set of a remote names; errors as `find`."""
+        with self._learning:
+            self._take_in(remote, self._pool.open(remote), told)
+
+    def _candidates(self) -> Iterable[Digest]:
+        """Versions whose sets may tell: those opened lately, the latest first, then all that are here in part."""
+        recent = list(dict.fromkeys(reversed(self._recent)))
+        yield from recent
+        with self._index.read() as reader:
+            partial = [version for version in partial_versions(reader) if version not in recent]
+        yield from partial
+
+    def _learn(self, version: Digest) -> bool:
+        """Take in what the remotes' sets of a version name; whether anything is new. The lock is held."""
+        new = False
+        for id in self._pool.ids():
+            moment = time.monotonic()
+            if moment - self._asked.get((id, version), float("-inf")) < limits.FAR_ASK_AGAIN_S:
+                continue
+            remote = self._pool.open(id)
+            told = read_documents(remote, RemoteSet, [set_key(version)])[0]
+            self._asked[id, version] = moment
+            if told is not None:
+                new |= self._take_in(id, remote, told[0])
+        return new
+
+    def _take_in(self, id: bytes, remote: Remote, told: RemoteSet) -> bool:
+        with self._index.read() as reader:
+            unknown = {key for key in (*told.data, *told.meta) if reader.far_pack_at(id, key) is None}
+        before = len(unknown)
+        # A push mints the names of its packs and of its shards alike: its own shard tells of them.
+        own = {_push_of(key) for key in unknown}
+        shards = sorted(told.shards, key=lambda shard: _push_of(shard) not in own)
+        for shard in shards:
+            if not unknown:
+                break
+            unknown -= self._read_shard(id, remote, shard, unknown)
+        for key in sorted(unknown):  # its shard is lost; the pack itself tells, by two requests more
+            unknown -= self._read_tail(id, remote, key)
+        return len(unknown) < before
+
+    def _read_shard(self, id: bytes, remote: Remote, shard: str, wanted: set[str]) -> set[str]:
+        """Enter the wanted packs that a shard tells of; their keys. One that is gone or damaged tells nothing."""
+        try:
+            read = read_checked(remote, shard, decode_shard)
+        except (Corrupt, NewerFormat):
+            return set()
+        packs = [pack for pack in (read[0] if read is not None else ()) if pack.key in wanted]
+        rest = iter(packs)
+        while batch := list(islice(rest, limits.FAR_PACKS_PER_WRITE)):
+            with self._index.write(sync=False) as writer:
+                for pack in batch:
+                    writer.add_far_pack(id, pack.key, size=pack.size, table=table_of_shard(pack))
+        return {pack.key for pack in packs}
+
+    def _read_tail(self, id: bytes, remote: Remote, key: str) -> set[str]:
+        """Enter a pack by its own table; its key, unless it is gone or damaged."""
+        listed = remote.head(key)
+        if listed is None:
+            return set()
+
+        def read_at(offset: int, size: int) -> bytes:
+            data = remote.get_range(key, offset, size)
+            if data is None:
+                raise Corrupt(f"{remote.url}/{key} is missing")
+            return data
+
+        try:
+            tail = parse_tail(listed.size, read_at)
+        except (Corrupt, NewerFormat):
+            return set()
+        with self._index.write(sync=False) as writer:
+            writer.add_far_pack(id, key, size=listed.size, table=tail.entries)
+        return {key}
+
+
+def table_of_shard(pack: ShardPack) -> Sequence[TableEntry]:
+    """What a shard says of a pack, as the pack's own table would. Corrupt if it makes no sense."""
+    kind = PackKind.DATA if pack.key.startswith("p/") else PackKind.META
+    return decode_table(pack.table, kind, size=pack.size)
+
+
+def _push_of(key: str) -> str:
+    return key.split("/")[1]
+
+
+def cannot_reach(error: RemoteError) -> RemoteError:
+    """What to tell who reads something that isn't here, when the remote that has it doesn't answer."""
+    return RemoteError(
+        f"it isn't here, and the remote that has it doesn't answer: {error.message}",
+        hint="try again when it can be reached; `artstore prefetch` keeps things here for such times",
+    )

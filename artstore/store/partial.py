@@ -1,0 +1,40 @@
+"""Versions of which a part isn't here, and may be had from a remote.
+
+A row `partial/<version id>` of the journal marks one; its value is the id of the remote that has it all, or nothing if
+that isn't known, as after the index was rebuilt. Such a version's document, trees and recipes are here, and its set
+names the packs that are; what its chunks lie in the remote's set tells.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from artstore.model import Digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from artstore.ports import IndexReader, IndexWriter
+
+_PREFIX = "partial/"
+
+
+def is_partial(reader: IndexReader, version: bytes) -> bool:
+    """Whether a part of the version may be missing here."""
+    return reader.journal(_PREFIX + version.hex()) is not None
+
+
+def partial_versions(reader: IndexReader) -> Iterator[Digest]:
+    """All of them, in the order of their ids."""
+    return (Digest(bytes.fromhex(key.removeprefix(_PREFIX))) for key in reader.journal_keys(_PREFIX))
+
+
+def mark_partial(writer: IndexWriter, version: bytes, remote: bytes) -> None:
+    """Note that a part of the version is missing here."""
+    writer.put_journal(_PREFIX + version.hex(), remote)
+
+
+def mark_whole(writer: IndexWriter, version: bytes) -> None:
+    """All of it is here, or it is gone."""
+    if is_partial(writer, version):
+        writer.put_journal(_PREFIX + version.hex(), None)
