@@ -216,6 +216,10 @@ REMOTE_RELATED_MAX = 16  # versions at a remote whose packs are looked through f
 REMOTE_SHARD_IDS_MAX = 4_000_000  # ids of objects at a remote held in memory at once
 REMOTE_PUSHES_MAX = 3  # beginnings of one push, when packs that were thought to be there are not
 REMOTE_SHARD_PACKS_MAX = 64  # packs in one shard
+REMOTE_SHARD_TABLES_BYTES_MAX = 32 * MIB  # of their tables, before a shard is closed
+REMOTE_SAVED_MIN = 0.1  # part of a pack's bytes that must be saved, else it is sent whole
+REMOTE_SAVED_BYTES_MIN = 256 * KIB  # the same, in bytes
+REMOTE_PIN_S = 3600  # after which a running push says again which packs it relies on
 REMOTE_CHECK_WRITERS = 16  # that race for one name in the self-test
 REMOTE_CHECK_ROUNDS = 20
 
@@ -260,6 +264,8 @@ assert NAME_BYTES_MAX < SYMLINK_BYTES_MAX < PAGE_BYTES_MAX
 assert 2 * REF_BYTES_SPARE < REF_BYTES_MAX
 assert MOUNT_AHEAD_BYTES_MIN <= MOUNT_AHEAD_BYTES_START <= MOUNT_AHEAD_BYTES_MAX
 assert CHUNK_BYTES_MAX < MOUNT_BATCH_BYTES <= READ_RANGE_BYTES_MAX
+assert REMOTE_SHARD_TABLES_BYTES_MAX + PACK_ENTRIES_MAX * TABLE_ENTRY_BYTES + 2 * MIB <= REMOTE_SHARD_BYTES_MAX
+assert 2 * REMOTE_PIN_S < REMOTE_GRACE_S
 assert 40 * ERASURE_IDS_MAX <= DOCUMENT_BYTES_MAX
 assert READ_HOLE_BYTES_MAX < FAR_REQUEST_BYTES <= READ_RANGE_BYTES_MAX
 assert FAR_AHEAD_BYTES_MIN <= FAR_REQUEST_BYTES <= FAR_AHEAD_BYTES_MAX <= FAR_FLIGHT_BYTES_MAX

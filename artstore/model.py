@@ -7,7 +7,7 @@ Structs marked *stored* are written with msgspec's MessagePack as arrays; the or
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import Enum, IntEnum
 from typing import Final, NewType
 
 import msgspec
@@ -270,6 +270,15 @@ class Fetched:
     data: bytes
     etag: str
     time: float
+
+
+class Unchanged(Enum):
+    """A remote's object is still as it was with the ETag that was told."""
+
+    UNCHANGED = "unchanged"
+
+
+UNCHANGED: Final = Unchanged.UNCHANGED
 
 
 @dataclass(frozen=True, slots=True)

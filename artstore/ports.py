@@ -27,6 +27,7 @@ from artstore.model import (
     RemoteStats,
     TableEntry,
     Tag,
+    Unchanged,
     Written,
 )
 
@@ -403,6 +404,10 @@ class Remote(Protocol):
     def stats(self) -> RemoteStats: ...
     def get(self, key: str) -> Fetched | None:
         """A whole object; None if there is none."""
+        ...
+
+    def poll(self, key: str, etag: str) -> Fetched | Unchanged | None:
+        """The same, unless it is still as it was with this `etag`: one request, and no body. It counts as a `get`."""
         ...
 
     def get_range(self, key: str, offset: int, size: int) -> bytes | None:

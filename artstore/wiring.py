@@ -320,7 +320,7 @@ def preload(path: str) -> None:
     if needs_s3 and find_spec("boto3") is not None:
         from artstore.adapters import s3
 
-        assert s3
+        assert s3.__name__
 
 
 def prepare_process(*, one_arena: bool = False) -> bool:

@@ -73,7 +73,9 @@ class RemoteSet(Stored, frozen=True, array_like=True, forbid_unknown_fields=True
 
 
 class ShardPack(Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Stored. A pack as a shard tells it: its key, its bytes, and its table as it stands in the pack."""
+    """Stored, in shards and, until one tells of it, in a store's journal. A pack at a remote: its key, its bytes, and
+    its table as it stands in the pack.
+    """
 
     key: str
     size: int
@@ -110,6 +112,12 @@ class PackAt(Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
     shard: str
 
 
+class PackIn(Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Stored, in a store's journal. Packs at a remote that together hold what a pack of the store's own holds."""
+
+    places: list[PackAt]
+
+
 T = TypeVar("T", bound=Stored)
 
 
@@ -139,7 +147,7 @@ def decode_shard(data: bytes) -> list[ShardPack]:
     """The packs of a shard. Their tables are hints: what lies there is checked when it is read."""
     _, packs = _SHARD.decode(_unsealed(data, _SHARD.name))
     for pack in packs:
-        if not is_pack_key(pack.key) or len(pack.table) % limits.TABLE_ENTRY_BYTES or not pack.table:
+        if _pack_flaw(pack) is not None:
             raise Corrupt("a shard names what is no pack", hint="the remote is damaged there")
     return packs
 
@@ -189,7 +197,11 @@ def _flaw(value: Stored) -> str | None:
         case Pin():
             return _keys_flaw(value.keys)
         case PackAt():
-            return _keys_flaw([value.key, *([value.shard] if value.shard else [])])
+            return _place_flaw(value)
+        case PackIn():
+            return next((flaw for at in value.places if (flaw := _place_flaw(at)) is not None), None)
+        case ShardPack():
+            return _pack_flaw(value)
         case _:
             return None
 
@@ -197,6 +209,15 @@ def _flaw(value: Stored) -> str | None:
 def _keys_flaw(keys: list[str]) -> str | None:
     wrong = next((key for key in keys if not is_pack_key(key)), None)
     return None if wrong is None else f"names {wrong!r}, which is no pack"
+
+
+def _place_flaw(at: PackAt) -> str | None:
+    return _keys_flaw([at.key, *([at.shard] if at.shard else [])])
+
+
+def _pack_flaw(pack: ShardPack) -> str | None:
+    wrong = len(pack.table) % limits.TABLE_ENTRY_BYTES or not pack.table
+    return "has a table which is none" if wrong else _keys_flaw([pack.key])
 
 
 def _id_flaw(id: bytes) -> str | None:
@@ -211,6 +232,8 @@ _NAMES: Final[dict[type[Stored], str]] = {
     RemoteAlias: "alias at a remote",
     Pin: "pin",
     PackAt: "place of a pack",
+    PackIn: "note where a pack's objects lie",
+    ShardPack: "note of a pack that was sent",
 }
 _CODECS: Final[dict[type[Stored], Codec[tuple[int, Stored]]]] = {
     kind: Codec(tuple[int, kind], name=name, bytes_max=limits.REMOTE_DOCUMENT_BYTES_MAX)  # type: ignore[valid-type]  # each is one

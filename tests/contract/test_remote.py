@@ -17,7 +17,7 @@ import pytest
 
 from artstore import wiring
 from artstore.errors import NotFound, RemoteError, UsageError
-from artstore.model import RemotePlace
+from artstore.model import UNCHANGED, RemotePlace, Unchanged
 from artstore.ports import Remote
 from artstore.store.remote.selftest import check_remote
 
@@ -56,6 +56,27 @@ def test_what_is_written_is_read(remote: Remote) -> None:
     remote.put("a/b", b"")
     assert (found := remote.get("a/b")) is not None
     assert found.data == b""
+
+
+def test_who_polls_is_told_that_nothing_changed(remote: Remote) -> None:
+    """A thousand followers would fetch an alias each minute, or miss that it moved."""
+    assert remote.poll("aliases/m/p", "none") is None
+    written = remote.put("aliases/m/p", b"1" * 1000)
+    before = replace(remote.stats)
+    for _ in range(3):
+        assert remote.poll("aliases/m/p", written.etag) is UNCHANGED
+    stats = remote.stats
+    assert (stats.requests - before.requests, stats.gets - before.gets, stats.repeated) == (3, 3, 0)
+    assert stats.received_bytes == before.received_bytes, "no body comes"
+    moved = remote.swap("aliases/m/p", b"2", written.etag)
+    assert moved is not None
+    found = remote.poll("aliases/m/p", written.etag)
+    assert found is not None
+    assert not isinstance(found, Unchanged)
+    assert (found.data, found.etag) == (b"2", moved.etag)
+    assert remote.poll("aliases/m/p", found.etag) is UNCHANGED
+    remote.delete("aliases/m/p")
+    assert remote.poll("aliases/m/p", found.etag) is None
 
 
 def test_a_file_is_written_from_its_beginning(remote: Remote) -> None:

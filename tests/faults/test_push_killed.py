@@ -69,11 +69,47 @@ def test_a_push_killed_at(tmp_path: Path, place: RemotePlace, point: str) -> Non
         packs = len(list(before.list("p/")))
         assert artstore(path, "push") == 0
         assert len(list(before.list("p/"))) <= packs + 1, "at most one pack is sent again"
-    last, result = Store.clone(place, tmp_path / "last")
+    last, result = Store.clone(place, tmp_path / "last", full=True)
     with last:
         assert not result.conflicts
         last.checkout("m/production", tmp_path / "out")
         assert (tmp_path / "out" / "new").read_bytes() == (folder / "new").read_bytes()
+
+
+@pytest.mark.parametrize("point", ["remote.renamed", "index.before_commit"])
+def test_a_push_in_part_killed_at(tmp_path: Path, place: RemotePlace, point: str) -> None:
+    """Of what others have in part, too, at most one pack is sent again; and the version is whole."""
+    folder, weights = tmp_path / "folder", random.Random(1).randbytes(3 * MIB)
+    folder.mkdir()
+    (folder / "weights").write_bytes(weights)
+    with Store.init(tmp_path / "first") as store:
+        store.add_remote("origin", place)
+        store.commit(folder, tag="m/v0")
+        store.push()
+    remote = FolderRemote(place)
+    count = 0
+    for count in range(1, 60):
+        path = tmp_path / f"store-{count}"
+        (folder / "weights").write_bytes(weights[:MIB] + random.Random(count).randbytes(300_000) + weights[MIB:])
+        with Store.init(path) as store:
+            store.add_remote("origin", place)
+            store.commit(folder, tag=f"m/v{count}")
+        before = {each.key for each in remote.list("p/")}
+        ended = artstore(path, "push", point=f"{point}:{count}")
+        killed = {each.key for each in remote.list("p/")}
+        assert artstore(path, "push") == 0
+        new = [each for each in remote.list("p/") if each.key not in before]
+        assert len(new) <= len(killed - before) + 1
+        assert all(each.size < MIB for each in new), "the rest is there"
+        if ended == 0:
+            assert count > 3, "the point was never reached"
+            break
+    clone, _ = Store.clone(place, tmp_path / "clone", full=True)
+    with clone:
+        assert clone.check(data=True).is_sound
+        assert {tag.name for tag in clone.tags()} == {f"m/v{number}" for number in range(count + 1)}
+        clone.checkout(f"m/v{count}", tmp_path / "out")
+        assert (tmp_path / "out" / "weights").read_bytes() == (folder / "weights").read_bytes()
 
 
 @pytest.mark.parametrize("point", PULLED)

@@ -20,7 +20,7 @@ from artstore.adapters.disk import faultpoints
 from artstore.adapters.disk.errnos import translating
 from artstore.adapters.disk.files import fsync_folder, write_all
 from artstore.errors import NotFound, RemoteError, UsageError
-from artstore.model import Fetched, Listed, RemotePlace, RemoteStats, Written
+from artstore.model import UNCHANGED, Fetched, Listed, RemotePlace, RemoteStats, Unchanged, Written
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -57,12 +57,20 @@ class FolderRemote:
         return self._stats
 
     def get(self, key: str) -> Fetched | None:
+        found = self.poll(key, "")
+        assert found is not UNCHANGED  # no object has an empty ETag
+        return found
+
+    def poll(self, key: str, etag: str) -> Fetched | Unchanged | None:
         self._count(gets=1)
         data = self._read(key)
         if data is None:
             return None
+        present = _etag(data)
+        if present == etag:
+            return UNCHANGED
         self._count(received_bytes=len(data))
-        return Fetched(data, _etag(data), self._now())
+        return Fetched(data, present, self._now())
 
     def get_range(self, key: str, offset: int, size: int) -> bytes | None:
         assert size > 0

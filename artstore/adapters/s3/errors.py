@@ -59,6 +59,11 @@ def is_lost(error: foreign.ClientError) -> bool:
     return _code(error) in _LOST
 
 
+def is_unchanged(error: foreign.ClientError) -> bool:
+    """The object is as it was when it was last read."""
+    return _code(error) == "304"
+
+
 @contextmanager
 def translating(doing: str, url: str, bucket: str) -> Generator[None, None, None]:
     """Within it every error of botocore becomes one of ours."""

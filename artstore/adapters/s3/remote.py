@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 from artstore.adapters.s3.client import make_client
-from artstore.adapters.s3.errors import is_absent, is_lost, translating
+from artstore.adapters.s3.errors import is_absent, is_lost, is_unchanged, translating
 from artstore.errors import RemoteError, UsageError
-from artstore.model import Fetched, Listed, RemotePlace, RemoteStats, Written
+from artstore.model import UNCHANGED, Fetched, Listed, RemotePlace, RemoteStats, Unchanged, Written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,18 +47,12 @@ class S3Remote:
         return self._stats
 
     def get(self, key: str) -> Fetched | None:
-        self._count(gets=1)
-        with translating("read", self._name(key), self._bucket):
-            try:
-                answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
-            except ClientError as error:
-                if is_absent(error):
-                    return None
-                raise
-            data = answer["Body"].read()
-        self._require(key, len(data), answer["ContentLength"])
-        self._count(received_bytes=len(data))
-        return Fetched(data, _bare(answer["ETag"]), _time(answer["ResponseMetadata"]["HTTPHeaders"]))
+        found = self._get(key, {})
+        assert found is not UNCHANGED
+        return found
+
+    def poll(self, key: str, etag: str) -> Fetched | Unchanged | None:
+        return self._get(key, {"IfNoneMatch": etag})
 
     def get_range(self, key: str, offset: int, size: int) -> bytes | None:
         assert size > 0
@@ -129,6 +123,23 @@ class S3Remote:
 
     def close(self) -> None:
         self._client.close()
+
+    def _get(self, key: str, condition: Mapping[str, str]) -> Fetched | Unchanged | None:
+        self._count(gets=1)
+        with translating("read", self._name(key), self._bucket):
+            try:
+                options: Any = condition  # Any: which condition it is, its type can't say
+                answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key, **options)
+            except ClientError as error:
+                if is_absent(error):
+                    return None
+                if condition and is_unchanged(error):
+                    return UNCHANGED
+                raise
+            data = answer["Body"].read()
+        self._require(key, len(data), answer["ContentLength"])
+        self._count(received_bytes=len(data))
+        return Fetched(data, _bare(answer["ETag"]), _time(answer["ResponseMetadata"]["HTTPHeaders"]))
 
     def _put(self, key: str, body: Body, condition: Mapping[str, str]) -> Written | None:
         size = len(body) if isinstance(body, bytes) else body.seek(0, 2)

@@ -62,9 +62,12 @@ class Flights:
             return [flight for flight in flights if flight.start < end and start < flight.end]
 
     def launch(self, pack: FarPack, start: int, end: int) -> Flight:
-        """Ask for a range that somebody waits for; `wait` has to be called."""
+        """Ask for a range that somebody waits for, unless it is on its way; `wait` has to be called."""
         flight = Flight(pack, start, end, ahead=False)
         with self._lock:
+            known = self._covering(pack.number, start, end)
+            if known is not None:
+                return known
             self._by_pack[pack.number].append(flight)
             self._urgent.append(flight)
             self._wake_one()
@@ -136,7 +139,7 @@ class Flights:
         ended: BaseException | None = None
         try:
             data = self._fetch(flight.pack, flight.start, flight.end - flight.start)
-        except BaseException as error:  # whoever waits for it is told, on whatever thread that is
+        except BaseException as error:  # noqa: BLE001 - whoever waits for it is told, on whatever thread that is
             ended = error
         self._land(flight, data, ended)
         if ended is not None and not isinstance(ended, Exception):

@@ -72,7 +72,7 @@ class FarSource:
 
     def fetch(self, pack: FarPack, start: int, end: int) -> Flight:
         """Have a range come, for who keeps it all: `wait` gives it."""
-        return self._flights.join(pack, start, end) or self._flights.launch(pack, start, end)
+        return self._flights.launch(pack, start, end)
 
     def wait(self, flight: Flight) -> bytes:
         """The bytes of a flight; errors as `many`, NotFound if the pack is gone."""
@@ -133,25 +133,30 @@ class FarSource:
                 touched[id] = at
             else:
                 alone[id] = at
-        gone = self._land(kind, {**joined, **self._launch(alone)}, found)
+        # What landed between the look into the cache and the look at what is on its way.
+        self._from_cache(kind, alone, found, reading=False)
+        self._launch(_without(alone, found), joined)
+        gone = self._land(kind, joined, found)
         for at in touched.values():
             for flight in self._flights.touching(at.pack, at.place.offset, end_of(at.place)):
                 with suppress(ArtstoreError):  # it is asked for once more below
                     self._flights.wait(flight)
         self._from_cache(kind, touched, found, reading=False)
-        return gone | self._land(kind, self._launch(_without(touched, found)), found)
+        again: defaultdict[Flight, list[tuple[bytes, Location]]] = defaultdict(list)
+        self._launch(_without(touched, found), again)
+        return gone | self._land(kind, again, found)
 
-    def _launch(self, places: Mapping[bytes, FarPlace]) -> dict[Flight, list[tuple[bytes, Location]]]:
-        """Ask for what nobody has asked for yet."""
+    def _launch(self, places: Mapping[bytes, FarPlace], into: dict[Flight, list[tuple[bytes, Location]]]) -> None:
+        """Ask for what nobody has asked for yet, and add what is to be taken out of which flight."""
         packs = {at.pack.number: at.pack for at in places.values()}
         runs = plan_runs(
             ((id, at.place) for id, at in places.items()),
             hole_bytes_max=limits.READ_HOLE_BYTES_MAX,
             run_bytes_max=limits.FAR_REQUEST_BYTES,
         )
-        return {
-            self._flights.launch(packs[run.pack], run.offset, run.offset + run.size): list(run.objects) for run in runs
-        }
+        for run in runs:
+            flight = self._flights.launch(packs[run.pack], run.offset, run.offset + run.size)
+            into.setdefault(flight, []).extend(run.objects)
 
     def _land(
         self, kind: ObjectKind, flights: Mapping[Flight, list[tuple[bytes, Location]]], found: dict[bytes, bytes]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from artstore import limits
 from artstore.errors import Corrupt, NewerFormat
 from artstore.format.ids import DIGEST_BYTES
-from artstore.format.remote import TAGS, RemoteSet, RemoteTag, decode_shard, set_key
+from artstore.format.remote import TAGS, RemoteSet, RemoteTag, ShardPack, decode_shard, set_key
 from artstore.model import Digest
 from artstore.revision import artifact_of
 from artstore.store.remote.documents import read_checked, read_documents
@@ -32,15 +32,10 @@ class Known:
     packs: dict[bytes, str] = field(default_factory=dict[bytes, str])
     shards: dict[str, str] = field(default_factory=dict[str, str])
 
-    def holders(self, ids: Sequence[bytes]) -> frozenset[str] | None:
-        """The packs that hold all of these ids; None if one of them isn't known to be there."""
-        found: set[str] = set()
-        for id in ids:
-            key = self.packs.get(id)
-            if key is None:
-                return None
-            found.add(key)
-        return frozenset(found)
+    def add(self, pack: ShardPack) -> None:
+        """Take in a pack's table."""
+        for at in range(0, len(pack.table), limits.TABLE_ENTRY_BYTES):
+            self.packs.setdefault(pack.table[at : at + DIGEST_BYTES], pack.key)
 
 
 def learn(
@@ -82,8 +77,7 @@ def _read_shard(remote: Remote, shard: str, living: set[str], known: Known) -> N
     for pack in found[0] if found is not None else ():
         if pack.key in living:
             known.shards[pack.key] = shard
-            for at in range(0, len(pack.table), limits.TABLE_ENTRY_BYTES):
-                known.packs.setdefault(pack.table[at : at + DIGEST_BYTES], pack.key)
+            known.add(pack)
 
 
 def _artifacts(context: Context, versions: Sequence[Digest]) -> list[str]:

@@ -8,42 +8,36 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from artstore import limits
 from artstore.errors import Busy, Corrupt, NotFound
-from artstore.format.pack import encode_table
 from artstore.format.remote import (
     HINT_KEY,
     WRITE_BYTES,
-    PackAt,
-    Pin,
     RemoteSet,
-    ShardPack,
     encode_remote,
-    encode_shard,
     set_key,
 )
-from artstore.model import Digest, PackKind
-from artstore.store.collect.live import table_of
+from artstore.model import Digest
 from artstore.store.partial import is_partial
 from artstore.store.remote.documents import read_documents
-from artstore.store.remote.known import Known, learn
 from artstore.store.remote.names import Conflicting, Wanted, put_refs
+from artstore.store.remote.pins import PushPin
+from artstore.store.remote.plan import Plan, Planner, lacking_sets
 from artstore.store.remote.presence import Look, absent, boot_time, look
-from artstore.store.remote.transfer import live_packs, note_pack, note_ref, packs_at, read_pack, ref_at
+from artstore.store.remote.sent import forget
+from artstore.store.remote.transfer import note_pack, note_ref, packs_at, ref_at
+from artstore.store.remote.upload import Uploader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from artstore.model import PackRow
     from artstore.ports import Remote
     from artstore.store.context import Context, Counters
     from artstore.store.objects import Objects
-
-_PINS = "pins/"
 
 
 @dataclass(slots=True)
@@ -121,15 +115,13 @@ class Pusher:
         seen = look(self._remote, now=self._now)  # step 1
         versions = self._versions(wanted)
         sets = self._remote_sets(versions)
-        self._leave_out_partial(versions, sets, wanted)
-        rows = self._rows(versions)
-        plan = self._plan(versions, rows, sets, seen)
-        pin = _PINS + secrets.token_hex(12)
-        if plan.uploads:
-            relied = [*plan.uploads.values(), *(key for keys in plan.found.values() for key in keys)]
-            self._remote.put(pin, encode_remote(Pin(sorted(relied))))  # step 2
-            self._upload(plan, rows)
-        keys = self._put_sets(versions, plan, sets)  # step 3
+        bad = seen.gone | self._unreliable
+        self._leave_out_partial(versions, sets, bad, wanted)
+        planner = Planner(self._context, self._objects, self._remote, self._remote_id, bad)
+        plan = planner.plan(versions, self._rows(versions), sets)
+        pin = PushPin(self._remote, plan.keys, self._now)
+        self._upload(plan, pin)  # step 2
+        keys = self._put_sets(versions, plan, sets, pin)  # step 3
         seen = self._prove(keys)  # step 4
         changed = put_refs(self._context, self._remote, wanted, self._result, self._before_each(seen, keys))  # step 5
         with self._context.index.write() as writer:
@@ -140,8 +132,7 @@ class Pusher:
             if after.remote_time - seen.remote_time > seen.grace / 2:
                 raise _Again(absent(self._remote, keys, after))
             self._remote.put(HINT_KEY, secrets.token_bytes(WRITE_BYTES))  # step 7
-        if plan.uploads:
-            self._remote.delete(pin)
+        pin.drop()
 
     def _settle(self, wanted: Wanted) -> list[str]:
         """Take out of what is wanted the refs that are known to be there; their names."""
@@ -195,11 +186,13 @@ class Pusher:
         self,
         versions: dict[Digest, tuple[int, ...]],
         sets: dict[Digest, tuple[RemoteSet, str]],
+        bad: Collection[str],
         wanted: Wanted,
     ) -> None:
         """What the remote lacks of a version has to be here: NotFound for one that a ref names, others stay behind."""
+        lacking = lacking_sets(versions, sets, bad)
         with self._context.index.read() as reader:
-            partial = [version for version in versions if version not in sets and is_partial(reader, version)]
+            partial = [version for version in lacking if is_partial(reader, version)]
         for version in partial:
             if version in wanted.needed:
                 raise NotFound(
@@ -217,90 +210,38 @@ class Pusher:
             raise Corrupt(f"a version needs pack {min(gone)}, which is gone")
         return rows
 
-    def _plan(
-        self,
-        versions: dict[Digest, tuple[int, ...]],
-        rows: dict[int, PackRow],
-        sets: dict[Digest, tuple[RemoteSet, str]],
-        seen: Look,
-    ) -> _Plan:
-        """Which packs are at the remote, which of its packs hold what others have, and which are to be uploaded."""
-        plan = _Plan(secrets.token_hex(12), set())
-        bad = seen.gone | self._unreliable
-        with self._context.index.read() as reader:
-            journal = live_packs(reader, self._remote_id)
-        new = {v for v in versions if v not in sets or not bad.isdisjoint([*sets[v][0].data, *sets[v][0].meta])}
-        plan.new = new
-        numbers = sorted({number for version in new for number in versions[version]})
-        unsent = [number for number in numbers if (at := journal.get(rows[number].id)) is None or at.key in bad]
-        plan.sent = {number: journal[rows[number].id] for number in numbers if number not in set(unsent)}
-        known = Known()
-        if unsent:
-            own = {at.key for at in journal.values()}
-            known = learn(self._context, self._objects, self._remote, new, sets, own, bad)
-        for number in unsent:
-            row = rows[number]
-            table = table_of(self._context, row)
-            holders = known.holders([entry.id for entry in table])
-            if holders is not None:
-                plan.found[number] = holders
-                continue
-            plan.uploads[number] = plan.mint("p" if row.kind is PackKind.DATA else "m")
-            plan.tables[number] = encode_table(table)
-        plan.shards_of = known.shards
-        self._counters.bytes_total = sum(rows[number].size for number in plan.uploads)
-        return plan
-
     def _forget(self, keys: set[str]) -> None:
         """These packs of ours aren't at the remote after all."""
         with self._context.index.write() as writer:
+            forget(writer, self._remote_id, keys)
             for each in list(packs_at(writer, self._remote_id)):
                 if each.at.key in keys:
                     note_pack(writer, self._remote_id, each.pack, None)
 
     # --- doing it
 
-    def _upload(self, plan: _Plan, rows: dict[int, PackRow]) -> None:
-        """Upload packs, several at once, then the shards that tell of them; each is journalled when it is there."""
-        with ThreadPoolExecutor(limits.REMOTE_TRANSFERS) as pool:
-            sending = [pool.submit(self._send, rows[number], key) for number, key in plan.uploads.items()]
-            try:
-                for future in as_completed(sending):
-                    sent = future.result()
-                    self._result.packs += 1
-                    self._result.sent_bytes += sent
-                    self._counters.bytes_done += sent
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-        numbers = list(plan.uploads)
-        for first in range(0, len(numbers), limits.REMOTE_SHARD_PACKS_MAX):
-            part = numbers[first : first + limits.REMOTE_SHARD_PACKS_MAX]
-            packs = [ShardPack(plan.uploads[n], rows[n].size, plan.tables[n]) for n in part]
-            shard = plan.mint("x")
-            self._remote.put(shard, encode_shard(sorted(packs, key=lambda pack: pack.key)))
-            with self._context.index.write() as writer:
-                for number in part:
-                    at = plan.sent[number] = PackAt(plan.uploads[number], shard)
-                    note_pack(writer, self._remote_id, rows[number].id, at)
-
-    def _send(self, row: PackRow, key: str) -> int:
-        """Send one pack; its bytes."""
-        data, _ = read_pack(self._context, row)
-        self._remote.put(key, data)
-        with self._context.index.write() as writer:
-            note_pack(writer, self._remote_id, row.id, PackAt(key, ""))
-        return len(data)
+    def _upload(self, plan: Plan, pin: PushPin) -> None:
+        """Upload packs, and the shards that tell of them."""
+        self._counters.bytes_total = self._counters.bytes_done + plan.bytes
+        if plan.has_uploads:
+            pin.put()
+        for sent in Uploader(self._context, self._remote, self._remote_id, plan).upload():
+            self._result.packs += 1
+            self._result.sent_bytes += sent
+            self._counters.bytes_done += sent
+            pin.renew()
 
     def _put_sets(
         self,
         versions: dict[Digest, tuple[int, ...]],
-        plan: _Plan,
+        plan: Plan,
         sets: dict[Digest, tuple[RemoteSet, str]],
+        pin: PushPin,
     ) -> set[str]:
         """A set for each version; the keys of all packs that the sets name."""
         keys: set[str] = set()
         for version, numbers in versions.items():
+            pin.renew()
             present = sets.get(version)
             if present is not None and version not in plan.new:
                 keys.update(present[0].data, present[0].meta)
@@ -310,9 +251,9 @@ class Pusher:
             keys.update(made.data, made.meta)
         return keys
 
-    def _set_of(self, version: Digest, numbers: tuple[int, ...], plan: _Plan) -> RemoteSet:
-        packs = {key for number in numbers for key in plan.keys_of(number)}
-        shards = {shard for number in numbers for shard in plan.shards(number)}
+    def _set_of(self, version: Digest, numbers: tuple[int, ...], plan: Plan) -> RemoteSet:
+        packs = {key for number in numbers for key in plan.places[number]}
+        shards = {shard for number in numbers for shard in plan.shards_of(number)}
         inputs = sorted(bytes.fromhex(id) for id in self._objects.version(version).metadata.inputs.values())
         return RemoteSet(
             secrets.token_bytes(WRITE_BYTES),
@@ -329,34 +270,3 @@ class Pusher:
         if done is None:  # somebody else has pushed, or repacked, the same version meanwhile
             raise _Again(set())
         self._result.versions += 1
-
-
-@dataclass(slots=True)
-class _Plan:
-    """What becomes of each pack, by its number here. `random` is this push's part of all keys it mints; `new`: the
-    versions that need a set.
-    """
-
-    random: str
-    new: set[Digest]
-    sent: dict[int, PackAt] = field(default_factory=dict[int, PackAt])
-    found: dict[int, frozenset[str]] = field(default_factory=dict[int, frozenset[str]])
-    uploads: dict[int, str] = field(default_factory=dict[int, str])
-    tables: dict[int, bytes] = field(default_factory=dict[int, bytes])
-    shards_of: dict[str, str] = field(default_factory=dict[str, str])
-    minted: int = 0
-
-    def mint(self, kind: str) -> str:
-        """A key that was never used."""
-        self.minted += 1
-        return f"{kind}/{self.random}/{self.minted:08}"
-
-    def keys_of(self, number: int) -> Iterable[str]:
-        """Where what a pack holds lies at the remote."""
-        return self.found[number] if number in self.found else (self.sent[number].key,)
-
-    def shards(self, number: int) -> Iterable[str]:
-        """The shards that tell of these."""
-        if number in self.found:
-            return {self.shards_of[key] for key in self.found[number]}
-        return (self.sent[number].shard,) if self.sent[number].shard else ()

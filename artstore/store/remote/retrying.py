@@ -13,7 +13,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 from artstore.errors import RemoteError
-from artstore.model import Fetched, Listed, RemoteStats, Written
+from artstore.model import Fetched, Listed, RemoteStats, Unchanged, Written
 from artstore.planning.retry import RetryPolicy, delay_s
 
 if TYPE_CHECKING:
@@ -51,6 +51,9 @@ class RetryingRemote:
 
     def get(self, key: str) -> Fetched | None:
         return self._again(lambda: self._remote.get(key))
+
+    def poll(self, key: str, etag: str) -> Fetched | Unchanged | None:
+        return self._again(lambda: self._remote.poll(key, etag))
 
     def get_range(self, key: str, offset: int, size: int) -> bytes | None:
         return self._again(lambda: self._remote.get_range(key, offset, size))

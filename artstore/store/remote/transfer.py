@@ -6,6 +6,8 @@ in the journal. Neither is ever used for other bytes [I6].
 
 from __future__ import annotations
 
+import io
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,12 +17,14 @@ from artstore.format.codec import Decoder
 from artstore.format.frame import KIND_MASK, open_frame
 from artstore.format.pack import PackTail, encode_tail, parse_tail
 from artstore.format.remote import PackAt, decode_remote, encode_remote
-from artstore.model import ObjectKind, PackId, PackState
+from artstore.model import ObjectKind, PackId, PackState, TableEntry
+from artstore.store.collect.live import table_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterable, Iterator, Mapping
 
     from artstore.model import PackRow
+    from artstore.planning.push import Gathered
     from artstore.ports import IndexReader, IndexWriter, Session
     from artstore.store.context import Context
 
@@ -67,6 +71,26 @@ def read_pack(context: Context, row: PackRow) -> tuple[bytes, PackTail]:
     return data, _verified(data, f"pack {row.id.hex()}")
 
 
+def gather(context: Context, rows: Mapping[int, PackRow], wanted: Gathered, pack: PackId) -> tuple[bytes, PackTail]:
+    """A new pack of objects from several of this machine, each checked. Corrupt, naming the pack that is damaged."""
+    made = io.BytesIO()
+    entries: list[TableEntry] = []
+    decoder = Decoder()
+    for piece in wanted.pieces:
+        row = rows[piece.pack]
+        with _naming(f"pack {row.id.hex()}"):
+            table = table_of(context, row)
+            for run in piece.runs:
+                part = table[run.start : run.stop]
+                start, end = part[0].offset, part[-1].offset + limits.FRAME_HEADER_BYTES + part[-1].stored
+                data = context.packs.read(row.id, start, end - start)
+                _open_frames(memoryview(data), part, decoder, start=start)
+                entries += [_moved(entry, made.tell() - start) for entry in part]
+                made.write(data)
+    made.write(encode_tail(pack, wanted.kind, entries))
+    return made.getvalue(), PackTail(pack, wanted.kind, entries)
+
+
 def store_pack(context: Context, session: Session, key: str, data: bytes, remote_id: bytes) -> int:
     """Keep a pack that came from a remote, under a name of ours: durable, then named in the index [I1]. Its number.
 
@@ -102,13 +126,27 @@ def live_packs(reader: IndexReader, remote_id: bytes) -> dict[PackId, PackAt]:
 
 def _verified(data: bytes, name: str) -> PackTail:
     """What the pack's end says, once each frame has been opened."""
-    view = memoryview(data)
-    try:
+    with _naming(name):
         tail = parse_tail(len(data), lambda offset, size: data[offset : offset + size])
-        decoder = Decoder()
-        for entry in tail.entries:
-            frame = view[entry.offset : entry.offset + limits.FRAME_HEADER_BYTES + entry.stored]
-            open_frame(frame, decoder, id=entry.id, kind=ObjectKind(entry.flags & KIND_MASK))
+        _open_frames(memoryview(data), tail.entries, Decoder(), start=0)
+    return tail
+
+
+def _open_frames(data: memoryview, entries: Iterable[TableEntry], decoder: Decoder, *, start: int) -> None:
+    """Check each frame; `data` begins at byte `start` of the pack."""
+    for entry in entries:
+        at = entry.offset - start
+        frame = data[at : at + limits.FRAME_HEADER_BYTES + entry.stored]
+        open_frame(frame, decoder, id=entry.id, kind=ObjectKind(entry.flags & KIND_MASK))
+
+
+def _moved(entry: TableEntry, by: int) -> TableEntry:
+    return TableEntry(entry.id, entry.offset + by, entry.stored, entry.raw, entry.codec, entry.flags)
+
+
+@contextmanager
+def _naming(name: str) -> Generator[None]:
+    try:
+        yield
     except Corrupt as error:
         raise Corrupt(f"{name} is damaged: {error.message}", digest=error.digest, pack=error.pack) from error
-    return tail

@@ -13,7 +13,7 @@ from artstore.adapters.remote_folder import FolderRemote
 from artstore.errors import Conflict, NewerFormat, RemoteError
 from artstore.format.ids import checksum
 from artstore.format.remote import FORMAT_KEY, RemoteFormat, decode_remote, encode_remote
-from artstore.model import Fetched, Listed, RemotePlace, RemoteStats, Written
+from artstore.model import Fetched, Listed, RemotePlace, RemoteStats, Unchanged, Written
 from artstore.planning.retry import RetryPolicy
 from artstore.ports import Body, Remote
 from artstore.store.remote.opening import look_at_remote, prepare_remote
@@ -55,6 +55,9 @@ class Flaky:
 
     def get(self, key: str) -> Fetched | None:
         return self._do(lambda: self.inner.get(key))
+
+    def poll(self, key: str, etag: str) -> Fetched | Unchanged | None:
+        return self._do(lambda: self.inner.poll(key, etag))
 
     def get_range(self, key: str, offset: int, size: int) -> bytes | None:
         return self._do(lambda: self.inner.get_range(key, offset, size))
@@ -106,6 +109,7 @@ def requests(remote: Remote) -> list[Callable[[], object]]:
     return [
         lambda: remote.put("a", b"x"),
         lambda: remote.get("a"),
+        lambda: remote.poll("a", "none"),
         lambda: remote.get_range("a", 0, 1),
         lambda: remote.head("a"),
         lambda: list(remote.list("")),
@@ -120,7 +124,7 @@ def test_what_fails_for_the_moment_is_asked_again(flaky: Flaky, remote: Retrying
         flaky.before = 2
         request()
         flaky.before = 0
-    assert pauses == [1.0, 2.0] * 6, "a listing of one object does not fail here"
+    assert pauses == [1.0, 2.0] * 7, "a listing of one object does not fail here"
     assert remote.stats.repeated == len(pauses)
 
 
