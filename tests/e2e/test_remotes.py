@@ -181,6 +181,7 @@ def test_from_one_machine_to_another(run: Run, two_versions: Path, home: Path, r
     pushed = run("push", "--json").document
     assert sorted(pushed["written"]) == ["llama/production", "llama/v1", "llama/v2"]
     assert pushed["packs"] >= 2
+    assert pushed["packs"] < pushed["puts"] < pushed["requests"], "what wrote something is counted apart"
     other = ("--store", home / "other")
     assert "is a store now" in run(*other, "clone", place.url, *there).out
     assert run(*other, "list", "-q").out == run("list", "-q").out
