@@ -93,6 +93,17 @@ def test_all_ways_to_fail_before_a_real_service(tmp_path: Path, remote_place: Pl
     assert done > 5
 
 
+def test_what_passes_is_counted(remote_place: Place) -> None:
+    """A measurement from outside must tell what the requests themselves tell."""
+    place = remote_place("moto")
+    with FaultProxy(target(place), lambda method, path: None) as proxy:
+        remote = wiring.open_remote(replace(place, endpoint=proxy.url))
+        remote.put("a", b"x" * 70_000)
+        assert remote.get_range("a", 10, 50_000) == b"x" * 50_000
+        assert (proxy.requests, proxy.moved_bytes) == (remote.stats.requests, 120_000)
+        remote.close()
+
+
 def test_the_network_is_gone(tmp_path: Path, remote_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """For the whole of a push: it ends with what can't be reached, and nothing here is lost."""
     monkeypatch.setattr("artstore.limits.REMOTE_ATTEMPTS_MAX", 2)
