@@ -6,22 +6,49 @@ How long an example takes is the machine's affair, and bench/ measures.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from artstore.model import RemotePlace
-from tests.remotes import ENVIRONMENT, ceph_server, moto_server, new_bucket, new_folder
+from tests.remotes import (
+    ENVIRONMENT,
+    ceph_server,
+    moto_server,
+    new_bucket,
+    new_certificate,
+    new_folder,
+    over_tls,
+    tls_server,
+)
 
 settings.register_profile("artstore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("artstore")
 
 
 @pytest.fixture(scope="session")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
-    """The URL of an S3 service: "moto" in this process, "ceph" for all processes of this run; begun when asked for."""
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """The certificate of the service that is reached over TLS; made when asked for."""
+    made: list[Path] = []
+
+    def make() -> Path:
+        if not made:
+            made.append(new_certificate(tmp_path_factory.mktemp("tls") / "service"))
+        return made[0]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def services(
+    tmp_path_factory: pytest.TempPathFactory, certificate: Callable[[], Path]
+) -> Iterator[Callable[[str], str]]:
+    """The URL of an S3 service: "moto" in this process, "ceph" for all processes of this run; begun when asked for.
+
+    "tls" is the same Ceph over TLS.
+    """
     folder = tmp_path_factory.getbasetemp()
     if folder.name.startswith("popen-"):  # a worker's; its parent is that of the run
         folder = folder.parent
@@ -30,23 +57,35 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str
 
         def service(kind: str) -> str:
             if kind not in running:
-                running[kind] = stack.enter_context(moto_server() if kind == "moto" else ceph_server(folder / "ceph"))
+                running[kind] = stack.enter_context(start(kind))
             return running[kind]
+
+        def start(kind: str) -> AbstractContextManager[str]:
+            if kind == "tls":
+                return tls_server(service("ceph"), certificate())
+            return moto_server() if kind == "moto" else ceph_server(folder / "ceph")
 
         yield service
 
 
 @pytest.fixture
 def remote_place(
-    services: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    services: Callable[[str], str],
+    certificate: Callable[[], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[[str], RemotePlace]:
-    """A new, empty place for a remote: in a "folder", or in a bucket of "moto" or "ceph"."""
+    """A new, empty place for a remote: in a "folder", or in a bucket of "moto", "ceph" or "tls"."""
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
 
     def place(kind: str) -> RemotePlace:
-        return new_folder(tmp_path) if kind == "folder" else new_bucket(services(kind))
+        if kind == "folder":
+            return new_folder(tmp_path)
+        if kind == "tls":
+            return over_tls(new_bucket(services("ceph")), services("tls"), certificate())
+        return new_bucket(services(kind))
 
     return place

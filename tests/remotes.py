@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import shutil
+import ssl
+import subprocess
 import uuid
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from artstore.model import RemotePlace
 from artstore.testing import ceph
+from artstore.testing.fault_proxy import FaultProxy
 
 KEYS = {"AWS_ACCESS_KEY_ID": ceph.ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": ceph.SECRET_KEY}
 # Nothing of the machine's own account may be used, or asked for.
@@ -54,6 +60,40 @@ def ceph_server(folder: Path) -> Generator[str]:
             failed.write_text(f"NOT TESTED WITH A REAL S3 SERVICE: {error}")
             pytest.skip(failed.read_text())
         yield url
+
+
+def address(endpoint: str | None) -> tuple[str, int]:
+    """Where a service listens."""
+    parts = urlsplit(endpoint or "")
+    assert parts.hostname is not None
+    assert parts.port is not None
+    return parts.hostname, parts.port
+
+
+def new_certificate(folder: Path) -> Path:
+    """A certificate for 127.0.0.1 that nobody but itself vouches for; its key lies beside it."""
+    if shutil.which("openssl") is None:
+        pytest.skip("NOT TESTED OVER TLS: apt install openssl")
+    folder.mkdir(parents=True)
+    words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    words += ["-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", folder / "key.pem", "-out", folder / "certificate.pem"]
+    subprocess.run([*words, *files], check=True, capture_output=True)
+    return folder / "certificate.pem"
+
+
+@contextmanager
+def tls_server(endpoint: str, certificate: Path) -> Generator[str]:
+    """TLS before a service; its URL."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
+    with FaultProxy(address(endpoint), lambda _method, _path: None, tls=context) as proxy:
+        yield proxy.url
+
+
+def over_tls(place: RemotePlace, url: str, certificate: Path) -> RemotePlace:
+    """The same place, reached through that."""
+    return replace(place, endpoint=url, ca=str(certificate))
 
 
 def new_bucket(endpoint: str) -> RemotePlace:

@@ -1,13 +1,15 @@
 """An HTTP proxy between a client and a server that does to requests what networks and services do.
 
 One thread for each connection. The client's Host header is passed on, so that signatures stay valid. Requests are as
-long as their Content-Length says; replies may be chunked (RFC 9112, section 7.1).
+long as their Content-Length says; replies may be chunked (RFC 9112, section 7.1). What passes is counted; with a
+certificate clients speak TLS, the server doesn't.
 """
 
 from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -62,14 +64,22 @@ class _Message:
 
 
 class FaultProxy:
-    """Before the server at `target` (host, port). A context; `url` is where clients go."""
+    """Before the server at `target` (host, port). A context; `url` is where clients go.
 
-    def __init__(self, target: tuple[str, int], choose: Choose) -> None:
+    `tls`: what clients are shown, if they are to speak TLS. `requests` and `moved_bytes` count what passed: requests,
+    and bytes of bodies in both directions; both are free to be set.
+    """
+
+    def __init__(self, target: tuple[str, int], choose: Choose, *, tls: ssl.SSLContext | None = None) -> None:
         self._target = target
         self._choose = choose
+        self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._listener.getsockname()[1]}"
         self.done: list[Fault] = []  # what was done, in order
+        self.requests = 0
+        self.moved_bytes = 0
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, name="fault-proxy", daemon=True).start()
@@ -90,7 +100,10 @@ class FaultProxy:
     def _serve(self, client: socket.socket) -> None:
         with client, contextlib.suppress(OSError, ValueError):
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls is not None:
+                client = self._tls.wrap_socket(client, server_side=True)
             with (
+                client,
                 socket.create_connection(self._target) as server,
                 client.makefile("rb") as asked,
                 server.makefile("rb") as answered,
@@ -120,6 +133,9 @@ class FaultProxy:
         if fault is Fault.RESET_REQUEST:
             _copy(asked, server, half)
             return _reset(client, server)
+        with self._lock:
+            self.requests += 1
+        self._count_moved(request.size)
         _copy(asked, server, request.size, flip=half if fault is Fault.FLIPPED_REQUEST else None)
         reply = _read_head(answered)
         if reply is None:
@@ -132,8 +148,13 @@ class FaultProxy:
         if fault in (Fault.RESET_REPLY, Fault.SHORT_REPLY):
             _copy(answered, client, reply.size // 2)
             return _reset(client, server) if fault is Fault.RESET_REPLY else False
-        _pass_on(reply, answered, client, flip=fault is Fault.FLIPPED_REPLY)
+        _pass_on(reply, answered, client, flip=fault is Fault.FLIPPED_REPLY, count=self._count_moved)
         return (reply.header(b"connection") or b"").lower() != b"close"
+
+    def _count_moved(self, size: int) -> None:
+        """Before they are passed on: who has got a reply finds it counted."""
+        with self._lock:
+            self.moved_bytes += size
 
 
 def _read_head(source: IO[bytes]) -> _Message | None:
@@ -164,19 +185,23 @@ def _copy(source: IO[bytes], target: socket.socket, size: int, *, flip: int | No
         position += len(part)
 
 
-def _pass_on(reply: _Message, source: IO[bytes], target: socket.socket, *, flip: bool) -> None:
+def _pass_on(
+    reply: _Message, source: IO[bytes], target: socket.socket, *, flip: bool, count: Callable[[int], None]
+) -> None:
     """A whole body."""
     if reply.chunked:
-        _copy_chunks(source, target, flip=flip)
+        _copy_chunks(source, target, flip=flip, count=count)
     else:
+        count(reply.size)
         _copy(source, target, reply.size, flip=reply.size // 2 if flip else None)
 
 
-def _copy_chunks(source: IO[bytes], target: socket.socket, *, flip: bool) -> None:
+def _copy_chunks(source: IO[bytes], target: socket.socket, *, flip: bool, count: Callable[[int], None]) -> None:
     """A chunked body to its end, with one bit of the first chunk changed."""
     while True:
         head = source.readline(_LINE_BYTES_MAX)
         size = int(head.split(b";")[0], 16)
+        count(size)
         target.sendall(head)
         _copy(source, target, size, flip=size // 2 if flip and size else None)
         flip = False

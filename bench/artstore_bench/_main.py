@@ -160,6 +160,9 @@ def _list(workdir: Path) -> None:
     from artstore_bench.command import Toolbox
     from artstore_bench.corpus import DESCRIPTIONS
     from artstore_bench.peers import mountables, peers
+    from artstore_bench.remotes import service as remote_service
+    from artstore_bench.remotes.tools import replicas
+    from artstore_bench.suite import SERVICE
 
     console = Console()
     for name, description in DESCRIPTIONS.items():
@@ -167,7 +170,8 @@ def _list(workdir: Path) -> None:
     toolbox = Toolbox(workdir)
     found = {name: peer.version() for name, peer in peers(toolbox).items()}
     mounts = {f"{name} (mount)": peer.mount_version() for name, peer in mountables(toolbox).items()}
-    for listed in (found, mounts):
+    moving = {f"{name} (remote)": tool.version() for name, tool in replicas(toolbox).items()}
+    for listed in (found, mounts, {SERVICE: remote_service.version(toolbox), **moving}):
         console.print()
         for name, version in listed.items():
             console.print(f"{name:{_NAME_WIDTH}}{escape(version or 'not found')}", highlight=False, soft_wrap=True)

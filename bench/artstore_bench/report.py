@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from artstore_bench.mounts.report import mount_tables
+from artstore_bench.remotes.report import remote_tables
 from artstore_bench.results import Document, Summary, Verdict
 from artstore_bench.table import Table
 from artstore_bench.targets import MORE_IS_BETTER, Figure
@@ -28,12 +29,15 @@ _VERDICTS: Final = {
 
 
 def tables(document: Document) -> list[Table]:
-    """One table for each corpus that was measured, three for mounts; then the targets for which there are figures."""
+    """One table for each corpus that was measured, three for mounts, two for remotes; then the targets with figures."""
     subjects = list(dict.fromkeys(row.corpus for row in document.summary))
     measured: list[Table] = []
     for subject in subjects:
         rows = [row for row in document.summary if row.corpus == subject]
-        measured += mount_tables(rows) if subject == "mount" else [_subject_table(subject, rows)]
+        if subject == "mount":
+            measured += mount_tables(rows)
+        else:
+            measured += remote_tables(rows) if subject == "remote" else [_subject_table(subject, rows)]
     asked = [verdict for verdict in document.targets if verdict.measured is not None]
     return [*measured, *([_target_table(asked)] if asked else [])]
 
@@ -134,6 +138,12 @@ def _bound(verdict: Verdict, value: float | None) -> str:
             return f"{value:,.0f} requests"
         case Figure.MEMORY_BYTES:
             return f"{value / 1e6:,.0f} MB"
+        case Figure.MOVED_BYTES:
+            return f"{value / (1 << 20):.2f} MiB"
+        case Figure.PUTS:
+            return f"{value:,.0f} PUTs"
+        case Figure.PUT_SHARE:
+            return f"{value:.2f} of those allowed"
         case Figure.TIME_RATIO | Figure.STORED_RATIO | Figure.ADDED_RATIO | Figure.SPEED_RATIO:
             return f"{value:.2f} ×"
 

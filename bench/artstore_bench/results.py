@@ -21,14 +21,17 @@ _GIB: Final = 1 << 30
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One measurement of one tool.
 
-    `question`: first, again, v2, checkout, known or kernel; of mounts those of `questions/mount.py`. `rss_bytes`: the
-    peak of the largest process. `others_share`: what other processes took of the machine's CPUs, 0..1. `input_bytes`:
-    the size of the tree (or buffer) worked on. `stored_bytes`: blocks of the repository afterwards,
-    `stored_bytes_apparent`: lengths; `added_bytes`: growth of blocks.
+    `question`: first, again, v2, checkout, known or kernel; of mounts those of `questions/mount.py`, of
+    remotes those of `remotes/report.py`. `rss_bytes`: the peak of the largest process. `others_share`: what other
+    processes took of the machine's CPUs, 0..1. `input_bytes`: the size of the tree (or buffer) worked on.
+    `stored_bytes`: blocks of the repository afterwards, `stored_bytes_apparent`: lengths; `added_bytes`: growth of
+    blocks.
 
     Of a mount: CPU and memory are the server's, and not the reader's; `rss_anonymous_bytes` is what of the memory isn't
     the page cache's; `input_bytes` were read in `operations` (reads, names, files), whose times were `p50_s` and
     `p99_s`; `requests`: how many READ requests reached the server.
+
+    Of a remote: `requests` were sent to it, `puts` of them wrote something; `moved_bytes`: of bodies, both directions.
     """
 
     corpus: str
@@ -49,6 +52,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     p50_s: float | None = None
     p99_s: float | None = None
     requests: int | None = None
+    puts: int | None = None
+    moved_bytes: int | None = None
 
     @property
     def pace_s(self) -> float:
@@ -114,6 +119,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     p99_s: float | None = None
     requests: int | None = None
     rss_anonymous_bytes: int | None = None
+    puts: int | None = None
+    moved_bytes: int | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,6 +202,8 @@ def _summary(group: Sequence[Run], *, pace_s: float, subject_s: float | None) ->
         p99_s=_median(run.p99_s for run in used),
         requests=_median_count(run.requests for run in used),
         rss_anonymous_bytes=_median_count(run.rss_anonymous_bytes for run in used),
+        puts=_median_count(run.puts for run in used),
+        moved_bytes=_median_count(run.moved_bytes for run in used),
     )
 
 

@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -21,13 +22,18 @@ from artstore_bench.mounts.suite import MountSuite
 from artstore_bench.peers import SUBJECT, KnowsData, Mountable, Peer, mountables, peers
 from artstore_bench.questions import questions_for
 from artstore_bench.questions.kernel import ask as ask_kernel
+from artstore_bench.remotes import service as remote_service
+from artstore_bench.remotes.lab import REMOTE
+from artstore_bench.remotes.suite import RemoteSuite
+from artstore_bench.remotes.tools import replicas
 from artstore_bench.results import SCHEMA, Document, Failure, Run, ToolVersion, TreeFacts, summarise
 from artstore_bench.session import LiveTree, Session
 from artstore_bench.targets import judge
 
-# "known" asks about the model corpus; "kernel" needs none.
-SUBJECTS: Final = (*corpora.NAMES, "known", "kernel")
+# "known" asks about the model corpus, "remote" about that and the small files; "kernel" needs none.
+SUBJECTS: Final = (*corpora.NAMES, REMOTE, "known", "kernel")
 MOUNT: Final = "mount"
+SERVICE: Final = "ceph (remote)"
 
 SLOW_S: Final = 150.0  # of one repetition of all questions: such a peer is measured once
 
@@ -79,6 +85,8 @@ def run(settings: Settings, tell: Tell, save: Save) -> Document:
             _run_kernel(settings, gathered, tell)
         elif subject == MOUNT:
             _run_mounts(mounting, settings=settings, gathered=gathered, tell=tell, save=save)
+        elif subject == REMOTE:
+            _run_remotes(settings, gathered, tell, save)
         else:
             _run_corpus(subject, tools, settings=settings, gathered=gathered, tell=tell)
         document = _document(settings, gathered)
@@ -92,7 +100,7 @@ def _tools(settings: Settings) -> tuple[list[Peer], list[Mountable], dict[str, s
     versions: dict[str, str | None] = {}
     tools: list[Peer] = []
     mounting: list[Mountable] = []
-    if any(subject != MOUNT for subject in settings.subjects):
+    if any(subject not in {MOUNT, REMOTE} for subject in settings.subjects):
         chosen = [peer for name, peer in peers(toolbox).items() if name in wanted]
         versions |= {peer.name: peer.version() for peer in chosen}
         tools = [peer for peer in chosen if versions[peer.name] is not None]
@@ -101,6 +109,9 @@ def _tools(settings: Settings) -> tuple[list[Peer], list[Mountable], dict[str, s
             if name in wanted:
                 version = versions[f"{name} (mount)"] = mountable.mount_version()
                 mounting += [mountable] if version is not None else []
+    if REMOTE in settings.subjects:
+        versions[SERVICE] = remote_service.version(toolbox)
+        versions |= {f"{name} (remote)": tool.version() for name, tool in replicas(toolbox).items() if name in wanted}
     return tools, mounting, versions
 
 
@@ -158,7 +169,27 @@ def _run_corpus(subject: str, tools: Sequence[Peer], *, settings: Settings, gath
 def _run_mounts(tools: Sequence[Mountable], *, settings: Settings, gathered: _Gathered, tell: Tell, save: Save) -> None:
     corpus = _ensure(MOUNT, settings, gathered, tell)
     suite = MountSuite(settings.workdir / "run" / MOUNT, Toolbox(settings.workdir), corpus, gathered, tell)
-    suite.run(tools, repeat=settings.repeat, scale=settings.scale, saved=lambda: save(_document(settings, gathered)))
+    suite.run(tools, repeat=settings.repeat, scale=settings.scale, saved=partial(_save, save, settings, gathered))
+
+
+def _run_remotes(settings: Settings, gathered: _Gathered, tell: Tell, save: Save) -> None:
+    if gathered.versions[SERVICE] is None:
+        return
+    toolbox = Toolbox(settings.workdir)
+    whole, many = (_ensure(name, settings, gathered, tell) for name in ("model", "small"))
+    tools = [tool for name, tool in replicas(toolbox).items() if gathered.versions.get(f"{name} (remote)")]
+    try:
+        with remote_service.running(toolbox) as service:
+            suite = RemoteSuite(service, toolbox, gathered, tell)
+            saved = partial(_save, save, settings, gathered)
+            suite.run(tools, whole=whole, many=many, repeat=settings.repeat, saved=saved)
+    except RuntimeError as error:
+        tell(str(error))
+        gathered.failures.append(Failure(corpus=REMOTE, tool=SERVICE, repetition=0, message=str(error)))
+
+
+def _save(save: Save, settings: Settings, gathered: _Gathered) -> None:
+    save(_document(settings, gathered))
 
 
 def _ensure(name: str, settings: Settings, gathered: _Gathered, tell: Tell) -> corpora.Corpus:

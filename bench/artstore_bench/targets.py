@@ -1,16 +1,18 @@
 """What artstore has promised, and whether the figures keep it. Pure.
 
 Floors and goals are ratios of medians of one run on two cores, artstore's time over the peer's, unless `figure` says
-otherwise; of mounts artstore's speed over the peer's. They are given for full-size corpora only.
+otherwise; of mounts, and of remotes that move the same bytes, artstore's speed over the peer's. They are given for
+full-size corpora only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from artstore import limits
 from artstore_bench.results import Summary, Verdict
 
 
@@ -27,6 +29,9 @@ class Figure(StrEnum):
     P99_SECONDS = "99th percentile in seconds"
     REQUESTS = "requests"
     MEMORY_BYTES = "bytes of memory"
+    PUTS = "PUTs"
+    PUT_SHARE = "PUTs over those that the bytes allow"
+    MOVED_BYTES = "bytes moved"
 
 
 MORE_IS_BETTER: Final = (Figure.BYTES_PER_SECOND, Figure.SPEED_RATIO, Figure.OPERATIONS_PER_SECOND)
@@ -88,6 +93,33 @@ _MOUNT_TARGETS: Final[Sequence[Target]] = (
     _mount("memory", "memory", Figure.MEMORY_BYTES, None, MOUNT_MEMORY_BYTES),
 )
 
+# A fifth more than the bytes need in full packs, and what a push costs however little it sends.
+_PUTS_PER_PACK: Final = 1.2
+_PUTS_OF_ANY_PUSH: Final = 20
+
+
+def _remote(work: str, question: str, figure: Figure, floor: float, against: str | None = None) -> Target:
+    return Target(work, "remote", question, figure, against, floor)
+
+
+_REMOTE_TARGETS: Final[Sequence[Target]] = (
+    _remote("push", "push", Figure.SPEED_RATIO, 0.85, "boto3"),
+    _remote("full clone", "fetch", Figure.SPEED_RATIO, 0.85, "boto3"),
+    *(
+        _remote(work, question, Figure.TIME_RATIO, 1.0, peer)
+        for work, question in (("commit and push", "backup"), ("full clone and checkout", "restore"))
+        for peer in ("restic", "rclone")
+    ),
+    _remote("push of 50,000 files", "many", Figure.PUT_SHARE, 1.0),
+    *(
+        _remote(f"push of one changed file of {of}", question, figure, floor)
+        for of, question in (("1 GiB", "changed"), ("50,000", "many-changed"))
+        for figure, floor in ((Figure.PUTS, 9.0), (Figure.SECONDS, 1.0))
+    ),
+    _remote("1 MiB out of 1 GiB, fresh clone", "peek", Figure.MOVED_BYTES, 8 << 20),
+    _remote("1 MiB out of 1 GiB, fresh clone", "peek", Figure.REQUESTS, 6),
+)
+
 TARGETS: Final[Sequence[Target]] = (
     *_time("first commit", "model", "first", borg=(0.45, 0.30), restic=(0.4, None), hf_xet=(0.4, None)),
     *_time("first commit", "dataset", "first", borg=(0.55, 0.4), restic=(0.5, None), hf_xet=(1.2, 0.95)),
@@ -114,6 +146,7 @@ TARGETS: Final[Sequence[Target]] = (
     *_time("commit of known data", "known", "known", hf_xet=(1.0, 1 / 1.3)),
     Target("kernel", "kernel", "kernel", Figure.BYTES_PER_SECOND, None, 2e9, 4e9),
     *_MOUNT_TARGETS,
+    *_REMOTE_TARGETS,
 )
 
 
@@ -145,31 +178,44 @@ def judge(summaries: Sequence[Summary], *, subject: str = "artstore") -> list[Ve
 def _measure(target: Target, ours: Summary | None, theirs: Summary | None) -> float | None:
     if ours is None:
         return None
-    match target.figure:
-        case Figure.SECONDS:
-            return ours.wall_s
-        case Figure.BYTES_PER_SECOND:
-            return ours.bytes_per_s
-        case Figure.OPERATIONS_PER_SECOND:
-            return ours.operations_per_s
-        case Figure.P99_SECONDS:
-            return ours.p99_s
-        case Figure.REQUESTS:
-            return ours.requests
-        case Figure.MEMORY_BYTES:
-            return ours.rss_anonymous_bytes
-        case Figure.SPEED_RATIO:
-            return None if theirs is None or theirs.ratio is None else 1 / theirs.ratio
-        case Figure.TIME_RATIO:
-            return None if theirs is None else ours.wall_s / theirs.wall_s
-        case Figure.STORED_RATIO:
-            return None if theirs is None else _ratio(ours.stored_bytes, theirs.stored_bytes)
-        case Figure.ADDED_RATIO:
-            return None if theirs is None else _ratio(ours.added_bytes, theirs.added_bytes)
+    if target.figure in _ABSOLUTE:
+        return _ABSOLUTE[target.figure](ours)
+    return None if theirs is None else _COMPARED_BY[target.figure](ours, theirs)
+
+
+def _put_share(ours: Summary) -> float | None:
+    """Of a push: where packs are sealed at their full size it is below 1."""
+    if ours.puts is None or ours.moved_bytes is None:
+        return None
+    return ours.puts / (_PUTS_PER_PACK * ours.moved_bytes / limits.PACK_BYTES_TARGET + _PUTS_OF_ANY_PUSH)
+
+
+def _speed_ratio(_: Summary, theirs: Summary) -> float | None:
+    return None if theirs.ratio is None else 1 / theirs.ratio
 
 
 def _ratio(ours: int | None, theirs: int | None) -> float | None:
     return None if ours is None or not theirs else ours / theirs
+
+
+_ABSOLUTE: Final[Mapping[Figure, Callable[[Summary], float | None]]] = {
+    Figure.SECONDS: lambda ours: ours.wall_s,
+    Figure.BYTES_PER_SECOND: lambda ours: ours.bytes_per_s,
+    Figure.OPERATIONS_PER_SECOND: lambda ours: ours.operations_per_s,
+    Figure.P99_SECONDS: lambda ours: ours.p99_s,
+    Figure.REQUESTS: lambda ours: ours.requests,
+    Figure.MEMORY_BYTES: lambda ours: ours.rss_anonymous_bytes,
+    Figure.PUTS: lambda ours: ours.puts,
+    Figure.PUT_SHARE: _put_share,
+    Figure.MOVED_BYTES: lambda ours: ours.moved_bytes,
+}
+_COMPARED_BY: Final[Mapping[Figure, Callable[[Summary, Summary], float | None]]] = {
+    Figure.SPEED_RATIO: _speed_ratio,
+    Figure.TIME_RATIO: lambda ours, theirs: ours.wall_s / theirs.wall_s,
+    Figure.STORED_RATIO: lambda ours, theirs: _ratio(ours.stored_bytes, theirs.stored_bytes),
+    Figure.ADDED_RATIO: lambda ours, theirs: _ratio(ours.added_bytes, theirs.added_bytes),
+}
+assert {*_ABSOLUTE, *_COMPARED_BY} == {*Figure}
 
 
 def _verdict(target: Target, measured: float | None) -> str:

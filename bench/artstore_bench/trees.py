@@ -67,6 +67,19 @@ def write_file(root: Path, path: str, blocks: Iterable[bytes]) -> FileRow:
     return FileRow(path, size, target.stat().st_mtime_ns, sha256.hexdigest())
 
 
+def describe(root: Path) -> Manifest:
+    """What lies below; reads everything."""
+    rows = (FileRow(path, status.st_size, status.st_mtime_ns, _sha256(root / path)) for path, status in walk(root))
+    return Manifest(tuple(sorted(rows, key=lambda row: row.path)))
+
+
+def link(source: Path, target: Path, manifest: Manifest) -> None:
+    """The same files in another folder, by the same inodes: what changes one there has to write it aside."""
+    for row in manifest.files:
+        (target / row.path).parent.mkdir(parents=True, exist_ok=True)
+        os.link(source / row.path, target / row.path)
+
+
 def is_untouched(root: Path, manifest: Manifest) -> bool:
     """Whether names, sizes and times are what the manifest says; reads no content."""
     found = dict(walk(root))

@@ -1,4 +1,7 @@
-"""What every remote promises (artstore.ports.Remote): one suite, for a folder, an S3 double and a real S3 service."""
+"""What every remote promises (artstore.ports.Remote): one suite, for a folder, an S3 double and a real S3 service.
+
+Over TLS boto3 speaks to it otherwise: only there does it send checksums behind the body, which Ceph refuses.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,9 @@ from artstore.errors import NotFound, RemoteError, UsageError
 from artstore.model import UNCHANGED, RemotePlace, Unchanged
 from artstore.ports import Remote
 from artstore.store.remote.selftest import check_remote
+from tests.remotes import new_certificate
 
-KINDS = ["folder", "moto", "ceph"]
+KINDS = ["folder", "moto", "ceph", "tls"]  # the last is Ceph over TLS
 Place = Callable[[str], RemotePlace]
 
 
@@ -247,6 +251,23 @@ def test_a_service_that_is_not_there(remote_place: Place, tmp_path: Path) -> Non
         patient(remote).get("a")
     assert caught.value.transient
     remote.close()
+
+
+def test_certificates(remote_place: Place, tmp_path: Path) -> None:
+    """Whoever isn't the service gets no credentials and no data; it is told which file to name, and not tried again."""
+    place = remote_place("tls")
+    (tmp_path / "no.pem").write_text("nothing")
+    told = {
+        None: "certificate",  # those of the system, none of which vouches for it
+        str(new_certificate(tmp_path / "other")): "certificate",
+        str(tmp_path / "none.pem"): "none.pem",
+        str(tmp_path / "no.pem"): "no.pem",
+    }
+    for ca, word in told.items():
+        with pytest.raises(RemoteError, match=word) as caught:
+            wiring.open_remote(replace(place, ca=ca)).get("a")
+        assert "--ca" in (caught.value.hint or "")
+        assert not caught.value.transient
 
 
 @pytest.mark.parametrize("url", ["s3:bucket", "s3://", "file://host/x", "file:x", "http://x/y", "x"])

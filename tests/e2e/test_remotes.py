@@ -171,16 +171,17 @@ def test_what_a_later_release_has_written_stays(run: Run, home: Path) -> None:
     assert "each table in remotes has a url" in run("remote", "list", code=6).err
 
 
-@pytest.mark.parametrize("kind", ["moto", "ceph"])
+@pytest.mark.parametrize("kind", ["moto", "ceph", "tls"])
 def test_from_one_machine_to_another(run: Run, two_versions: Path, home: Path, remote_place: Place, kind: str) -> None:
     """The main way: push here, clone there, go on, pull."""
     place = remote_place(kind)
-    there = ["--endpoint", place.endpoint or ""]
+    there = ["--endpoint", place.endpoint or "", *(["--ca", place.ca] if place.ca else [])]
     run("alias", "set", "llama/production", "v1")
     run("remote", "add", "origin", place.url, *there)
     pushed = run("push", "--json").document
     assert sorted(pushed["written"]) == ["llama/production", "llama/v1", "llama/v2"]
     assert pushed["packs"] >= 2
+    assert pushed["packs"] < pushed["puts"] < pushed["requests"], "what wrote something is counted apart"
     other = ("--store", home / "other")
     assert "is a store now" in run(*other, "clone", place.url, *there).out
     assert run(*other, "list", "-q").out == run("list", "-q").out

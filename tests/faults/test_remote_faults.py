@@ -8,7 +8,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -16,6 +15,7 @@ from artstore import Store, wiring
 from artstore.errors import ArtstoreError, NotPermitted, RemoteError
 from artstore.model import RemotePlace
 from artstore.testing.fault_proxy import Fault, FaultProxy
+from tests.remotes import address
 
 Place = Callable[[str], RemotePlace]
 MIB = 1 << 20
@@ -35,14 +35,6 @@ class Dice:
             return self._random.choice(self._faults) if self._random.random() < self._share else None
 
 
-def target(place: RemotePlace) -> tuple[str, int]:
-    """Where a service listens."""
-    parts = urlsplit(place.endpoint or "")
-    assert parts.hostname is not None
-    assert parts.port is not None
-    return parts.hostname, parts.port
-
-
 def fill(folder: Path, seed: int) -> Path:
     """Files that are new, beside some that stay."""
     folder.mkdir(exist_ok=True)
@@ -55,7 +47,7 @@ def push_through(tmp_path: Path, place: RemotePlace, choose: Callable[[str, str]
     """Push some versions through a proxy that fails; then without it; a clone has all. Faults done, pushes failed."""
     failed = 0
     folder = tmp_path / "folder"
-    with FaultProxy(target(place), choose) as proxy, Store.init(tmp_path / "store") as store:
+    with FaultProxy(address(place.endpoint), choose) as proxy, Store.init(tmp_path / "store") as store:
         store.add_remote("good", place)
         wiring.put_remote(store.path, "bad", replace(place, endpoint=proxy.url), known=False)
         for turn in range(6):
@@ -93,6 +85,17 @@ def test_all_ways_to_fail_before_a_real_service(tmp_path: Path, remote_place: Pl
     assert done > 5
 
 
+def test_what_passes_is_counted(remote_place: Place) -> None:
+    """A measurement from outside must tell what the requests themselves tell."""
+    place = remote_place("moto")
+    with FaultProxy(address(place.endpoint), lambda method, path: None) as proxy:
+        remote = wiring.open_remote(replace(place, endpoint=proxy.url))
+        remote.put("a", b"x" * 70_000)
+        assert remote.get_range("a", 10, 50_000) == b"x" * 50_000
+        assert (proxy.requests, proxy.moved_bytes) == (remote.stats.requests, 120_000)
+        remote.close()
+
+
 def test_the_network_is_gone(tmp_path: Path, remote_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """For the whole of a push: it ends with what can't be reached, and nothing here is lost."""
     monkeypatch.setattr("artstore.limits.REMOTE_ATTEMPTS_MAX", 2)
@@ -100,7 +103,7 @@ def test_the_network_is_gone(tmp_path: Path, remote_place: Place, monkeypatch: p
     with Store.init(tmp_path / "store") as store:
         store.add_remote("origin", place)
         store.commit(fill(tmp_path / "folder", 1), tag="m/v1")
-        with FaultProxy(target(place), lambda method, path: Fault.RESET_REPLY) as proxy:
+        with FaultProxy(address(place.endpoint), lambda method, path: Fault.RESET_REPLY) as proxy:
             wiring.put_remote(store.path, "bad", replace(place, endpoint=proxy.url), known=False)
             with pytest.raises(RemoteError, match="can't read"):
                 store.push(to="bad")

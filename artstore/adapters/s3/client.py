@@ -6,13 +6,15 @@ know what a lost reply means.
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import boto3
 from botocore.config import Config
 
 from artstore import limits
-from artstore.adapters.s3.errors import translating
+from artstore.adapters.s3.errors import CERTIFICATES, translating
+from artstore.errors import RemoteError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -23,7 +25,9 @@ _REGION: Final = "us-east-1"  # what services take that have none
 
 
 def make_client(place: RemotePlace, bucket: str) -> S3Client:
-    """A client for one bucket. NotPermitted if there is no such profile."""
+    """A client for one bucket. NotPermitted if there is no such profile, RemoteError without its certificates."""
+    if place.ca is not None:
+        _require_certificates(place.url, place.ca)
     with translating("use", place.url, bucket):
         # Any: its methods name services whose types aren't installed.
         session: Any = boto3.Session(profile_name=place.profile, region_name=place.region)
@@ -47,6 +51,14 @@ def make_client(place: RemotePlace, bucket: str) -> S3Client:
             ),
         )
         return client
+
+
+def _require_certificates(url: str, file: str) -> None:
+    """Before the first request, whose failure would name neither the file nor what is wrong with it."""
+    try:
+        ssl.create_default_context(cafile=file)
+    except (OSError, ValueError) as error:
+        raise RemoteError(f"can't use {url}: no certificates in {file}: {error}", hint=CERTIFICATES) from error
 
 
 def _addressing(place: RemotePlace, *, foreign: bool) -> Literal["auto", "virtual", "path"]:

@@ -12,6 +12,7 @@ import urllib3.exceptions
 from artstore.errors import ArtstoreError, NoSpace, NotFound, NotPermitted, RemoteError
 
 _CREDENTIALS: Final = "look at AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile: --profile"
+CERTIFICATES: Final = "name the file of the service's certificates: --ca FILE, or AWS_CA_BUNDLE"
 _CLOCK: Final = "set this machine's clock"
 _REGION: Final = "name the bucket's region: --region"
 _CODES: Final[dict[str, tuple[type[ArtstoreError], str | None]]] = {
@@ -76,7 +77,7 @@ def translating(doing: str, url: str, bucket: str) -> Generator[None, None, None
     except (foreign.ProfileNotFound, foreign.TokenRetrievalError, foreign.SSOError) as error:
         raise NotPermitted(f"can't {doing} {url}: {error}", hint="see `aws configure list-profiles`") from error
     except foreign.SSLError as error:
-        raise RemoteError(f"can't {doing} {url}: {error}", hint="name the file of its certificates: --ca") from error
+        raise RemoteError(f"can't {doing} {url}: {error}", hint=CERTIFICATES) from error
     except (foreign.HTTPClientError, foreign.ResponseStreamingError, urllib3.exceptions.HTTPError) as error:
         raise RemoteError(
             f"can't {doing} {url}: {error}", hint="is the network there, and the endpoint right?", transient=True

@@ -65,6 +65,7 @@ def push_command(invocation: Invocation, names: tuple[str, ...], everything: boo
             packs=result.packs,
             sent_bytes=result.sent_bytes,
             requests=result.requests,
+            puts=result.puts,
             seconds=seconds,
         ),
         lines=lambda: [

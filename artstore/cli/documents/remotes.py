@@ -76,6 +76,7 @@ class PushDocument(Document, frozen=True, kw_only=True):
     packs: int
     sent_bytes: int
     requests: int
+    puts: Annotated[int, Meta(description="How many of them wrote something.")]
     seconds: Annotated[float, Meta(description="How long it took.")]
 
 

@@ -16,13 +16,26 @@ from artstore_bench.peers.plain import Copy, Folder, TarZstd
 from artstore_bench.peers.restic import Restic
 from artstore_bench.peers.squashfuse import SquashFuse
 
-__all__ = ["ALL_NAMES", "MOUNT_NAMES", "NAMES", "SUBJECT", "KnowsData", "Mountable", "Peer", "mountables", "peers"]
+__all__ = [
+    "ALL_NAMES",
+    "MOUNT_NAMES",
+    "NAMES",
+    "REMOTE_NAMES",
+    "SUBJECT",
+    "KnowsData",
+    "Mountable",
+    "Peer",
+    "mountables",
+    "peers",
+]
 
 SUBJECT: Final = "artstore"
 NAMES: Final = ("restic", "borg", "casync", "dvc", "git-lfs", "hf-xet", "tar-zstd", "cp")
 # Whose mounts are compared.
 MOUNT_NAMES: Final = ("squashfuse_ll", "borg", "restic", "plain")
-ALL_NAMES: Final = tuple(dict.fromkeys((*NAMES, *MOUNT_NAMES)))
+# What moves data to a remote and back; `remotes/tools.py` drives them.
+REMOTE_NAMES: Final = ("boto3", "aws", "restic", "rclone")
+ALL_NAMES: Final = tuple(dict.fromkeys((*NAMES, *MOUNT_NAMES, *REMOTE_NAMES)))
 
 
 def peers(toolbox: Toolbox) -> dict[str, Peer]:
