@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from artstore.store.remote.names import Wanted
     from artstore.store.remote.pull import PullResult
     from artstore.store.remote.push import PushResult
+    from artstore.store.remote.removing import RemoteRemoval
     from artstore.store.remote.selftest import RemoteFinding
 
 
@@ -70,6 +71,18 @@ class Remotes(facade.Store):
         if single != place.single_writer:
             wiring.put_remote(self.path, name, replace(place, single_writer=single), known=True)
         return name, findings
+
+    def remove_at_remote(self, *names: str, remote: str, reason: str = "") -> RemoteRemoval:
+        """Remove tags and aliases at a remote, not here. NotFound, and nothing is removed, if one isn't there.
+
+        A tag's name is never used there again; an alias's history stays there, and goes on if it is made again.
+        """
+        from artstore.store import identity
+        from artstore.store.remote.removing import Remover, remove_refs
+
+        remover = Remover(identity.user(), identity.host(), self.context.clock.now_ns(), reason)
+        with self._opened(remote, reading=True) as (there, _):
+            return remove_refs(there, names, remover)
 
     def remote_status(self, *, ask: bool = False) -> RemoteStatus | None:
         """How the home remote and this store stand to each other; None without one. `ask`: it is asked, too."""

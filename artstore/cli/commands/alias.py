@@ -116,7 +116,8 @@ def rm_command(invocation: Invocation, alias: str, reason: str, yes: bool) -> No
     store.alias_log(alias)  # is there one?
     invocation.confirm(f"Remove the alias {alias}?", yes=yes, what="alias rm")
     removal = store.remove(alias, reason=reason)
-    document = RmDocument(removed=[alias], unnamed=[version.hex() for version in removal.unnamed])
+    unnamed = [version.hex() for version in removal.unnamed]
+    document = RmDocument(removed=[alias], already=[], remote=None, unnamed=unnamed)
     invocation.output.document(document, lines=lambda: [f"removed {alias}"], ids=lambda: [alias])
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -30,52 +28,9 @@ from artstore.store.context import Counters
 from artstore.store.remote.names import Wanted
 from artstore.store.remote.push import Pusher
 from artstore.testing.damage import flip, truncate
+from tests.machines import Machines, commit, noise, same
 
 MIB = 1 << 20
-
-
-@dataclass
-class Machines:
-    """Stores of several machines that share one remote."""
-
-    path: Path
-    place: RemotePlace
-    opened: list[Store] = field(default_factory=list[Store])
-
-    def new(self, name: str) -> Store:
-        """A machine with an empty store."""
-        store = Store.init(self.path / name)
-        self.opened.append(store)
-        store.add_remote("origin", self.place)
-        return store
-
-    def clone(self, name: str) -> Store:
-        """A machine that clones."""
-        store, result = Store.clone(self.place, self.path / name)
-        self.opened.append(store)
-        assert not result.conflicts
-        return store
-
-    def folder(self, name: str, **files: bytes) -> Path:
-        """A folder of files."""
-        path = self.path / f"folder-{name}"
-        path.mkdir(exist_ok=True)
-        for file, data in files.items():
-            (path / file).write_bytes(data)
-        return path
-
-    @property
-    def remote(self) -> FolderRemote:
-        """The remote itself."""
-        return FolderRemote(self.place)
-
-    def keys(self, prefix: str = "") -> list[str]:
-        """What is there."""
-        return [found.key for found in self.remote.list(prefix)]
-
-    def file(self, key: str) -> Path:
-        """Where an object lies."""
-        return Path(self.place.url.removeprefix("file://"), key)
 
 
 @pytest.fixture
@@ -84,25 +39,6 @@ def machines(tmp_path: Path) -> Iterator[Machines]:
     yield made
     for store in made.opened:
         store.close()
-
-
-def noise(size: int, seed: int = 1) -> bytes:
-    """Bytes that can't be compressed."""
-    return random.Random(seed).randbytes(size)
-
-
-def commit(store: Store, folder: Path, tag: str) -> bytes:
-    """A version of a folder; its id."""
-    store.commit(folder, tag=tag)
-    return store.resolve(tag).version
-
-
-def same(store: Store, tag: str, folder: Path, into: Path) -> bool:
-    """Does a checkout give the folder's files?"""
-    store.checkout(tag, into)
-    return {path.name: path.read_bytes() for path in into.iterdir()} == {
-        path.name: path.read_bytes() for path in folder.iterdir()
-    }
 
 
 # --- what is sent
