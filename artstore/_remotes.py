@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from artstore.ports import Remote
     from artstore.store.context import Counters
+    from artstore.store.remote.homeward import Settled
     from artstore.store.remote.names import Wanted
     from artstore.store.remote.pull import PullResult
     from artstore.store.remote.push import PushResult
@@ -121,11 +122,17 @@ class Remotes(facade.Store):
         from artstore.store.context import Counters
         from artstore.store.remote.push import Pusher
 
-        wanted = self._wanted(patterns)
+        self._wanted(patterns)  # is there anything of these names?
+        counters = counters or Counters()
         with self._opened(to) as (remote, id):
-            return Pusher(self.context, self.objects, remote, id, counters or Counters()).push(
-                wanted, anew=anew or bool(patterns)
-            )
+            settled = self._settle(remote, id, counters)
+            wanted = self._wanted(patterns)
+            result = Pusher(self.context, self.objects, remote, id, counters).push(wanted, anew=anew or bool(patterns))
+        result.written += settled.swapped
+        result.conflicts += settled.conflicts
+        told = {*settled.swapped, *(each.name for each in settled.conflicts)}
+        result.unchanged = [name for name in result.unchanged if name not in told]
+        return result
 
     def pull(
         self, patterns: Sequence[str] = (), *, source: str | None = None, counters: Counters | None = None
@@ -134,10 +141,21 @@ class Remotes(facade.Store):
         from artstore.store.context import Counters
         from artstore.store.remote.pull import Puller, read_refs
 
+        counters = counters or Counters()
         with self._opened(source, reading=True) as (remote, id):
-            return Puller(self.context, self.objects, remote, id, counters or Counters()).pull(
-                read_refs(remote, patterns)
-            )
+            settled = self._settle(remote, id, counters)
+            result = Puller(self.context, self.objects, remote, id, counters).pull(read_refs(remote, patterns))
+        result.swapped = settled.swapped
+        result.conflicts += settled.conflicts
+        told = {each.name for each in settled.conflicts}
+        result.unchanged = [name for name in result.unchanged if name not in told]
+        return result
+
+    def _settle(self, remote: Remote, id: bytes, counters: Counters) -> Settled:
+        """Whatever the contact is for: moves that were made here only are swapped in, or have lost."""
+        from artstore.store.remote.homeward import Homeward
+
+        return Homeward(self.context, self.objects, remote, id, counters).settle()
 
     def _wanted(self, patterns: Sequence[str]) -> Wanted:
         from artstore.store import refs

@@ -37,6 +37,7 @@ LAYERS: dict[str, int] = {
     "artstore.testing": 6,
     "artstore": 7,
     "artstore._api": 7,
+    "artstore._names": 7,
     "artstore._remotes": 7,
     "artstore.web": 8,
     "artstore_fuse": 8,
@@ -49,7 +50,8 @@ LAYERS: dict[str, int] = {
 SIDEWAYS = {
     ("artstore", "artstore._api"),
     ("artstore", "artstore._remotes"),
-    ("artstore._api", "artstore._remotes"),
+    ("artstore._api", "artstore._names"),
+    ("artstore._names", "artstore._remotes"),
     ("artstore.limits", "artstore.errors"),
     ("artstore.revision", "artstore.model"),
     ("artstore.planning", "artstore.format"),

@@ -102,6 +102,7 @@ def pull_command(invocation: Invocation, names: tuple[str, ...], remote: str | N
     invocation.output.document(
         PullDocument(
             written=result.written,
+            swapped=result.swapped,
             unchanged=result.unchanged,
             conflicts=_conflicts(result.conflicts),
             versions=result.versions,
@@ -110,7 +111,11 @@ def pull_command(invocation: Invocation, names: tuple[str, ...], remote: str | N
             requests=result.requests,
             seconds=seconds,
         ),
-        lines=lambda: [*(f"{name} is here now" for name in result.written), _pulled(result, seconds)],
+        lines=lambda: [
+            *(f"{name} is moved there, too" for name in result.swapped),
+            *(f"{name} is here now" for name in result.written),
+            _pulled(result, seconds),
+        ],
         ids=lambda: result.written,
     )
     return _warned(invocation, result.conflicts)
