@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, overload
 
 from artstore import wiring
-from artstore._remotes import Remotes
+from artstore._names import Names
 from artstore._settings import Setting, changes_of, settings_of
 from artstore.errors import Conflict, NotFound, UsageError
 from artstore.model import PackState, Scalar
@@ -71,7 +71,7 @@ class _Open:
         return owner.open_store if instance is None else instance.open_file
 
 
-class Store(Remotes):
+class Store(Names):
     """An opened store: `with artstore.Store.open() as store: …`.
 
     `Store.open(path)` opens a store, `store.open(rev, path)` a file in it. Thread-safe. A forked child may use it;

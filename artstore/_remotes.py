@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from artstore.store.context import Counters
     from artstore.store.far.prefetch import PrefetchResult
     from artstore.store.remote.evict import EvictResult
+    from artstore.store.remote.homeward import Settled
     from artstore.store.remote.names import Wanted
     from artstore.store.remote.pull import PullResult
     from artstore.store.remote.push import PushResult
+    from artstore.store.remote.removing import RemoteRemoval
     from artstore.store.remote.selftest import RemoteFinding
 
 
@@ -75,6 +77,18 @@ class Remotes(facade.Store):
             wiring.put_remote(self.path, name, replace(place, single_writer=single), known=True)
         return name, findings
 
+    def remove_at_remote(self, *names: str, remote: str, reason: str = "") -> RemoteRemoval:
+        """Remove tags and aliases at a remote, not here. NotFound, and nothing is removed, if one isn't there.
+
+        A tag's name is never used there again; an alias's history stays there, and goes on if it is made again.
+        """
+        from artstore.store import identity
+        from artstore.store.remote.removing import Remover, remove_refs
+
+        remover = Remover(identity.user(), identity.host(), self.context.clock.now_ns(), reason)
+        with self._opened(remote, reading=True) as (there, _):
+            return remove_refs(there, names, remover)
+
     def remote_status(self, *, ask: bool = False) -> RemoteStatus | None:
         """How the home remote and this store stand to each other; None without one. `ask`: it is asked, too."""
         from artstore.store.remote.status import ahead, compare
@@ -110,13 +124,25 @@ class Remotes(facade.Store):
         Refs that others have written meanwhile are left alone and told.
         """
         from artstore.store.context import Counters
+        from artstore.store.remote.homeward import Homeward
         from artstore.store.remote.push import Pusher
 
-        wanted = self._wanted(patterns)
+        names = set(self._wanted(patterns).ids)
+        counters = counters or Counters()
         with self._opened(to) as (remote, id):
-            return Pusher(self.context, self.objects, remote, id, counters or Counters()).push(
-                wanted, anew=anew or bool(patterns)
-            )
+            before = remote.stats.requests, remote.stats.puts
+            homeward = Homeward(self.context, self.objects, remote, id, counters)
+            settled = homeward.settle(leave=names)
+            wanted = self._wanted(patterns)
+            result = Pusher(self.context, self.objects, remote, id, counters).push(wanted, anew=anew or bool(patterns))
+            homeward.note_swapped(name for name in settled.left if name in {*result.written, *result.unchanged})
+            result.requests = remote.stats.requests - before[0]
+            result.puts = remote.stats.puts - before[1]
+        result.written += settled.swapped
+        result.conflicts += settled.conflicts
+        told = {*settled.swapped, *(each.name for each in settled.conflicts)}
+        result.unchanged = [name for name in result.unchanged if name not in told]
+        return result
 
     def fetch(
         self, patterns: Sequence[str] = (), *, source: str | None = None, counters: Counters | None = None
@@ -138,10 +164,23 @@ class Remotes(facade.Store):
         from artstore.store.context import Counters
         from artstore.store.remote.pull import Puller, read_refs
 
+        counters = counters or Counters()
         with self._opened(source, reading=True) as (remote, id):
-            return Puller(self.context, self.objects, remote, id, counters or Counters()).pull(
+            settled = self._settle(remote, id, counters)
+            result = Puller(self.context, self.objects, remote, id, counters).pull(
                 read_refs(remote, patterns), whole=whole
             )
+        result.swapped = settled.swapped
+        result.conflicts += settled.conflicts
+        told = {each.name for each in settled.conflicts}
+        result.unchanged = [name for name in result.unchanged if name not in told]
+        return result
+
+    def _settle(self, remote: Remote, id: bytes, counters: Counters) -> Settled:
+        """Whatever the contact is for: moves that were made here only are swapped in, or have lost."""
+        from artstore.store.remote.homeward import Homeward
+
+        return Homeward(self.context, self.objects, remote, id, counters).settle()
 
     def prefetch(
         self, revision: Rev, path: AnyPath | None = None, *, counters: Counters | None = None

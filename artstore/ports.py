@@ -253,6 +253,12 @@ class IndexWriter(IndexReader, Protocol):
         """
         ...
 
+    def put_history(self, alias: str, moves: Sequence[Move]) -> Alias:
+        """Let an alias have another history: all its moves, the oldest first. Recorded as `put_move` does, whose rules
+        hold among them; the moves it had are no longer its own.
+        """
+        ...
+
     def put_erased(self, ids: Sequence[bytes], *, time: int, who: str, reason: str) -> None:
         """Record an erasure in refs.log, then here."""
         ...

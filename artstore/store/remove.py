@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from artstore.ports import IndexReader, IndexWriter
+    from artstore.store.aliases import Moved
     from artstore.store.context import Context
     from artstore.store.objects import Objects
 
@@ -56,6 +57,16 @@ def remove(
         unnamed = _unnamed(writer, (*tags.values(), *aliases))
         _refuse_needed(writer, facts, [version for version in unnamed if _had_tag(tags.values(), version)], now)
     return Removal(tuple(tags.values()), tuple(aliases), unnamed)
+
+
+def note_alias_removal(context: Context, moved: Moved) -> Removal:
+    """An alias was removed by this move: so that `gc --undo` brings it back."""
+    assert moved.source is not None
+    assert moved.target is None
+    alias = Alias(moved.alias, moved.source, moved.seq, b"")
+    with context.index.write() as writer:
+        records.note_removed(writer, RemovedRef(moved.alias, True, moved.source, 0, moved.time))
+        return Removal((), (alias,), _unnamed(writer, (alias,)))
 
 
 def plan_removal(context: Context, objects: Objects, policy: Policy, *, artifacts: Sequence[str] = ()) -> RetentionPlan:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from artstore.format.reflog import Erasure, LogRecord, Moved, TagRemoved, TagSet
 from artstore.format.version import encode_move
 from artstore.model import Alias, Digest, Location, Move, PackId, PackKind, PackState, TableEntry, Tag
 from artstore.ports import Index, IndexReader, IndexWriter
+from artstore.store.check.refs import compare_log
 from artstore.testing import MemoryIndex
 
 
@@ -357,6 +359,33 @@ def test_a_removed_alias_keeps_its_history(index: Index) -> None:
         assert writer.put_move(move(writer, digest(2))).seq == 3
     with index.read() as reader:
         assert [each.target for _, each in reader.moves("a/prod")] == [digest(2), b"", digest(1)]
+
+
+def test_a_history_takes_the_place_of_another(index: Index) -> None:
+    """What was decided elsewhere could never be taken over; or a rebuilt index would stand at what was given up."""
+    with index.write() as writer:
+        first = move(writer, digest(1))
+        writer.put_move(first)
+        ours = move(writer, digest(2))
+        writer.put_move(ours)
+    id = encode_move(first).id
+    theirs = Move("a/prod", 2, digest(1), digest(3), 5, "you", "there", "", False, id)
+    last = Move("a/prod", 3, digest(3), digest(4), 6, "you", "there", "", False, encode_move(theirs).id)
+    with index.write() as writer:
+        for wrong in ([theirs, last], [first, last], [first, theirs, msgspec.structs.replace(last, alias="a/other")]):
+            with pytest.raises(Conflict):
+                writer.put_history("a/prod", wrong)
+    with index.read() as reader:
+        assert [each.target for _, each in reader.moves("a/prod")] == [digest(2), digest(1)]
+    with index.write() as writer:
+        assert writer.put_history("a/prod", [first, theirs, last]).seq == 3
+    with index.read() as reader:
+        assert [each.target for _, each in reader.moves("a/prod")] == [digest(4), digest(3), digest(1)]
+        assert compare_log(index.log, reader).differences == []
+    with index.write() as writer:
+        writer.put_tag(Tag("a/v1", digest(1), 5))
+        with pytest.raises(Conflict):
+            writer.put_history("a/v1", [msgspec.structs.replace(first, alias="a/v1")])
 
 
 def test_a_name_is_a_tag_or_an_alias(index: Index) -> None:

@@ -187,7 +187,7 @@ def test_from_one_machine_to_another(run: Run, two_versions: Path, home: Path, r
     assert run(*other, "list", "-q").out == run("list", "-q").out
     run(*other, "checkout", "llama/v2", home / "out")
     assert (home / "out" / "config.json").read_bytes() == (two_versions / "config.json").read_bytes()
-    run(*other, "alias", "set", "llama/production", "v2")
+    run(*other, "alias", "set", "llama/production", "v2", "--local")
     assert run(*other, "push", "-q").lines == ["llama/production"]
     assert "llama/production is here now" in run("pull").out
     assert run("resolve", "llama/production").out == run("resolve", "llama/v2").out
@@ -210,7 +210,7 @@ def test_status(run: Run, two_versions: Path, home: Path) -> None:
     run(*other, "push")
     assert "1 name to pull" in run("status", "--remote").out
     run("pull")
-    run("alias", "set", "llama/production", "v2")
+    run("alias", "set", "llama/production", "v2", "--local")
     told = run("status", "--remote", "--json").document["remote"]
     assert (told["only_here"], told["only_there"], told["differing"]) == ([], [], ["llama/production"])
     assert run("status", "--json").document["remote"]["only_here"] == ["llama/production"]

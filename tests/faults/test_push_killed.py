@@ -56,7 +56,7 @@ def test_a_push_killed_at(tmp_path: Path, place: RemotePlace, point: str) -> Non
         fill(folder, count)
         with Store.open(path) as store:
             store.commit(folder, tag=f"m/v{count}")
-            store.set_alias("m/production", f"m/v{count}")
+            store.set_alias("m/production", f"m/v{count}", local=True)
         ended = artstore(path, "push", point=f"{point}:{count}")
         clone, _ = Store.clone(place, tmp_path / f"killed-{count}", full=True)
         with clone:

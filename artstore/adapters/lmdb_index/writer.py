@@ -125,11 +125,22 @@ class Writer(Reader):
         known = self._ref(move.alias)
         if isinstance(known, Tag):
             raise Conflict(f"{move.alias} is a tag", hint="choose another name")
-        now = Alias(move.alias, b"", 0, b"") if known is None else known
-        if (move.seq, move.previous, move.source) != (now.seq + 1, now.move, now.version):
-            raise Conflict(f"{move.alias} was moved by somebody else", hint=f"see `artstore alias log {move.alias}`")
+        _require_next(Alias(move.alias, b"", 0, b"") if known is None else known, move)
         self._record(reflog.Moved(move))
         return self._put_alias(move)
+
+    def put_history(self, alias: str, moves: Sequence[Move]) -> Alias:
+        """Let an alias have another history. In the log a first move begins it anew."""
+        if self.tag(alias) is not None:
+            raise Conflict(f"{alias} is a tag", hint="choose another name")
+        now = Alias(alias, b"", 0, b"")
+        for move in moves:
+            _require_next(now, move)
+            now = Alias(alias, move.target, move.seq, encode_move(move).id)
+        for move in moves:
+            self._record(reflog.Moved(move))
+            self._put_alias(move)
+        return now
 
     def put_erased(self, ids: Sequence[bytes], *, time: int, who: str, reason: str) -> None:
         """Record that chunks were purged."""
@@ -302,3 +313,8 @@ class Writer(Reader):
 
     def _drop(self, name: str) -> None:
         self._transaction.drop(self._database(name), delete=False)
+
+
+def _require_next(now: Alias, move: Move) -> None:
+    if (move.alias, move.seq, move.previous, move.source) != (now.name, now.seq + 1, now.move, now.version):
+        raise Conflict(f"{move.alias} was moved by somebody else", hint=f"see `artstore alias log {move.alias}`")

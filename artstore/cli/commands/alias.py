@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from artstore.cli.output import Output
 
 
+_local_option = click.option("--local", is_flag=True, help="Move it here only; at the next contact home decides.")
+
+
 @click.group(
     "alias",
     cls=Group,
@@ -44,13 +47,20 @@ def alias_command() -> None:
 @click.argument("revision", metavar="REV", type=REVISION)
 @click.option("--if", "expected", metavar="REV", help="Only if it stands there now; else exit 5.")
 @click.option("--reason", metavar="TEXT", default="", help="Why, for the history.")
+@_local_option
 @click.pass_obj
-def set_command(invocation: Invocation, alias: str, revision: str, expected: str | None, reason: str) -> None:
-    """Make an alias, or move it."""
+def set_command(
+    invocation: Invocation, alias: str, revision: str, expected: str | None, reason: str, local: bool
+) -> None:
+    """Make an alias, or move it.
+
+    One that was pushed moves at the home remote first, then here: what others have made of it counts. If home can't be
+    reached nothing moves: exit 7.
+    """
     from artstore.cli.documents import AliasDocument
 
     store = invocation.open_store()
-    moved = store.set_alias(alias, revision, expected=expected, reason=reason)
+    moved = store.set_alias(alias, revision, expected=expected, reason=reason, local=local)
     assert moved.target is not None
     target = moved.target.hex()
     invocation.output.document(
@@ -107,16 +117,21 @@ def list_command(invocation: Invocation, prefix: str) -> None:
 @click.argument("alias", type=REVISION)
 @click.option("--reason", metavar="TEXT", default="", help="Why, for the history.")
 @click.option("-y", "--yes", is_flag=True, help="Don't ask.")
+@_local_option
 @click.pass_obj
-def rm_command(invocation: Invocation, alias: str, reason: str, yes: bool) -> None:
-    """Remove an alias; its history stays."""
+def rm_command(invocation: Invocation, alias: str, reason: str, yes: bool, local: bool) -> None:
+    """Remove an alias; its history stays.
+
+    One that was pushed is removed at the home remote first, then here.
+    """
     from artstore.cli.documents import RmDocument
 
     store = invocation.open_store()
     store.alias_log(alias)  # is there one?
     invocation.confirm(f"Remove the alias {alias}?", yes=yes, what="alias rm")
-    removal = store.remove(alias, reason=reason)
-    document = RmDocument(removed=[alias], unnamed=[version.hex() for version in removal.unnamed])
+    removal = store.remove_alias(alias, reason=reason, local=local)
+    unnamed = [version.hex() for version in removal.unnamed]
+    document = RmDocument(removed=[alias], already=[], remote=None, unnamed=unnamed)
     invocation.output.document(document, lines=lambda: [f"removed {alias}"], ids=lambda: [alias])
 
 
@@ -133,17 +148,21 @@ def rm_command(invocation: Invocation, alias: str, reason: str, yes: bool) -> No
 @click.option("--to", "target", metavar="REV", help="Where to; else before the newest forward move.")
 @click.option("--reason", metavar="TEXT", default="", help="Why, for the history.")
 @click.option("--check", is_flag=True, help="Move nothing; tell whether all of the target is here (exit 6 if not).")
+@_local_option
 @click.pass_obj
-def rollback_command(invocation: Invocation, alias: str, target: str | None, reason: str, check: bool) -> None:
+def rollback_command(
+    invocation: Invocation, alias: str, target: str | None, reason: str, check: bool, local: bool
+) -> None:
     """Move an alias back to where it stood.
 
-    Repeated, it goes further back, and never to a version that was itself rolled back from.
+    Repeated, it goes further back, and never to a version that was itself rolled back from. An alias that was pushed
+    goes back at the home remote first, from where it stands there; then here.
     """
     store = invocation.open_store()
     if check:
         _check_rollback(invocation, store, alias, target)
         return
-    moved = store.rollback(alias, target, reason=reason)
+    moved = store.rollback(alias, target, reason=reason, local=local)
     assert moved.source is not None
     assert moved.target is not None
     for version in moved.skipped:

@@ -100,32 +100,62 @@ def tag_command(invocation: Invocation, name: str, revision: str | None) -> None
     )
 
 
-@click.command("rm", cls=Command, examples=[("artstore rm llama/v1 llama/old", "two names; then `artstore gc`")])
+@click.command(
+    "rm",
+    cls=Command,
+    examples=[
+        ("artstore rm llama/v1 llama/old", "two names; then `artstore gc`"),
+        ("artstore rm llama/v1 --remote origin", "at a remote, not here"),
+    ],
+)
 @click.argument("names", metavar="NAME...", nargs=-1, required=True, type=REVISION)
+@click.option("--remote", metavar="NAME", help="Remove the names at this remote, not here.")
 @click.option("--reason", metavar="TEXT", default="", help="Why, for the history of aliases.")
 @click.option("-y", "--yes", is_flag=True, help="Don't ask.")
 @click.pass_obj
-def rm_command(invocation: Invocation, names: tuple[str, ...], reason: str, yes: bool) -> None:
+def rm_command(invocation: Invocation, names: tuple[str, ...], remote: str | None, reason: str, yes: bool) -> None:
     """Remove names; `gc` frees what nothing names.
 
     Tags, aliases, or by its id a version with all its tags: all of them or none. Content stays until `gc` finds
     that nothing leads to it, and for seven days `gc --undo` brings the names back. A version that an alias names or
     that another one was made from is not left without a name.
+
+    What a remote has stays there. With --remote, tags and aliases are removed there for good, and stay here.
     """
     from artstore.cli.documents import RmDocument
 
     store = invocation.open_store()
+    if remote is not None:
+        _remove_there(invocation, store, names, remote, reason, yes=yes)
+        return
     for name in names:
         _check_exact(store, name)
     invocation.confirm(f"Remove {', '.join(names)}?", yes=yes, what="rm")
     removal = store.remove(*names, reason=reason)
     removed = [*(tag.name for tag in removal.tags), *(alias.name for alias in removal.aliases)]
     invocation.output.document(
-        RmDocument(removed=removed, unnamed=[version.hex() for version in removal.unnamed]),
+        RmDocument(removed=removed, already=[], remote=None, unnamed=[version.hex() for version in removal.unnamed]),
         lines=lambda: [f"removed {name}" for name in removed],
         ids=lambda: removed,
     )
     invocation.output.note("next: artstore gc" if removal.unnamed else "what they named has other names and stays")
+
+
+def _remove_there(
+    invocation: Invocation, store: Store, names: tuple[str, ...], remote: str, reason: str, *, yes: bool
+) -> None:
+    from artstore.cli.documents import RmDocument
+
+    invocation.confirm(f"Remove {', '.join(names)} at {remote}, for everybody?", yes=yes, what="rm --remote")
+    told = store.remove_at_remote(*names, remote=remote, reason=reason)
+    invocation.output.document(
+        RmDocument(removed=told.removed, already=told.already, remote=remote, unnamed=[]),
+        lines=lambda: [
+            *(f"removed {name} at {remote}" for name in told.removed),
+            *(f"{name} was removed at {remote} already" for name in told.already),
+        ],
+        ids=lambda: told.removed,
+    )
 
 
 def _refs(store: Store, pattern: str | None, only: str | None) -> Iterator[RefItem]:

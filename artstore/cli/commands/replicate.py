@@ -185,6 +185,7 @@ def _came(invocation: Invocation, kind: type[FetchDocument | PullDocument], resu
     invocation.output.document(
         kind(
             written=result.written,
+            swapped=result.swapped,
             unchanged=result.unchanged,
             conflicts=_conflicts(result.conflicts),
             versions=result.versions,
@@ -193,7 +194,11 @@ def _came(invocation: Invocation, kind: type[FetchDocument | PullDocument], resu
             requests=result.requests,
             seconds=seconds,
         ),
-        lines=lambda: [*(f"{name} is here now" for name in result.written), _pulled(result, seconds)],
+        lines=lambda: [
+            *(f"{name} is moved there, too" for name in result.swapped),
+            *(f"{name} is here now" for name in result.written),
+            _pulled(result, seconds),
+        ],
         ids=lambda: result.written,
     )
     return _warned(invocation, result.conflicts)

@@ -116,4 +116,6 @@ class RmDocument(Document, frozen=True, kw_only=True):
 
     schema: Literal["artstore/rm/v1"] = "artstore/rm/v1"
     removed: list[str]
+    already: Annotated[list[str], Meta(description="With --remote: names that had been removed there before.")]
+    remote: Annotated[str | None, Meta(description="The remote at which they were removed; null: here.")]
     unnamed: Annotated[list[str], Meta(description="Ids of versions that have no name left; `gc` frees them.")]

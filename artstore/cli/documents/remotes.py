@@ -85,6 +85,7 @@ class PullDocument(Document, frozen=True, kw_only=True):
 
     schema: Literal["artstore/pull/v1"] = "artstore/pull/v1"
     written: Annotated[list[str], Meta(description="Names that came or moved here.")]
+    swapped: Annotated[list[str], Meta(description="Aliases that had been moved here only, and are moved there now.")]
     unchanged: list[str]
     conflicts: Annotated[list[ConflictItem], Meta(description="Names that stand for something else here.")]
     versions: Annotated[int, Meta(description="Versions that are here by this.")]
@@ -99,6 +100,7 @@ class FetchDocument(Document, frozen=True, kw_only=True):
 
     schema: Literal["artstore/fetch/v1"] = "artstore/fetch/v1"
     written: Annotated[list[str], Meta(description="Names that came or moved here.")]
+    swapped: Annotated[list[str], Meta(description="Aliases that had been moved here only, and are moved there now.")]
     unchanged: list[str]
     conflicts: Annotated[list[ConflictItem], Meta(description="Names that stand for something else here.")]
     versions: Annotated[int, Meta(description="Versions that are known here by this.")]

@@ -50,7 +50,9 @@ class RefState:
                     self.removed[record.name] = tag.version
             case Moved():
                 move = record.move
-                if move.previous != self.heads.get(move.alias, b""):
+                if move.seq == 1 and not move.previous:  # of a history that takes the place of another
+                    self.broken.discard(move.alias)
+                elif move.previous != self.heads.get(move.alias, b""):
                     self.broken.add(move.alias)
                 self.heads[move.alias] = move_id(encode_move(move).data)
             case Erasure():

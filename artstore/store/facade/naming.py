@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from artstore.revision import artifact_of, check_ref_name
-from artstore.store import identity, refs
+from artstore.store import aliases, identity, refs
+from artstore.store.aliases import Absent
 from artstore.store.facade.base import Base, Rev
-from artstore.store.refs import Absent
 
 if TYPE_CHECKING:
     from artstore.model import Alias, Digest, Move, Tag
-    from artstore.store.refs import Moved, RefRow, TagSet
+    from artstore.ports import IndexReader
+    from artstore.store.aliases import Moved, Mover, Planned, Planner
+    from artstore.store.refs import RefRow, TagSet
     from artstore.store.remove import Removal
 
 
@@ -40,16 +42,40 @@ class Naming(Base):
             version = self.resolve_in(writer, wanted, check_ref_name(name)).version
             return refs.set_tag(writer, name, version, now=self.context.clock.now_ns())
 
-    def set_alias(self, name: str, revision: Rev, *, expected: Rev | Absent | None = None, reason: str = "") -> Moved:
+    def set_alias(
+        self,
+        name: str,
+        revision: Rev,
+        *,
+        expected: Rev | Absent | None = None,
+        reason: str = "",
+        local: bool = False,
+    ) -> Moved:
         """Make an alias or move it; a bare `v4` means the alias's own artifact's.
 
-        `expected` swaps only if it stands there now (ABSENT: if there is none); else Conflict.
+        `expected` swaps only if it stands there now (ABSENT: if there is none); else Conflict. An alias that was pushed
+        moves at the home remote first, and nothing moves if that can't be reached (RemoteError); `local`: it moves here
+        only, until the next contact.
         """
-        with self.context.index.write() as writer:
-            target = self.resolve_in(writer, revision, check_ref_name(name)).version
-            if expected is not None and not isinstance(expected, Absent):
-                expected = self.resolve_in(writer, expected, name).version
-            return refs.set_alias(writer, name, target, if_current=expected, reason=reason, **self._mover())
+        check_ref_name(name)
+
+        def plan(reader: IndexReader) -> Planned:
+            target = self.resolve_in(reader, revision, name).version
+            current = expected
+            if current is not None and not isinstance(current, Absent):
+                current = self.resolve_in(reader, current, name).version
+            return aliases.plan_alias(reader, name, target, if_current=current, reason=reason, **self._mover())
+
+        return self._move(name, plan, local=local)
+
+    def remove_alias(self, name: str, *, reason: str = "", local: bool = False) -> Removal:
+        """Remove an alias; its history stays. Where it moves, and `local`: as `set_alias`."""
+        from artstore.store.remove import note_alias_removal
+
+        def plan(reader: IndexReader) -> Planned:
+            return aliases.plan_alias_removal(reader, name, reason=reason, **self._mover())
+
+        return note_alias_removal(self.context, self._move(check_ref_name(name), plan, local=local))
 
     def remove(self, *names: str, reason: str = "") -> Removal:
         """Remove tags, aliases, and by its id a version with all its tags: all of them or, if one can't be, none.
@@ -67,16 +93,23 @@ class Naming(Base):
         with self.context.index.read() as reader:
             return [move for _, move in refs.alias_log(reader, name)]
 
-    def rollback(self, name: str, to: Rev | None = None, *, expected: Rev | None = None, reason: str = "") -> Moved:
+    def rollback(
+        self, name: str, to: Rev | None = None, *, expected: Rev | None = None, reason: str = "", local: bool = False
+    ) -> Moved:
         """Move an alias back to where it stood before its newest forward move, and further each time; or `to` there.
 
-        Conflict when there is nowhere to go; never to a version that was rolled back from.
+        Conflict when there is nowhere to go; never to a version that was rolled back from. Where it moves, and `local`:
+        as `set_alias`; then it goes back from where home stands.
         """
         check_ref_name(name)
-        with self.context.index.write() as writer:
-            target = None if to is None else self.resolve_in(writer, to, name).version
-            current = None if expected is None else self.resolve_in(writer, expected, name).version
-            return refs.rollback(writer, name, to=target, if_current=current, reason=reason, **self._mover())
+
+        def plan(reader: IndexReader) -> Planned:
+            target = None if to is None else self.resolve_in(reader, to, name).version
+            current = None if expected is None else self.resolve_in(reader, expected, name).version
+            mover = self._mover()
+            return aliases.plan_alias_rollback(reader, name, to=target, if_current=current, reason=reason, **mover)
+
+        return self._move(name, plan, local=local, back=to is None)
 
     def rollback_target(self, name: str, to: Rev | None = None) -> Digest:
         """Where `rollback` would go now; errors as `rollback`."""
@@ -94,11 +127,11 @@ class Naming(Base):
             tags = [tag for tag in reader.tags() if tag.version == version]
         return max(tags, key=lambda tag: (tag.created, tag.name)).name if tags else None
 
-    def _mover(self) -> _Mover:
+    def _move(self, name: str, planner: Planner, *, local: bool, back: bool = False) -> Moved:
+        """Decide on an alias and move it, here: this class knows no remote. `back`: it is a rollback."""
+        del name, local, back
+        with self.context.index.write() as writer:
+            return aliases.enter(writer, planner(writer))
+
+    def _mover(self) -> Mover:
         return {"who": identity.user(), "host": identity.host(), "now": self.context.clock.now_ns()}
-
-
-class _Mover(TypedDict):
-    who: str
-    host: str
-    now: int

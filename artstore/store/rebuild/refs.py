@@ -97,7 +97,8 @@ def chained(records: Iterable[Record]) -> Iterable[Record]:
     heads: dict[str, tuple[Digest, Move]] = {}
     for record in records:
         if isinstance(record, Moved):
-            move = _continued(heads.get(record.move.alias), record.move)
+            begins = record.move.seq == 1 and not record.move.previous  # a history, maybe in place of another
+            move = _continued(None if begins else heads.get(record.move.alias), record.move)
             if move is None:
                 continue
             heads[move.alias] = encode_move(move).id, move

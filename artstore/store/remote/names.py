@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Protocol
 
 from artstore import limits
@@ -48,12 +48,14 @@ class Conflicting:
 class Wanted:
     """Refs to be pushed, and the versions they lead to.
 
-    `needed`: those without which nothing may be written; `ids`: of each ref its version, or an alias's last move.
+    `needed`: those without which nothing may be written; `ids`: of each ref its version, or an alias's last move;
+    `planned`: last moves of aliases that aren't made here yet.
     """
 
     tags: list[Tag] = field(default_factory=list[Tag])
     aliases: list[Alias] = field(default_factory=list[Alias])
     ids: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    planned: dict[str, tuple[Digest, Move]] = field(default_factory=dict[str, tuple[Digest, Move]])
     _versions: dict[str, set[Digest]] = field(default_factory=dict[str, set[Digest]])
 
     @property
@@ -77,6 +79,18 @@ class Wanted:
         self.ids[alias.name] = alias.move
         moves = islice(reader.moves(alias.name), limits.ROLLBACK_MOVES_MAX)
         self._versions[alias.name] = {Digest(move.target) for _, move in moves if move.target}
+
+    def add_move(self, reader: IndexReader, name: str, planned: tuple[Digest, Move] | None, known: bytes) -> None:
+        """An alias, be it removed, with a move that isn't made here yet. `known`: the last one that is there."""
+        moves = [] if planned is None else [planned]
+        moves += islice(reader.moves(name), limits.ROLLBACK_MOVES_MAX)
+        id, last = moves[0]
+        self.aliases.append(Alias(name, last.target, last.seq, id))
+        self.ids[name] = id
+        if planned is not None:
+            self.planned[name] = planned
+        new = takewhile(lambda each: each[0] != known, moves)
+        self._versions[name] = {Digest(move.target) for _, move in new if move.target}
 
     def drop(self, is_settled: Callable[[str, bytes], bool]) -> list[str]:
         """Leave out the refs of which that is so; their names."""
@@ -107,7 +121,8 @@ def put_refs(
         _put_tag(remote, tag, outcome, before_each)
     for alias in wanted.aliases:
         with context.index.read() as reader:
-            moves = list(reader.moves(alias.name))
+            planned = wanted.planned.get(alias.name)
+            moves = [*([] if planned is None else [planned]), *reader.moves(alias.name)]
         _put_alias(remote, alias, moves, outcome, before_each)
     return bool(outcome.written)
 

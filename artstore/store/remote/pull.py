@@ -29,6 +29,7 @@ from artstore.store.commit import revive
 from artstore.store.lost import heal_sets
 from artstore.store.partial import is_partial, mark_partial, mark_whole
 from artstore.store.remote.documents import read_checked, read_documents
+from artstore.store.remote.local_moves import overrule
 from artstore.store.remote.names import Conflicting, read_move
 from artstore.store.remote.transfer import live_packs, note_ref, store_pack
 
@@ -44,11 +45,15 @@ _AGAIN = "push it again from elsewhere"
 
 @dataclass(slots=True)
 class PullResult:
-    """What a pull did: refs that came or moved, that stood here already, that were left alone; versions and packs."""
+    """What a pull did: refs that came or moved, that stood here already, that were left alone; versions and packs.
+
+    `swapped`: aliases that had been moved here only, and are moved there now, too.
+    """
 
     written: list[str] = field(default_factory=list[str])
     unchanged: list[str] = field(default_factory=list[str])
     conflicts: list[Conflicting] = field(default_factory=list[Conflicting])
+    swapped: list[str] = field(default_factory=list[str])
     versions: int = 0
     packs: int = 0
     received_bytes: int = 0
@@ -233,7 +238,7 @@ class Puller:
 
     def _put_alias(self, alias: Alias, chain: Sequence[tuple[bytes, Move]]) -> None:
         with self._context.index.write() as writer:
-            why = self._obstacle(writer, alias, chain)
+            why = overrule(writer, self._remote_id, alias, chain) or self._obstacle(writer, alias, chain)
             if why is None and chain:
                 try:
                     refs.restore_moves(writer, alias.name, [move for _, move in chain])

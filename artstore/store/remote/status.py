@@ -29,7 +29,8 @@ def ahead(reader: IndexReader, remote_id: bytes) -> list[str]:
 def compare(reader: IndexReader, there: RemoteRefs) -> Compared:
     """The refs here against those at the remote."""
     here = _here(reader)
-    told = {tag.name: tag.version for tag in there.tags} | {alias.name: alias.move for alias in there.aliases}
+    aliases = {alias.name: alias.move for alias in there.aliases if alias.version}  # the others were removed there
+    told = {tag.name: tag.version for tag in there.tags} | aliases
     return Compared(
         only_here=sorted(here.keys() - told.keys()),
         only_there=sorted(told.keys() - here.keys()),

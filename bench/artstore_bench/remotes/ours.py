@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from artstore_bench.command import Command, Toolbox
+from artstore_bench.command import Command
 from artstore_bench.corpus import Corpus
 from artstore_bench.method import ToolFailed
 from artstore_bench.peers import SUBJECT
@@ -45,12 +45,7 @@ def stock(lab: Lab, corpus: Corpus) -> Stock:
     return Stock(store, corpus, describe(store / "packs"))
 
 
-def knows_full(toolbox: Toolbox) -> bool:
-    """Does a clone fetch only what is read, unless told otherwise?"""
-    return "--full" in toolbox.output(["artstore", "clone", "--help"])
-
-
-def ask_stored(lab: Lab, stored: Stock, *, full: bool) -> list[Run]:
+def ask_stored(lab: Lab, stored: Stock) -> list[Run]:
     """Push what was committed before, clone it all, and once more with a checkout, which is compared."""
     copy, out = lab.place / "copy", lab.place / "out"
     name = f"r{lab.repetition}"
@@ -59,7 +54,7 @@ def ask_stored(lab: Lab, stored: Stock, *, full: bool) -> list[Run]:
         sending = _command(stored.store, "push", "--to", name, "--json", bucket=bucket)
         size = stored.packs.size
         pushed = lab.told(lab.timed("push", [sending], inputs=[stored.source], input_bytes=size))
-        cloning = _clone(copy, bucket, full=full)
+        cloning = _clone(copy, bucket, full=True)
         fetched = lab.told(lab.timed("fetch", [cloning], inputs=(), input_bytes=size))
         shutil.rmtree(copy)
         restoring = [cloning, _command(copy, "checkout", TAG, str(out), bucket=bucket)]

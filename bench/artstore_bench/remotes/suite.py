@@ -56,22 +56,18 @@ class RemoteSuite:
     ) -> None:
         """Ask about one corpus of a GiB and about one of very many files; `saved` is called after each part."""
         shutil.rmtree(self._place, ignore_errors=True)
-        full = ours.knows_full(self._toolbox)
         try:
-            self._compare(tools, whole, repeat, full=full)
+            self._compare(tools, whole, repeat)
             saved()
             for repetition in range(repeat):
                 self._tell(f"remote · many files · {repetition + 1}/{repeat} · {SUBJECT}")
                 self._try(SUBJECT, repetition, lambda lab: ours.ask_many(lab, many))
             saved()
-            if full:
-                self.peek(whole, repeat)
-            else:
-                self._tell("remote · a clone fetches everything here: reading a little of a big file is left out")
+            self.peek(whole, repeat)
         finally:
             shutil.rmtree(self._place, ignore_errors=True)
 
-    def _compare(self, tools: Sequence[Replica], corpus: Corpus, repeat: int, *, full: bool) -> None:
+    def _compare(self, tools: Sequence[Replica], corpus: Corpus, repeat: int) -> None:
         self._tell("remote · what is to be pushed")
         try:
             stored = ours.stock(self._lab(SUBJECT, 0, self._place), corpus)
@@ -86,7 +82,7 @@ class RemoteSuite:
                 continue
             self._tell(f"remote · {repetition + 1}/{repeat} · {name}")
             if tool is None:
-                self._ask_ours(repetition, stored, corpus, full=full)
+                self._ask_ours(repetition, stored, corpus)
                 continue
             began = time.monotonic()
             self._try(name, repetition, partial(self._ask_peer, tool=tool, stored=stored, corpus=corpus))
@@ -95,9 +91,9 @@ class RemoteSuite:
                 self._fail(name, repetition, f"not repeated: one repetition took {took:.0f} s")
                 slow.add(name)
 
-    def _ask_ours(self, repetition: int, stored: ours.Stock | None, corpus: Corpus, *, full: bool) -> None:
+    def _ask_ours(self, repetition: int, stored: ours.Stock | None, corpus: Corpus) -> None:
         if stored is not None:
-            self._try(SUBJECT, repetition, lambda lab: ours.ask_stored(lab, stored, full=full))
+            self._try(SUBJECT, repetition, lambda lab: ours.ask_stored(lab, stored))
         self._try(SUBJECT, repetition, lambda lab: ours.ask_folder(lab, corpus))
 
     def _ask_peer(self, lab: Lab, *, tool: Replica, stored: ours.Stock | None, corpus: Corpus) -> list[Run]:

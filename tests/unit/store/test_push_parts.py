@@ -76,7 +76,7 @@ def test_the_whole_cost_of_one_changed_file(machines: Machines) -> None:
     one.push()
     machines.folder("m", f7=noise(20_000, 777))
     commit(one, folder, "m/v2")
-    one.set_alias("m/production", "m/v2")
+    one.set_alias("m/production", "m/v2", local=True)
     result = one.push()
     assert sorted(result.written) == ["m/production", "m/v2"]
     # the pin, two packs, their shard, the set, the tag, the move, the alias, the hint
