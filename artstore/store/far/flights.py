@@ -74,16 +74,15 @@ class Flights:
         return flight
 
     def launch_ahead(self, pack: FarPack, start: int, end: int) -> bool:
-        """Ask for a range that nobody waits for yet; False if too much is on its way already."""
-        size = end - start
+        """Ask for what of a range isn't on its way, and nobody waits for yet; False if too much is, already."""
         with self._lock:
-            if self._closed or self._ahead_bytes + size > limits.FAR_FLIGHT_BYTES_MAX:
+            if self._closed or self._ahead_bytes + end - start > limits.FAR_FLIGHT_BYTES_MAX:
                 return False
-            if self._covering(pack.number, start, end) is None:
-                flight = Flight(pack, start, end, ahead=True)
+            for begin, stop in self._uncovered(pack.number, start, end):
+                flight = Flight(pack, begin, stop, ahead=True)
                 self._by_pack[pack.number].append(flight)
                 self._ahead.append(flight)
-                self._ahead_bytes += size
+                self._ahead_bytes += stop - begin
                 self._wake_one()
         return True
 
@@ -112,6 +111,17 @@ class Flights:
     def _covering(self, number: int, start: int, end: int) -> Flight | None:
         flights = self._by_pack.get(number, ())
         return next((flight for flight in flights if flight.start <= start and end <= flight.end), None)
+
+    def _uncovered(self, number: int, start: int, end: int) -> list[tuple[int, int]]:
+        """The parts of a range that no flight brings."""
+        parts: list[tuple[int, int]] = []
+        for flight in sorted(self._by_pack.get(number, ()), key=lambda flight: flight.start):
+            if flight.end <= start or end <= flight.start:
+                continue
+            if start < flight.start:
+                parts.append((start, flight.start))
+            start = flight.end
+        return [*parts, (start, end)] if start < end else parts
 
     def _wake_one(self) -> None:
         """The lock is held. Threads are daemons: a remote that hangs does not keep the process from ending."""
