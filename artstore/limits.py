@@ -226,6 +226,7 @@ REMOTE_CHECK_ROUNDS = 20
 
 # --- reading from remotes
 FAR_REQUEST_BYTES = 8 * MIB  # asked for at once; what is wanted beyond that comes in other requests, in parallel
+FAR_BLOCK_BYTES = 4096  # of a file system: ranges of remotes are fetched in whole ones
 FAR_SLACK_BYTES = 4 * MIB  # that the reads of several threads which go through a pack together may be out of order
 FAR_AHEAD_BYTES_MIN = 2 * MIB  # fetched ahead of a reader who has just gone on
 FAR_AHEAD_BYTES_MAX = 64 * MIB  # fetched ahead of a reader who has long gone straight on

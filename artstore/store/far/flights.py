@@ -16,11 +16,12 @@ from artstore import limits
 from artstore.errors import RemoteError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from artstore.model import FarPack
 
     Fetch = Callable[[FarPack, int, int], bytes]
+    Holes = Callable[[FarPack, int, int], Iterable[tuple[int, int]]]
 
 
 @dataclass(slots=True, eq=False)
@@ -34,11 +35,44 @@ class Flight:
     future: Future[bytes] = field(default_factory=Future[bytes])
 
 
-class Flights:
-    """What is on its way in one process. `fetch` brings a range: pack, offset, size. Thread-safe."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Coming:
+    """A range of a pack, and the flights that bring what isn't kept of it, in its order."""
 
-    def __init__(self, fetch: Fetch, *, threads: int = limits.FAR_THREADS_MAX) -> None:
+    pack: FarPack
+    start: int
+    end: int
+    flights: tuple[Flight, ...]
+
+
+class Arrived:
+    """What flights have brought: pieces of a pack with their offsets."""
+
+    def __init__(self, pieces: Sequence[tuple[int, bytes]]) -> None:
+        self._pieces = pieces
+
+    def take(self, start: int, end: int) -> memoryview | None:
+        """The bytes `start..end`; None if they didn't come by these flights alone."""
+        joined = bytearray()
+        for at, data in self._pieces:
+            if at <= start and end <= at + len(data):
+                return memoryview(data)[start - at : end - at]
+            reached = start + len(joined)
+            if at <= reached < at + len(data):
+                joined += data[reached - at : end - at]
+        return memoryview(joined) if len(joined) == end - start else None
+
+
+class Flights:
+    """What is on its way in one process. Thread-safe.
+
+    `fetch` brings a range: pack, offset, size. `holes` gives the parts of a range that aren't kept, as offsets and
+    sizes; it is asked while the lock is held, so that a range is always on its way, kept, or nowhere.
+    """
+
+    def __init__(self, fetch: Fetch, holes: Holes, *, threads: int = limits.FAR_THREADS_MAX) -> None:
         self._fetch = fetch
+        self._holes = holes
         self._threads_max = threads
         self._by_pack: defaultdict[int, list[Flight]] = defaultdict(list)
         self._urgent: deque[Flight] = deque()
@@ -50,35 +84,25 @@ class Flights:
         self._lock = Lock()
         self._wake = Condition(self._lock)
 
-    def join(self, pack: FarPack, start: int, end: int) -> Flight | None:
-        """The flight that brings all of this range, if there is one."""
+    def bring(self, pack: FarPack, start: int, end: int) -> Coming:
+        """Have a range come that somebody waits for, as far as it isn't on its way; `wait` has to be called."""
         with self._lock:
-            return self._covering(pack.number, start, end)
+            known = [
+                flight for flight in self._by_pack.get(pack.number, ()) if flight.start < end and start < flight.end
+            ]
+            new = [Flight(pack, *part, ahead=False) for part in self._missing(pack, start, end)]
+            for flight in new:
+                self._by_pack[pack.number].append(flight)
+                self._urgent.append(flight)
+                self._wake_one()
+        return Coming(pack, start, end, tuple(sorted([*known, *new], key=lambda flight: flight.start)))
 
-    def touching(self, pack: FarPack, start: int, end: int) -> list[Flight]:
-        """The flights that bring a part of this range."""
+    def bring_ahead(self, pack: FarPack, start: int, end: int) -> bool:
+        """Have a range come that nobody waits for yet; False if too much is on its way already."""
         with self._lock:
-            flights = self._by_pack.get(pack.number, ())
-            return [flight for flight in flights if flight.start < end and start < flight.end]
-
-    def launch(self, pack: FarPack, start: int, end: int) -> Flight:
-        """Ask for a range that somebody waits for, unless it is on its way; `wait` has to be called."""
-        flight = Flight(pack, start, end, ahead=False)
-        with self._lock:
-            known = self._covering(pack.number, start, end)
-            if known is not None:
-                return known
-            self._by_pack[pack.number].append(flight)
-            self._urgent.append(flight)
-            self._wake_one()
-        return flight
-
-    def launch_ahead(self, pack: FarPack, start: int, end: int) -> bool:
-        """Ask for what of a range isn't on its way, and nobody waits for yet; False if too much is, already."""
-        with self._lock:
-            if self._closed or self._ahead_bytes + end - start > limits.FAR_FLIGHT_BYTES_MAX:
-                return False
-            for begin, stop in self._uncovered(pack.number, start, end):
+            for begin, stop in self._missing(pack, start, end):
+                if self._closed or self._ahead_bytes + stop - begin > limits.FAR_FLIGHT_BYTES_MAX:
+                    return False
                 flight = Flight(pack, begin, stop, ahead=True)
                 self._by_pack[pack.number].append(flight)
                 self._ahead.append(flight)
@@ -86,8 +110,11 @@ class Flights:
                 self._wake_one()
         return True
 
-    def wait(self, flight: Flight) -> bytes:
-        """The bytes of a flight, fetched on this thread if no other has begun to. Raises as `fetch` does."""
+    def wait(self, coming: Coming) -> Arrived:
+        """What came, fetched on this thread if no other has begun to. Raises as `fetch` does."""
+        return Arrived([(flight.start, self._wait(flight)) for flight in coming.flights])
+
+    def _wait(self, flight: Flight) -> bytes:
         with self._lock:
             queue = self._ahead if flight.ahead else self._urgent
             mine = flight in queue
@@ -108,9 +135,17 @@ class Flights:
         for flight in left:
             self._land(flight, None, RemoteError("the store was closed"))
 
-    def _covering(self, number: int, start: int, end: int) -> Flight | None:
-        flights = self._by_pack.get(number, ())
-        return next((flight for flight in flights if flight.start <= start and end <= flight.end), None)
+    def _missing(self, pack: FarPack, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """The parts of a range that are neither on their way nor kept, none longer than a request. The lock is held.
+
+        In whole blocks: what a cache has of a block would be taken for all of it.
+        """
+        block = limits.FAR_BLOCK_BYTES
+        start, end = start // block * block, min(-(-end // block) * block, pack.size)
+        for begin, stop in self._uncovered(pack.number, start, end):
+            for offset, size in self._holes(pack, begin, stop - begin):
+                for at in range(offset, offset + size, limits.FAR_REQUEST_BYTES):
+                    yield at, min(at + limits.FAR_REQUEST_BYTES, offset + size)
 
     def _uncovered(self, number: int, start: int, end: int) -> list[tuple[int, int]]:
         """The parts of a range that no flight brings."""

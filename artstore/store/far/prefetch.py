@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from artstore.planning.runs import Run
     from artstore.ports import Index
     from artstore.store.context import Counters
-    from artstore.store.far.flights import Flight
+    from artstore.store.far.flights import Coming
     from artstore.store.far.source import FarSource
     from artstore.store.objects import Objects
 
@@ -93,12 +93,12 @@ class _Prefetch:
 
     def fetch(self, ids: list[bytes]) -> None:
         """Have these here."""
-        waiting: deque[tuple[Run, Flight]] = deque()
+        waiting: deque[tuple[Run, Coming]] = deque()
         for run, pack in self._runs(ids):
             if self._is_kept(run, pack):
                 self._counters.bytes_done += run.size
                 continue
-            waiting.append((run, self._far.fetch(pack, run.offset, run.offset + run.size)))
+            waiting.append((run, self._far.bring(run, pack)))
             if len(waiting) >= limits.FAR_THREADS_MAX:
                 self._land(*waiting.popleft())
         while waiting:
@@ -124,29 +124,24 @@ class _Prefetch:
 
     def _is_kept(self, run: Run, pack: FarPack) -> bool:
         data = self._far.kept.read(pack, run.offset, run.size)
-        return data is not None and self._flaw(run, data, run.offset) is None
-
-    def _land(self, run: Run, flight: Flight) -> None:
+        if data is None:
+            return False
+        view = memoryview(data)
         try:
-            data = self._far.wait(flight)
+            for id, place in run.objects:
+                frame = view[place.offset - run.offset : end_of(place) - run.offset]
+                open_frame(frame, self._decoder, id=id, kind=ObjectKind.CHUNK)
+        except Corrupt:
+            return False
+        return True
+
+    def _land(self, run: Run, coming: Coming) -> None:
+        try:
+            self._far.take(ObjectKind.CHUNK, run, coming, {})
         except NotFound:  # rewritten meanwhile: where its chunks are now is found one by one
-            data = b""
-            self._far.places.forget(flight.pack)
-        if self._flaw(run, data, flight.start) is not None:
-            self._far.kept.drop(flight.pack)
+            self._far.places.forget(coming.pack)
             self._far.many(ObjectKind.CHUNK, [id for id, _ in run.objects])
         self._far.kept.require_on()
         self.fetched += len(run.objects)
         self.fetched_bytes += run.size
         self._counters.bytes_done += run.size
-
-    def _flaw(self, run: Run, data: bytes, start: int) -> Corrupt | None:
-        """What is wrong with the objects of a run, in bytes of their pack from `start` on."""
-        view = memoryview(data)
-        try:
-            for id, place in run.objects:
-                frame = view[place.offset - start : end_of(place) - start]
-                open_frame(frame, self._decoder, id=id, kind=ObjectKind.CHUNK)
-        except Corrupt as error:
-            return error
-        return None

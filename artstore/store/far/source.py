@@ -7,19 +7,17 @@ for, and what a reader who goes straight on will want next is asked for ahead.
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
-from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from artstore import limits
-from artstore.errors import ArtstoreError, Corrupt, NotFound, RemoteError
+from artstore.errors import Corrupt, NotFound, RemoteError
 from artstore.format.codec import Decoder
 from artstore.format.frame import open_frame
 from artstore.format.remote import FORMAT_KEY, RemoteFormat
 from artstore.planning.ahead import ReadAhead, Span
 from artstore.planning.runs import end_of, plan_runs
-from artstore.store.far.flights import Flight, Flights
+from artstore.store.far.flights import Flights
 from artstore.store.far.kept import KeptPacks
 from artstore.store.far.places import FarPlace, FarPlaces, cannot_reach
 from artstore.store.remote.documents import read_document
@@ -29,7 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from artstore.model import Digest, FarPack, Location, ObjectKind
+    from artstore.planning.runs import Run
     from artstore.ports import Index, RemotePool
+    from artstore.store.far.flights import Coming
 
 _DAMAGED = "push it again from a store that has it"
 
@@ -42,7 +42,7 @@ class FarSource:
         self.kept = kept
         self._index = index
         self._pool = pool
-        self._flights = Flights(self._fetch)
+        self._flights = Flights(self._fetch, kept.holes)
         self._ahead = ReadAhead()
         self._ahead_lock = Lock()
         self._tools = _Tools()
@@ -58,7 +58,7 @@ class FarSource:
         try:
             for _ in range(limits.FAR_ATTEMPTS_MAX):
                 places = self.places.find([id for id in wanted if id not in found])
-                self._from_cache(kind, places, found, reading=True)
+                self._from_cache(kind, places, found)
                 gone = self._from_remotes(kind, _without(places, found), found)
                 if not gone:
                     break
@@ -70,13 +70,22 @@ class FarSource:
             raise cannot_reach(error) from error
         return found
 
-    def fetch(self, pack: FarPack, start: int, end: int) -> Flight:
-        """Have a range come, for who keeps it all: `wait` gives it."""
-        return self._flights.launch(pack, start, end)
+    def bring(self, run: Run, pack: FarPack) -> Coming:
+        """Have a run come, for who keeps it all: `take` gives it."""
+        return self._flights.bring(pack, run.offset, run.offset + run.size)
 
-    def wait(self, flight: Flight) -> bytes:
-        """The bytes of a flight; errors as `many`, NotFound if the pack is gone."""
-        return self._flights.wait(flight)
+    def take(self, kind: ObjectKind, run: Run, coming: Coming, found: dict[bytes, bytes]) -> None:
+        """Add the objects of a run. Errors as `many`, NotFound if the pack is gone."""
+        arrived = self._flights.wait(coming)
+        for id, place in run.objects:
+            start, end = place.offset, end_of(place)
+            frame = arrived.take(start, end)
+            if frame is None:  # a part of it was kept before
+                frame = self.kept.read(coming.pack, start, end - start)
+            try:
+                found[id] = open_frame(frame or b"", self._tools.decoder, id=id, kind=kind)  # I5
+            except Corrupt:
+                found[id] = self._once_more(kind, id, FarPlace(coming.pack, place))
 
     def close(self) -> None:
         """Let go of threads and connections."""
@@ -85,18 +94,15 @@ class FarSource:
 
     # --- the cache
 
-    def _from_cache(
-        self, kind: ObjectKind, places: Mapping[bytes, FarPlace], found: dict[bytes, bytes], *, reading: bool
-    ) -> None:
-        """Add what was kept. `reading`: it is for a reader, who may go on."""
+    def _from_cache(self, kind: ObjectKind, places: Mapping[bytes, FarPlace], found: dict[bytes, bytes]) -> None:
+        """Add what was kept, and have come what a reader who goes on will want."""
         packs = {at.pack.number: at.pack for at in places.values()}
         for run in plan_runs((id, at.place) for id, at in places.items()):
             pack = packs[run.pack]
             data = self.kept.read(pack, run.offset, run.size)
             if data is not None:
                 self._open(kind, data, run.offset, run.objects, found)
-            if reading:
-                self._read_ahead(pack, Span(run.offset, run.offset + run.size))
+            self._read_ahead(pack, Span(run.offset, run.offset + run.size))
 
     def _open(
         self,
@@ -121,58 +127,18 @@ class FarSource:
         self, kind: ObjectKind, places: Mapping[bytes, FarPlace], found: dict[bytes, bytes]
     ) -> set[FarPack]:
         """Fetch what is left; the packs that turned out to be gone."""
-        joined: defaultdict[Flight, list[tuple[bytes, Location]]] = defaultdict(list)
-        touched: dict[bytes, FarPlace] = {}
-        alone: dict[bytes, FarPlace] = {}
-        for id, at in places.items():
-            start, end = at.place.offset, end_of(at.place)
-            flight = self._flights.join(at.pack, start, end)
-            if flight is not None:
-                joined[flight].append((id, at.place))
-            elif self.kept.is_on and self._flights.touching(at.pack, start, end):
-                touched[id] = at
-            else:
-                alone[id] = at
-        # What landed between the look into the cache and the look at what is on its way.
-        self._from_cache(kind, alone, found, reading=False)
-        self._launch(_without(alone, found), joined)
-        gone = self._land(kind, joined, found)
-        for at in touched.values():
-            for flight in self._flights.touching(at.pack, at.place.offset, end_of(at.place)):
-                with suppress(ArtstoreError):  # it is asked for once more below
-                    self._flights.wait(flight)
-        self._from_cache(kind, touched, found, reading=False)
-        again: defaultdict[Flight, list[tuple[bytes, Location]]] = defaultdict(list)
-        self._launch(_without(touched, found), again)
-        return gone | self._land(kind, again, found)
-
-    def _launch(self, places: Mapping[bytes, FarPlace], into: dict[Flight, list[tuple[bytes, Location]]]) -> None:
-        """Ask for what nobody has asked for yet, and add what is to be taken out of which flight."""
         packs = {at.pack.number: at.pack for at in places.values()}
         runs = plan_runs(
             ((id, at.place) for id, at in places.items()),
             hole_bytes_max=limits.READ_HOLE_BYTES_MAX,
             run_bytes_max=limits.FAR_REQUEST_BYTES,
         )
-        for run in runs:
-            flight = self._flights.launch(packs[run.pack], run.offset, run.offset + run.size)
-            into.setdefault(flight, []).extend(run.objects)
-
-    def _land(
-        self, kind: ObjectKind, flights: Mapping[Flight, list[tuple[bytes, Location]]], found: dict[bytes, bytes]
-    ) -> set[FarPack]:
-        """Wait for flights and take their objects out of them; the packs that are gone."""
         gone: set[FarPack] = set()
-        for flight, objects in flights.items():
+        for run, coming in [(run, self.bring(run, packs[run.pack])) for run in runs]:
             try:
-                data = self._flights.wait(flight)
+                self.take(kind, run, coming, found)
             except NotFound:
-                gone.add(flight.pack)
-                continue
-            self._open(kind, data, flight.start, objects, found)
-            for id, place in objects:
-                if id not in found:
-                    found[id] = self._once_more(kind, id, FarPlace(flight.pack, place))
+                gone.add(coming.pack)
         return gone
 
     def _once_more(self, kind: ObjectKind, id: bytes, at: FarPlace) -> bytes:
@@ -208,19 +174,12 @@ class FarSource:
         with self._ahead_lock:
             beyond = self._ahead.read(pack.number, span, size=pack.size)
         if beyond is not None:
-            self._launch_ahead(pack, beyond)
+            self._flights.bring_ahead(pack, *beyond)
         if pack.size - span.end < limits.FAR_AHEAD_BYTES_MAX and (following := self._following(pack)) is not None:
             with self._ahead_lock:
                 beyond = self._ahead.go_on(pack.number, following.number, before_size=pack.size, size=following.size)
             if beyond is not None:
-                self._launch_ahead(following, beyond)
-
-    def _launch_ahead(self, pack: FarPack, beyond: Span) -> None:
-        for offset, size in self.kept.holes(pack, beyond.start, beyond.end - beyond.start):
-            for start in range(offset, offset + size, limits.FAR_REQUEST_BYTES):
-                end = min(start + limits.FAR_REQUEST_BYTES, offset + size)
-                if not self._flights.launch_ahead(pack, start, end):
-                    return
+                self._flights.bring_ahead(following, *beyond)
 
     def _following(self, pack: FarPack) -> FarPack | None:
         folder, _, number = pack.key.rpartition("/")
