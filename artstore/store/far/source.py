@@ -81,9 +81,9 @@ class FarSource:
             start, end = place.offset, end_of(place)
             frame = arrived.take(start, end)
             if frame is None:  # a part of it was kept before
-                frame = self.kept.read(coming.pack, start, end - start)
+                frame = memoryview(self.kept.read(coming.pack, start, end - start) or b"")
             try:
-                found[id] = open_frame(frame or b"", self._tools.decoder, id=id, kind=kind)  # I5
+                found[id] = open_frame(frame, self._tools.decoder, id=id, kind=kind)  # I5
             except Corrupt:
                 found[id] = self._once_more(kind, id, FarPlace(coming.pack, place))
 
