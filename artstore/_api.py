@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, overload
+from typing import TYPE_CHECKING, Final, Protocol, overload
 
 from artstore import wiring
 from artstore._names import Names
 from artstore._settings import Setting, changes_of, settings_of
-from artstore.errors import Conflict, NotFound, UsageError
+from artstore.errors import Conflict, NotFound, RemoteError, UsageError
 from artstore.model import PackState, Scalar
+
+HOME: Final = "origin"  # the remote of a store that was made from one
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,7 +102,7 @@ class Store(Names):
         place: RemotePlace,
         path: str | os.PathLike[str] | None = None,
         *,
-        name: str = "origin",
+        name: str = HOME,
         full: bool = False,
         counters: Counters | None = None,
     ) -> tuple[Store, PullResult]:
@@ -117,6 +120,43 @@ class Store(Names):
         except BaseException:
             store.close()
             raise
+
+    @classmethod
+    def cache_of(
+        cls,
+        place: RemotePlace,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        counters: Counters | None = None,
+    ) -> tuple[Store, RemoteError | None]:
+        """The store that is a cache of this remote, with all its names as they are now; made at its first use.
+
+        At `path`, else below $XDG_CACHE_HOME, where it may be deleted whenever nobody uses it. If the remote can't be
+        reached and there are names, they are as they were, and the error is handed back. Conflict if `path` is a store
+        with another home.
+        """
+        where = wiring.cache_path(place) if path is None else wiring.place_of(os.fspath(path))
+        if not wiring.is_store(where):
+            wiring.check_remote_place(place)
+            with suppress(Conflict):  # another process was quicker
+                wiring.init(where)
+        store = cls(where, wiring.connect(where))
+        try:
+            home = next(iter(store.remotes().values()), None)
+            if home is None:
+                store.add_remote(HOME, place)
+            elif (home.url, home.endpoint) != (place.url, place.endpoint):
+                raise Conflict(f"the home of the store {where} is {home.url}", hint="name another store")
+            try:
+                store.fetch(counters=counters)
+            except RemoteError as error:
+                if not store.tags():
+                    raise
+                return store, error
+        except BaseException:
+            store.close()
+            raise
+        return store, None
 
     @staticmethod
     def rebuild_index(path: str | os.PathLike[str] | None = None, *, counters: Counters | None = None) -> RebuildReport:

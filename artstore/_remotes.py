@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from artstore.store.remote.push import PushResult
     from artstore.store.remote.removing import RemoteRemoval
     from artstore.store.remote.selftest import RemoteFinding
+    from artstore.store.remote.watch import RemoteWatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +215,13 @@ class Remotes(facade.Store):
         if not revisions:
             result.cache_bytes = far.kept.drop_all()
         return result
+
+    def watch_remote(self, source: str | None = None) -> RemoteWatch:
+        """Looks whether names were written at a remote, one request a look; it has to be closed."""
+        from artstore.store.remote.watch import RemoteWatch
+
+        _, place = wiring.find_remote(self.path, source)
+        return RemoteWatch(wiring.open_remote(place))
 
     def remote_stats(self) -> RemoteStats:
         """What reading has asked of the remotes since this store was opened by this process."""

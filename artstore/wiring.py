@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from artstore.errors import ArtstoreError, Conflict, Corrupt, NewerFormat, NotFound, NotPermitted, UsageError
 from artstore.planning.cache import CacheBounds
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from artstore.store.rebuild import RebuildReport
 
 
+_CACHE_HEX: Final = 16
+
+
 def default_path() -> str:
     """Where the store is unless somebody says otherwise: $ARTSTORE_HOME, else `artstore` in the XDG data folder."""
     named = os.environ.get("ARTSTORE_HOME")
@@ -30,6 +33,16 @@ def default_path() -> str:
     from platformdirs import user_data_dir
 
     return user_data_dir("artstore")
+
+
+def cache_path(place: RemotePlace) -> str:
+    """Where the store lies that is a cache of a remote: in the XDG cache folder, by the remote's place."""
+    from platformdirs import user_cache_dir
+
+    from artstore.format.ids import checksum
+
+    told = checksum(f"{place.url.rstrip('/')}\0{place.endpoint or ''}".encode())
+    return os.path.join(user_cache_dir("artstore"), told.hex()[:_CACHE_HEX])
 
 
 def place_of(path: str | None) -> str:

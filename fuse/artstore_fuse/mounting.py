@@ -22,6 +22,7 @@ from artstore.errors import Conflict, Interrupted, NotFound, NotPermitted, Usage
 from artstore_fuse import background, mountinfo, transport, unmounting
 from artstore_fuse.background import Report
 from artstore_fuse.chunks import Chunks
+from artstore_fuse.following import Following
 from artstore_fuse.metrics import Metrics
 from artstore_fuse.records import Records
 from artstore_fuse.requests import Requests
@@ -40,7 +41,10 @@ _THREADS_MIN: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to mount. `read_ahead_kib`: the kernel's own; None: raised to READ_AHEAD_KIB where root mounts."""
+    """How to mount. `read_ahead_kib`: the kernel's own; None: raised to READ_AHEAD_KIB where root mounts.
+
+    `follow_s`: how often the home remote is asked for new names; None: never.
+    """
 
     memory_bytes: int = 256 * limits.MIB
     poll_s: float = 1.0
@@ -50,6 +54,7 @@ class Options:
     umask: int = 0
     allow_other: bool = False
     read_ahead_kib: int | None = None
+    follow_s: float | None = None
 
 
 def place_of(store: str | None, directory: str) -> Place:
@@ -129,6 +134,8 @@ def serve(place: Place, options: Options, ready: Callable[[], None]) -> None:
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(Store.open(place.store))
         threads = max(_THREADS_MIN, min(len(os.sched_getaffinity(0)), limits.WORKERS_MAX))
+        if store.remotes():
+            threads = max(threads, limits.MOUNT_FAR_THREADS)
         chunks = Chunks(store.objects, memory_bytes=options.memory_bytes, threads=threads)
         stack.callback(chunks.close)
         metrics = Metrics()
@@ -143,6 +150,11 @@ def serve(place: Place, options: Options, ready: Callable[[], None]) -> None:
             virtual={b"status": status.render, b"metrics": metrics.render_prometheus},
         )
         stack.callback(view.close)
+        if options.follow_s is not None:
+            following = Following(store, every_s=options.follow_s)
+            stack.callback(following.close)
+            status.follow(following)
+        status.count_remotes(store.remote_stats)
         requests = Requests(metrics, status, describe=view.describe, refusal=transport.refusal)
         handlers = transport.mount(view, requests, place.mountpoint, _mount_options(place, options))
 

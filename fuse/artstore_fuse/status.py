@@ -8,6 +8,8 @@ The JSON document (`schema` is `artstore-mount/1`; times are UTC in ISO 8601, du
     store, store_id, mountpoint, pid      what is mounted where, by which process
     started, uptime_s, memory_bytes       since when, and the resident memory of the process
     requests {kind: {count, errors {errno: count}, bytes, seconds, in_flight, p50_s, p99_s}}
+    remote {url, looked, fetched, error}  the remote whose names are followed, or null: when it was asked, names came
+    remote_requests {gets, heads, lists, repeated, received_bytes}    what reading has asked of remotes
     chunks {hits, misses, decoded_bytes, requested, failed}    the cache of decoded chunks
     broken [{time, name, message}], broken_count               reads that failed: the newest ones, and all of them
     slow [{time, kind, name, seconds}], slow_count             requests of a second or longer, likewise
@@ -28,6 +30,8 @@ from threading import Lock
 from typing import Final, Protocol
 
 from artstore import _version, limits
+from artstore.model import RemoteStats
+from artstore_fuse.following import Following
 from artstore_fuse.metrics import Figure, Metrics
 
 SCHEMA: Final = "artstore-mount/1"
@@ -95,7 +99,17 @@ class Status:
         self._broken: deque[_Trouble] = deque(maxlen=limits.MOUNT_TROUBLES_TOLD_MAX)
         self._slow: deque[_Trouble] = deque(maxlen=limits.MOUNT_TROUBLES_TOLD_MAX)
         self._broken_count = self._slow_count = 0
+        self._following: Following | None = None
+        self._remote_stats: Callable[[], RemoteStats] = RemoteStats
         metrics.include(self._figures)
+
+    def follow(self, following: Following) -> None:
+        """Tell of this, too."""
+        self._following = following
+
+    def count_remotes(self, stats: Callable[[], RemoteStats]) -> None:
+        """Tell what it counts, too."""
+        self._remote_stats = stats
 
     def note_broken(self, name: str, message: str) -> None:
         """A read failed because of what is stored: `name` as the view describes it (version and path)."""
@@ -115,6 +129,7 @@ class Status:
         with self._lock:
             broken, slow = list(self._broken), list(self._slow)
             counts = self._broken_count, self._slow_count
+        remote = self._remote_stats()
         document = {
             "schema": SCHEMA,
             "release": _version.VERSION,
@@ -126,6 +141,10 @@ class Status:
             "uptime_s": round(self._now() - self._started, 3),
             "memory_bytes": resident_bytes(),
             "requests": {kind: dataclasses.asdict(found) for kind, found in self._metrics.snapshot().items()},
+            "remote": self._followed(),
+            "remote_requests": {
+                name: getattr(remote, name) for name in ("gets", "heads", "lists", "repeated", "received_bytes")
+            },
             "chunks": {
                 "hits": self._chunks.hits,
                 "misses": self._chunks.misses,
@@ -143,8 +162,18 @@ class Status:
         }
         return (json.dumps(document, indent=2) + "\n").encode()
 
+    def _followed(self) -> dict[str, str | None] | None:
+        if self._following is None:
+            return None
+        state = self._following.state
+        looked, fetched = (None if at is None else _iso(at) for at in (state.looked, state.fetched))
+        return {"url": state.url, "looked": looked, "fetched": fetched, "error": state.error}
+
     def _figures(self) -> Iterator[Figure]:
-        chunks = self._chunks
+        chunks, remote = self._chunks, self._remote_stats()
+        yield Figure("remote_requests_total", "Requests that reading made at remotes.", remote.requests)
+        yield Figure("remote_repeated_total", "Those of them that were repeated.", remote.repeated)
+        yield Figure("remote_received_bytes_total", "Bytes that came from remotes.", remote.received_bytes)
         yield Figure("chunk_hits_total", "Chunks found in memory.", chunks.hits)
         yield Figure("chunk_misses_total", "Chunks that were not in memory.", chunks.misses)
         yield Figure("chunk_decoded_bytes_total", "Bytes of chunks decoded and verified.", chunks.decoded_bytes)

@@ -67,6 +67,10 @@ class Mounted:
         """`artstore mount`; what it tells as JSON."""
         return self.run("mount", self.path, *options, "--json").document
 
+    def mount_url(self, url: str, *options: str | Path) -> dict[str, Any]:
+        """`artstore mount URL`; what it tells as JSON."""
+        return self.run("mount", url, self.path, *options, "--json").document
+
     def umount(self, *options: str) -> None:
         """`artstore umount`."""
         self.run("umount", self.path, *options)

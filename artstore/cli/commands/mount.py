@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from artstore import limits
 from artstore.cli import text
 from artstore.cli.command import Command
+from artstore.cli.commands.remote import is_url, place_options
 from artstore.cli.invocation import Invocation
 from artstore.cli.params import DURATION, Size, Whole
 from artstore.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
+    from artstore import RemotePlace
     from artstore.cli.documents import MountItem
     from artstore_fuse.background import Report
     from artstore_fuse.mountinfo import Mount
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from artstore_fuse.status import Place
 
 _DEFAULT = "~/artstore"
+R = TypeVar("R")
 _NS = 1_000_000_000
 _UMASK_MAX = 0o777
 
@@ -51,17 +56,32 @@ class _Folder(click.Path):
         return os.fsdecode(value)
 
 
+def _split_words(command: Callable[..., R]) -> Callable[..., R]:
+    """`[URL] [DIR]`: a word is a URL or not."""
+
+    @functools.wraps(command)
+    def run(*args: object, words: tuple[str, ...], **rest: object) -> R:
+        url = words[0] if words and is_url(words[0]) else None
+        left = words if url is None else words[1:]
+        if len(left) > 1:
+            raise UsageError(f"{left[1]!r} is one word too many", hint="artstore mount [URL] [DIR]")
+        return command(*args, url=url, directory=left[0] if left else _DEFAULT, **rest)
+
+    return run
+
+
 @click.command(
     "mount",
     cls=Command,
     examples=[
         ("artstore mount", "at ~/artstore, in the background"),
         ("ls ~/artstore/versions/llama/v2", "a version is a folder"),
+        ("artstore mount s3://models/art /mnt/art", "what a remote has, without a store"),
         ("artstore mount /mnt/art --allow-other", "for other users too, and containers"),
         ("artstore mount /mnt/art --foreground", "under a service manager"),
     ],
 )
-@click.argument("directory", metavar="[DIR]", default=_DEFAULT, type=_Folder(file_okay=False))
+@click.argument("words", metavar="[URL] [DIR]", nargs=-1, type=_Folder(file_okay=False))
 @click.option("-f", "--foreground", is_flag=True, help="Stay until it is unmounted; log to stderr.")
 @click.option("--allow-other", is_flag=True, help="Let other users in, as far as file modes do.")
 @click.option(
@@ -75,6 +95,12 @@ class _Folder(click.Path):
 @click.option(
     "--poll", metavar="TIME", type=DURATION, default="1s", show_default=True, help="Until new and moved names show."
 )
+@click.option(
+    "--follow",
+    metavar="TIME",
+    type=DURATION,
+    help="Until new names of the home remote show; else 10s for a URL, never for a store.",
+)
 @click.option("--versions", "pattern", metavar="PATTERN", default="*", help="Only tags like this: 'resnet*'.")
 @click.option("--uid", type=Whole(0, limits.USER_ID_MAX), help="Owner of all files; else you.")
 @click.option("--gid", type=Whole(0, limits.USER_ID_MAX), help="Group of all files; else yours.")
@@ -85,14 +111,19 @@ class _Folder(click.Path):
     type=Whole(1, limits.MOUNT_READ_AHEAD_KIB_MAX),
     help="The kernel's readahead, as root; else 1024 as root, 128 for others.",
 )
+@_split_words
+@place_options
 @click.pass_obj
 def mount_command(
     invocation: Invocation,
+    url: str | None,
     directory: str,
+    place: RemotePlace | None,
     foreground: bool,
     allow_other: bool,
     memory: int,
     poll: int,
+    follow: int | None,
     pattern: str,
     uid: int | None,
     gid: int | None,
@@ -103,12 +134,19 @@ def mount_command(
 
     At DIR, else at ~/artstore: versions/TAG, aliases/ALIAS, ids/ID. What is read is verified. It runs in the
     background until `artstore umount`; mounting again what is mounted does nothing.
+
+    With URL it shows what a remote has: what is read is kept in a cache below $XDG_CACHE_HOME, or in --store.
     """
+    del url  # `place` has it
     _require_parts()
     from artstore_fuse import mounting
 
     if not 0 < poll <= limits.MOUNT_POLL_S_MAX * _NS:
         raise UsageError("--poll is from 1s to 1h")
+    if follow is not None and not _NS <= follow <= limits.MOUNT_POLL_S_MAX * _NS:
+        raise UsageError("--follow is from 1s to 1h")
+    if place is not None and follow is None:
+        follow = limits.MOUNT_FOLLOW_S * _NS
     options = mounting.Options(
         memory_bytes=memory,
         poll_s=poll / _NS,
@@ -118,14 +156,28 @@ def mount_command(
         umask=umask,
         allow_other=allow_other,
         read_ahead_kib=read_ahead,
+        follow_s=None if follow is None else follow / _NS,
     )
     mounting.require_fuse()
-    place, records = mounting.place_of(invocation.store, _at_home(directory)), _records()
+    store = invocation.store if place is None else _cache_of(invocation, place)
+    there, records = mounting.place_of(store, _at_home(directory)), _records()
     if foreground:
-        return mounting.run(place, options, records, lambda outcome: _print_mounted(invocation, place, outcome, None))
-    outcome = mounting.start(place, options, records)
-    _print_mounted(invocation, place, outcome, records.log_path(place.mountpoint))
+        return mounting.run(there, options, records, lambda outcome: _print_mounted(invocation, there, outcome, None))
+    outcome = mounting.start(there, options, records)
+    _print_mounted(invocation, there, outcome, records.log_path(there.mountpoint))
     return 0
+
+
+def _cache_of(invocation: Invocation, place: RemotePlace) -> str:
+    """The store that caches a remote, with the remote's names."""
+    from artstore import Store
+
+    with invocation.work("fetch") as counters:
+        store, error = Store.cache_of(place, invocation.store, counters=counters)
+    with store:
+        if error is not None:
+            invocation.output.warn(f"artstore: {error.message}; what was there is mounted")
+        return store.path
 
 
 @click.command(

@@ -41,32 +41,48 @@ class _Given(TypedDict):
 
 
 def place_options(command: Callable[..., R]) -> Callable[..., R]:
-    """The options that say how a remote is reached; the command gets `url` and what they make, `place`."""
+    """The options that say how a remote is reached; the command gets `url` and what they make, `place`.
+
+    No `url`: there is no place, and these options make no sense.
+    """
 
     @functools.wraps(command)
-    def run(*args: object, url: str, **given: Unpack[_Given]) -> R:
-        if "://" not in url and not url.startswith(_SCHEMES):
-            raise click.UsageError(
-                f"{url!r} is no URL of a remote; write s3://BUCKET/PREFIX or file:///FOLDER; "
-                f"did you mean file://{os.path.abspath(url)}?"
-            )
-        from artstore import RemotePlace
-
-        ca = given["ca"]
-        place = RemotePlace(
-            url=url,
-            endpoint=given["endpoint"],
-            region=given["region"],
-            profile=given["profile"],
-            addressing=given["addressing"],
-            ca=None if ca is None else os.path.abspath(ca),
-        )
+    def run(*args: object, url: str | None, **given: Unpack[_Given]) -> R:
         rest = {key: value for key, value in given.items() if key not in _Given.__annotations__}
-        return command(*args, url=url, place=place, **rest)
+        return command(*args, url=url, place=_place(url, given), **rest)
 
     for option in reversed(_PLACE_OPTIONS):
         run = option(run)
     return run
+
+
+def is_url(word: str) -> bool:
+    """Is it meant for a remote's URL?"""
+    return "://" in word or word.startswith(_SCHEMES)
+
+
+def _place(url: str | None, given: _Given) -> RemotePlace | None:
+    if url is None:
+        for name in _Given.__annotations__:
+            if given.get(name) is not None:
+                raise click.UsageError(f"--{name} says how a URL is reached, and there is none")
+        return None
+    if not is_url(url):
+        raise click.UsageError(
+            f"{url!r} is no URL of a remote; write s3://BUCKET/PREFIX or file:///FOLDER; "
+            f"did you mean file://{os.path.abspath(url)}?"
+        )
+    from artstore import RemotePlace
+
+    ca = given["ca"]
+    return RemotePlace(
+        url=url,
+        endpoint=given["endpoint"],
+        region=given["region"],
+        profile=given["profile"],
+        addressing=given["addressing"],
+        ca=None if ca is None else os.path.abspath(ca),
+    )
 
 
 @click.group(
