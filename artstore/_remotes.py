@@ -122,7 +122,8 @@ class Remotes(facade.Store):
 
         `patterns`: tags, aliases, artifacts, or names with * and ?; none: all refs, of which those that were there
         when the remote was last seen are taken to be there still, unless `anew`. `to`: a remote's name, else home.
-        Refs that others have written meanwhile are left alone and told.
+        Refs that others have written meanwhile are left alone and told. Where less of the disk is free than
+        `disk.min_free` says, packs that the remote has are evicted, unless `local.keep` is `all`.
         """
         from artstore.store.context import Counters
         from artstore.store.remote.homeward import Homeward
@@ -137,6 +138,7 @@ class Remotes(facade.Store):
             wanted = self._wanted(patterns)
             result = Pusher(self.context, self.objects, remote, id, counters).push(wanted, anew=anew or bool(patterns))
             homeward.note_swapped(name for name in settled.left if name in {*result.written, *result.unchanged})
+            result.freed_bytes = self._make_room(remote, id)
             result.requests = remote.stats.requests - before[0]
             result.puts = remote.stats.puts - before[1]
         result.written += settled.swapped
@@ -215,6 +217,16 @@ class Remotes(facade.Store):
         if not revisions:
             result.cache_bytes = far.kept.drop_all()
         return result
+
+    def _make_room(self, remote: Remote, id: bytes) -> int:
+        """Let go of what was pushed, the oldest first, if less of the disk is free than `disk.min_free` says; bytes."""
+        from artstore.store.remote.evict import Evictor
+
+        far = self.objects.fetcher.far()
+        if far is None or self.context.far is None or self.context.far.keep_local or not far.kept.shortfall:
+            return 0
+        evictor = Evictor(self.context, self.objects, far, remote, id)
+        return evictor.evict(None, bytes_max=far.kept.shortfall).freed_bytes
 
     def watch_remote(self, source: str | None = None) -> RemoteWatch:
         """Looks whether names were written at a remote, one request a look; it has to be closed."""

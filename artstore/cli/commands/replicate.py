@@ -66,10 +66,12 @@ def push_command(invocation: Invocation, names: tuple[str, ...], everything: boo
             sent_bytes=result.sent_bytes,
             requests=result.requests,
             puts=result.puts,
+            freed_bytes=result.freed_bytes,
             seconds=seconds,
         ),
         lines=lambda: [
             *(f"{name} is there now" for name in result.written),
+            *([f"{text.size(result.freed_bytes)} freed here: the disk is nearly full"] if result.freed_bytes else []),
             f"{_told(result.written, result.unchanged)} · {sent} · {text.seconds(seconds)}",
         ],
         ids=lambda: result.written,

@@ -77,6 +77,7 @@ class PushDocument(Document, frozen=True, kw_only=True):
     sent_bytes: int
     requests: int
     puts: Annotated[int, Meta(description="How many of them wrote something.")]
+    freed_bytes: Annotated[int, Meta(description="Of packs evicted since the disk is nearly full: `disk.min_free`.")]
     seconds: Annotated[float, Meta(description="How long it took.")]
 
 

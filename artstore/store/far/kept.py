@@ -42,6 +42,12 @@ class KeptPacks:
         """Bytes that all together may take."""
         return size_max(self._bounds, disk=self._cache.disk()[1])
 
+    @property
+    def shortfall(self) -> int:
+        """Bytes that would have to be freed so that as much of the disk is free as `disk.min_free` says."""
+        free, disk = self._cache.disk()
+        return max(0, free_min(self._bounds, disk=disk) - free)
+
     def read(self, pack: FarPack, offset: int, size: int) -> bytes | None:
         """What was kept of a pack; it has to be checked."""
         return self._cache.read(name_of(pack), offset, size)

@@ -68,10 +68,12 @@ class Evictor:
                 "local.keep is `all`: nothing is evicted from this store",
                 hint="`artstore config set local.keep needed` allows it",
             )
+        allowed = None if versions is None else set(versions)
         with self._context.sessions.begin() as session:
-            users = self._users(None if versions is None else set(versions), session.id)
+            users = self._users(allowed, session.id)
             there = self._safe_sets({version for needing in users.values() for version in needing})
             going = self._choose(users, there, bytes_max)
+            self._tell_shared(allowed or (), going)
             if going:
                 self._mark(going, users, session.id)
                 self._result.packs = len(going)
@@ -97,6 +99,14 @@ class Evictor:
             and row.id[:_SESSION_BYTES] not in running
             and (allowed is None or needing <= allowed)
         }
+
+    def _tell_shared(self, allowed: Iterable[Digest], going: Mapping[int, PackRow]) -> None:
+        """Of which of the named versions something stays since others need it."""
+        with self._context.index.read() as reader:
+            for version in allowed:
+                left = [row for n in reader.version_set(version) or () if n not in going and (row := reader.pack(n))]
+                if version not in self._result.kept and any(row.kind is PackKind.DATA for row in left):
+                    self._keep(version, "other versions, or running commands, need a part of it, too")
 
     # --- what the remote has
 

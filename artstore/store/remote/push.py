@@ -42,7 +42,9 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class PushResult:
-    """What a push did: refs that were written, that stood there already, that lost; versions and packs uploaded."""
+    """What a push did: refs that were written, that stood there already, that lost; versions and packs uploaded; what
+    it freed on a disk that is nearly full.
+    """
 
     written: list[str] = field(default_factory=list[str])
     unchanged: list[str] = field(default_factory=list[str])
@@ -52,6 +54,7 @@ class PushResult:
     sent_bytes: int = 0
     puts: int = 0
     requests: int = 0
+    freed_bytes: int = 0
 
 
 class _Again(Exception):
