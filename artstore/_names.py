@@ -1,17 +1,20 @@
-"""`artstore.Store`: aliases whose moves are decided at its home remote."""
+"""`artstore.Store`: what is decided at its home remote: moves of aliases, and versions of which a part isn't here."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from artstore._remotes import Remotes
-from artstore.errors import NotFound, NotPermitted, RemoteError
+from artstore.errors import ArtstoreError, Conflict, NotFound, NotPermitted, RemoteError
 from artstore.store import aliases
+from artstore.store.partial import is_partial, remote_of
 
 if TYPE_CHECKING:
+    from artstore.model import Digest
     from artstore.store.aliases import Moved, Planner
+    from artstore.store.commit import CommitResult
     from artstore.store.remote.homeward import Homeward
 
 
@@ -27,6 +30,44 @@ class Names(Remotes):
             return self._move_here(name, planner, id)
         with self._reached(remote, name) as homeward:
             return homeward.move(name, planner, back=back)
+
+    def _edit(self, base: Digest, making: Callable[[], CommitResult]) -> CommitResult:
+        """A version of which a part isn't here is one only when home has it [I11]."""
+        with self.context.index.read() as reader:
+            elsewhere = remote_of(reader, base) if is_partial(reader, base) else None
+        if elsewhere is None:
+            return super()._edit(base, making)
+        remote, place = next(iter(self.remotes().items()), (None, None))
+        if remote is None or place is None or place.id != elsewhere.hex():
+            raise RemoteError(
+                f"a part of version {base.hex()[:8]} isn't here, and its remote is not this store's home",
+                hint="`artstore pull` brings it here, then it is enough",
+            )
+        with self._opened(remote, reading=True):
+            pass  # without home nothing is begun
+        made = super()._edit(base, making)
+        if made.tag is not None and made.version is not None and not made.unchanged:
+            self._push_made(remote, made.tag, made.version)
+        return made
+
+    def _push_made(self, remote: str, tag: str, version: Digest) -> None:
+        try:
+            pushed = self.push([tag], to=remote)
+        except ArtstoreError as error:
+            self._unname(tag, version)
+            raise RemoteError(
+                f"{tag} was not made: a part of it isn't here, and pushing it failed: {error.message}",
+                hint="try again, or `artstore pull` what it is based on",
+            ) from error
+        if pushed.conflicts:
+            self._unname(tag, version)
+            raise Conflict(f"{tag} was not made: {pushed.conflicts[0].why}", hint="choose another name")
+
+    def _unname(self, tag: str, version: Digest) -> None:
+        with self.context.index.read() as reader:
+            row = reader.tag(tag)
+        if row is not None and row.version == version:
+            self.remove(tag)
 
     def _home_of(self, name: str) -> tuple[str, bytes] | None:
         """The home remote's name and id, if this alias was seen there; None: it is moved here only."""

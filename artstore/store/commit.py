@@ -23,6 +23,7 @@ from artstore.store.changing import changed_paths, with_changed
 from artstore.store.context import Context, Counters
 from artstore.store.edit import apply_edits, parts_of
 from artstore.store.lost import heal_sets
+from artstore.store.partial import mark_based
 from artstore.store.trouble import translate
 from artstore.store.write.assemble import TreeResult
 from artstore.store.write.pipeline import Pipeline
@@ -268,7 +269,7 @@ class _Commit:
             if same is not None and (self._naming.tag is None or self._is_taken(same)):
                 self._keep(pipeline, tree, same)
                 return self._result(walker, tree, same, unchanged=True)
-            return self._publish(walker, pipeline, tree, same)
+            return self._publish(walker, pipeline, tree, same, base=None if edit is None else edit.base)
 
     def _edited(self, edit: _Edit, added: TreeResult, pipeline: Pipeline) -> TreeResult:
         """The base with what was read put into it. Its set holds all packs of the base: rather more than too few."""
@@ -284,7 +285,9 @@ class _Commit:
             summary = apply_edits(base.tree, pairs, edit.removals, self._objects.load, emit)
         return TreeResult(summary.root, summary.files, summary.size, frozenset(packs), {})
 
-    def _publish(self, walker: Walker, pipeline: Pipeline, tree: TreeResult, same: Digest | None) -> CommitResult:
+    def _publish(
+        self, walker: Walker, pipeline: Pipeline, tree: TreeResult, same: Digest | None, *, base: Digest | None
+    ) -> CommitResult:
         if same is not None:  # new name, nothing else
             packs = tree.packs if _is_stored_again(tree) else frozenset[int]()
 
@@ -311,6 +314,8 @@ class _Commit:
             revive(writer, packs)
             heal_sets(writer)
             writer.put_set(digest, packs)
+            if base is not None:
+                mark_based(writer, digest, base)
             self._name(writer, digest)
 
         pipeline.publish(tree.packs, (digest, document), publish)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import IO, TYPE_CHECKING
 
 from artstore.errors import UsageError
@@ -13,7 +14,7 @@ from artstore.store import identity
 from artstore.store.facade.base import AnyPath, Base, Rev
 
 if TYPE_CHECKING:
-    from artstore.model import Scalar
+    from artstore.model import Digest, Scalar
     from artstore.store.commit import CommitOptions, CommitResult, Naming
     from artstore.store.context import Counters
 
@@ -103,7 +104,8 @@ class Making(Base):
             check_artifact_name(artifact)
         naming = service.Naming(tag, artifact or (artifact_of(ref) if ref is not None and tag is None else None))
         metadata = self._metadata(params, metrics, labels, inputs, folder=None)
-        return service.edit(
+        making = partial(
+            service.edit,
             self.context,
             self.objects,
             found.version,
@@ -114,6 +116,12 @@ class Making(Base):
             options=options,
             counters=counters,
         )
+        return making() if options is not None and options.dry_run else self._edit(found.version, making)
+
+    def _edit(self, base: Digest, making: Callable[[], CommitResult]) -> CommitResult:
+        """Make a version from `base`: here, as far as this class knows."""
+        del base
+        return making()
 
     def _metadata(
         self,

@@ -32,7 +32,8 @@ class Plan:
 
     `whole`, `gathered`: what is to be sent, by number and by key; `untold`: what was sent before, and no shard tells
     of. `places`: of each pack here the keys at the remote that hold it; `shards`: which shard tells of a key.
-    `learnt`: packs whose places the journal doesn't know yet.
+    `learnt`: packs whose places the journal doesn't know yet. `borrowed`: of versions of which a part isn't here, the
+    set there that names it.
     """
 
     new: set[Digest]
@@ -43,6 +44,7 @@ class Plan:
     places: dict[int, set[str]] = field(default_factory=dict[int, set[str]])
     shards: dict[str, str] = field(default_factory=dict[str, str])
     learnt: list[int] = field(default_factory=list[int])
+    borrowed: dict[Digest, RemoteSet] = field(default_factory=dict["Digest", "RemoteSet"])
     _random: str = field(default_factory=lambda: secrets.token_hex(_RANDOM_BYTES))
     _minted: int = 0
 
@@ -63,7 +65,8 @@ class Plan:
 
     def keys(self) -> set[str]:
         """Every pack at the remote that the versions need, and the shards that tell of them."""
-        return {key for keys in self.places.values() for key in keys} | set(self.shards.values())
+        borrowed = {key for told in self.borrowed.values() for key in (*told.data, *told.meta, *told.shards)}
+        return {key for keys in self.places.values() for key in keys} | set(self.shards.values()) | borrowed
 
     def shards_of(self, number: int) -> Iterable[str]:
         """The shards that tell what a pack holds."""

@@ -21,7 +21,7 @@ from artstore.format.remote import (
     set_key,
 )
 from artstore.model import Digest
-from artstore.store.partial import is_partial
+from artstore.store.partial import base_of, is_partial
 from artstore.store.remote.documents import read_documents
 from artstore.store.remote.names import Conflicting, Wanted, put_refs
 from artstore.store.remote.pins import PushPin
@@ -117,11 +117,14 @@ class Pusher:
     def _attempt(self, wanted: Wanted) -> None:
         seen = look(self._remote, now=self._now)  # step 1
         versions = self._versions(wanted)
-        sets = self._remote_sets(versions)
+        bases = self._bases(versions)
+        sets = self._remote_sets({**versions, **dict.fromkeys(bases.values())})
         bad = seen.gone | self._unreliable
-        self._leave_out_partial(versions, sets, bad, wanted)
+        self._leave_out_partial(versions, sets, bad, bases, wanted)
         planner = Planner(self._context, self._objects, self._remote, self._remote_id, bad)
         plan = planner.plan(versions, self._rows(versions), sets)
+        for version in plan.new & bases.keys():
+            plan.borrowed[version] = sets[bases[version]][0]
         pin = PushPin(self._remote, plan.keys, self._now)
         self._upload(plan, pin)  # step 2
         keys = self._put_sets(versions, plan, sets, pin)  # step 3
@@ -178,6 +181,12 @@ class Pusher:
             raise NotFound(f"version {min(lost).hex()} isn't here any more", hint="`artstore check` tells why")
         return found
 
+    def _bases(self, versions: Iterable[Digest]) -> dict[Digest, Digest]:
+        """Of those that were made from a version which isn't all here, that one."""
+        with self._context.index.read() as reader:
+            found = {version: base_of(reader, version) for version in versions}
+        return {version: base for version, base in found.items() if base is not None}
+
     def _remote_sets(self, versions: Iterable[Digest]) -> dict[Digest, tuple[RemoteSet, str]]:
         """The sets that are at the remote already, with their ETags."""
         order = list(versions)
@@ -190,12 +199,19 @@ class Pusher:
         versions: dict[Digest, tuple[int, ...]],
         sets: dict[Digest, tuple[RemoteSet, str]],
         bad: Collection[str],
+        bases: dict[Digest, Digest],
         wanted: Wanted,
     ) -> None:
-        """What the remote lacks of a version has to be here: NotFound for one that a ref names, others stay behind."""
-        lacking = lacking_sets(versions, sets, bad)
+        """What the remote lacks of a version has to be here, or with the version it was made from there: NotFound for
+        one that a ref names, others stay behind.
+        """
+        lacking = lacking_sets({**versions, **dict.fromkeys(bases.values())}, sets, bad)
         with self._context.index.read() as reader:
-            partial = [version for version in lacking if is_partial(reader, version)]
+            partial = [
+                version
+                for version in lacking & versions.keys()
+                if is_partial(reader, version) and bases.get(version, version) in lacking
+            ]
         for version in partial:
             if version in wanted.needed:
                 raise NotFound(
@@ -257,6 +273,10 @@ class Pusher:
     def _set_of(self, version: Digest, numbers: tuple[int, ...], plan: Plan) -> RemoteSet:
         packs = {key for number in numbers for key in plan.places[number]}
         shards = {shard for number in numbers for shard in plan.shards_of(number)}
+        borrowed = plan.borrowed.get(version)
+        if borrowed is not None:
+            packs.update(borrowed.data, borrowed.meta)
+            shards.update(borrowed.shards)
         inputs = sorted(bytes.fromhex(id) for id in self._objects.version(version).metadata.inputs.values())
         return RemoteSet(
             secrets.token_bytes(WRITE_BYTES),

@@ -110,3 +110,33 @@ def test_fetching_killed_at(
             break
     else:
         pytest.fail("it never ends")
+
+
+@pytest.mark.parametrize("point", ["remote.written", "index.after_commit"])
+def test_a_version_based_on_what_is_elsewhere_killed_at(
+    tmp_path: Path, folder: Path, place: RemotePlace, point: str
+) -> None:
+    """Its name would stand for a version of which nobody has all."""
+    pushed(tmp_path / "origin", folder, place)
+    (tmp_path / "card").write_bytes(b"a card")
+    for count in range(1, 40):
+        path, tag = tmp_path / f"clone-{count}", f"m/best{count}"
+        Store.clone(place, path)[0].close()
+        words = ("commit", "--base", "m/v1", "--add", f"card={tmp_path}/card", "--tag", tag)
+        ended = artstore(path, *words, point=f"{point}:{count}")
+        with Store.open(path) as store:
+            assert store.check().is_sound
+            made = tag in {each.name for each in store.tags()}
+        assert artstore(path, "push") == 0
+        with Store.init(tmp_path / f"alone-{count}") as store:
+            store.add_remote("origin", place)
+            store.pull()
+            assert store.check(data=True).is_sound
+            assert made == (tag in {each.name for each in store.tags()})
+            if made:
+                store.remove("m/v1")
+                store.checkout(tag, tmp_path / f"out-{count}")
+                assert (tmp_path / f"out-{count}" / "weights").read_bytes() == (folder / "weights").read_bytes()
+        if ended == 0:
+            assert count > 3, "the point was never reached"
+            break
