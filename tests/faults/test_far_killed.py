@@ -118,8 +118,8 @@ def test_a_version_based_on_what_is_elsewhere_killed_at(
 ) -> None:
     """Its name would stand for a version of which nobody has all."""
     pushed(tmp_path / "origin", folder, place)
-    (tmp_path / "card").write_bytes(b"a card")
     for count in range(1, 40):
+        (tmp_path / "card").write_bytes(b"card %d" % count)
         path, tag = tmp_path / f"clone-{count}", f"m/best{count}"
         Store.clone(place, path)[0].close()
         words = ("commit", "--base", "m/v1", "--add", f"card={tmp_path}/card", "--tag", tag)

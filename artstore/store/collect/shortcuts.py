@@ -1,4 +1,5 @@
-"""Forgets shortcuts that lead nowhere: packs needed by pages, where a pack is gone, and rows of folders that are gone.
+"""Forgets shortcuts that lead nowhere: packs needed by pages, where a pack is gone, chunks in packs that went from a
+remote, and rows of folders that are gone.
 
 Both cost nothing but room and time, so that they are looked through once a day, in steps: no transaction is long. A
 folder whose device isn't mounted may come back: its rows are kept for a while.
@@ -32,6 +33,7 @@ def sweep_shortcuts(context: Context) -> None:
     if noted is not None and 0 <= now - undo.decode_numbers(noted)[0] < limits.SWEEP_EVERY_NS:
         return
     _sweep_pages(context)
+    _sweep_far(context)
     _sweep_directories(context, now)
     with context.index.write() as writer:
         writer.put_journal(_SWEPT, undo.encode_numbers([now]))
@@ -42,6 +44,13 @@ def _sweep_pages(context: Context) -> None:
     while after is not None:
         with context.index.write() as writer:
             after = writer.drop_void_page_packs(after, limits.INDEX_BATCH)
+
+
+def _sweep_far(context: Context) -> None:
+    after: bytes | None = b""
+    while after is not None:
+        with context.index.write() as writer:
+            after = writer.drop_void_far(after, limits.INDEX_BATCH)
 
 
 def _sweep_directories(context: Context, now: int) -> None:
