@@ -269,15 +269,17 @@ def show_yours(demo: Demo, folder: Path) -> None:
 
 
 def show_remote(demo: Demo, tags: list[str]) -> None:
-    """Push everything to a remote, clone it into another store, and compare what comes out of that."""
+    """Push everything to a remote, clone it into another store, which fetches what it reads, and compare that."""
     remote, clone = demo.work / "remote", demo.work / "clone"
     demo.show("remote", "add", "origin", f"file://{remote}")
     pushed = demo.time("push", "push", as_json=True).document
     console.print(f"  {len(pushed['written'])} names, {pushed['packs']} packs, {size(pushed['sent_bytes'])}")
     cloned = demo.time("clone", "--store", str(clone), "clone", f"file://{remote}", as_json=True).document
     console.print(f"  {cloned['versions']} versions, {size(cloned['received_bytes'])} in {cloned['requests']} requests")
+    console.print("  all names and folders are here; what a file holds comes when it is read")
+    demo.show("--store", str(clone), "log", "demo")
     restored = demo.work / "cloned"
-    demo.artstore("--store", str(clone), "checkout", tags[0], str(restored))
+    demo.time(f"checkout {tags[0]} from the clone", "--store", str(clone), "checkout", tags[0], str(restored))
     differences = differing(demo.work / "restored", restored)
     if differences:
         raise DemoError(f"{differences[0]} came back different from the clone: please report this bug.")
