@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from artstore.model import RemotePlace
 from tests.remotes import (
     ENVIRONMENT,
+    Landlord,
     ceph_server,
     moto_server,
     new_bucket,
@@ -42,16 +43,20 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
 
 
 @pytest.fixture(scope="session")
-def services(
-    tmp_path_factory: pytest.TempPathFactory, certificate: Callable[[], Path]
-) -> Iterator[Callable[[str], str]]:
+def ceph_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the Ceph of this run lies, be it started or not."""
+    folder = tmp_path_factory.getbasetemp()
+    if folder.name.startswith("popen-"):  # a worker's; its parent is that of the run
+        folder = folder.parent
+    return folder / "ceph"
+
+
+@pytest.fixture(scope="session")
+def services(ceph_folder: Path, certificate: Callable[[], Path]) -> Iterator[Callable[[str], str]]:
     """The URL of an S3 service: "moto" in this process, "ceph" for all processes of this run; begun when asked for.
 
     "tls" is the same Ceph over TLS.
     """
-    folder = tmp_path_factory.getbasetemp()
-    if folder.name.startswith("popen-"):  # a worker's; its parent is that of the run
-        folder = folder.parent
     running: dict[str, str] = {}
     with ExitStack() as stack:
 
@@ -63,7 +68,7 @@ def services(
         def start(kind: str) -> AbstractContextManager[str]:
             if kind == "tls":
                 return tls_server(service("ceph"), certificate())
-            return moto_server() if kind == "moto" else ceph_server(folder / "ceph")
+            return moto_server() if kind == "moto" else ceph_server(ceph_folder)
 
         yield service
 
@@ -89,3 +94,14 @@ def remote_place(
         return new_bucket(services(kind))
 
     return place
+
+
+@pytest.fixture
+def landlord(
+    remote_place: Callable[[str], RemotePlace], ceph_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Landlord:
+    """Who owns a new bucket of a real service, and lets others in."""
+    made = Landlord(remote_place("ceph"), ceph_folder, tmp_path / "aws-credentials")
+    made.credentials.touch()
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(made.credentials))
+    return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import ssl
@@ -9,17 +10,19 @@ import subprocess
 import uuid
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from artstore import wiring
 from artstore.model import RemotePlace
 from artstore.testing import ceph
 from artstore.testing.fault_proxy import FaultProxy
 
+IAM = Path(__file__).resolve().parent.parent / "packaging" / "iam"
 KEYS = {"AWS_ACCESS_KEY_ID": ceph.ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": ceph.SECRET_KEY}
 # Nothing of the machine's own account may be used, or asked for.
 ENVIRONMENT = {
@@ -96,21 +99,90 @@ def over_tls(place: RemotePlace, url: str, certificate: Path) -> RemotePlace:
     return replace(place, endpoint=url, ca=str(certificate))
 
 
-def new_bucket(endpoint: str) -> RemotePlace:
-    """A place in a bucket that nobody has used."""
+def client_of(place: RemotePlace) -> Any:
+    """boto3's own client for a place, as its profile, else as whom the service was made for. Any: it has no types."""
     import boto3
     from botocore.config import Config
 
-    bucket = f"b-{uuid.uuid4()}"
-    session: Any = boto3.Session(
-        aws_access_key_id=ceph.ACCESS_KEY, aws_secret_access_key=ceph.SECRET_KEY, region_name="us-east-1"
-    )
-    client = session.client("s3", endpoint_url=endpoint, config=Config(s3={"addressing_style": "path"}))
-    client.create_bucket(Bucket=bucket)
+    keys: Any = {} if place.profile else dict(aws_access_key_id=ceph.ACCESS_KEY, aws_secret_access_key=ceph.SECRET_KEY)
+    session: Any = boto3.Session(profile_name=place.profile, region_name="us-east-1", **keys)
+    config = Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1})
+    return session.client("s3", endpoint_url=place.endpoint, config=config)
+
+
+def bucket_of(place: RemotePlace) -> str:
+    """The bucket of a place."""
+    return urlsplit(place.url).netloc
+
+
+def new_bucket(endpoint: str) -> RemotePlace:
+    """A place in a bucket that nobody has used."""
+    place = RemotePlace(url=f"s3://b-{uuid.uuid4()}/some/prefix", endpoint=endpoint)
+    client = client_of(place)
+    client.create_bucket(Bucket=bucket_of(place))
     client.close()
-    return RemotePlace(url=f"s3://{bucket}/some/prefix", endpoint=endpoint)
+    return place
 
 
 def new_folder(path: Path) -> RemotePlace:
     """A place in a folder that isn't there yet."""
     return RemotePlace(url=f"file://{path / 'remote'}")
+
+
+Statement = dict[str, Any]
+"""A statement of a policy, as IAM writes it. Any: it has texts, lists and maps."""
+
+
+def policy(name: str, place: RemotePlace) -> list[Statement]:
+    """What packaging/iam/NAME.json allows at a place."""
+    text = (IAM / f"{name}.json").read_text()
+    filled = text.replace("BUCKET", bucket_of(place)).replace("PREFIX", urlsplit(place.url).path.strip("/"))
+    statements: list[Statement] = json.loads(filled)["Statement"]
+    return statements
+
+
+@dataclass
+class Landlord:
+    """Who owns a bucket of the real service; others may do there what its policy allows, and nothing else."""
+
+    place: RemotePlace
+    folder: Path
+    credentials: Path
+    _allowed: dict[str, list[Statement]] = field(default_factory=dict[str, list[Statement]])
+    _users: dict[str, ceph.User] = field(default_factory=dict[str, ceph.User])
+
+    def let_in(self, name: str, statements: list[Statement]) -> RemotePlace:
+        """Let somebody do what these say and no more; the place as he reaches it, by a profile of that name."""
+        if name not in self._users:
+            user = self._users[name] = ceph.add_user(self.folder)
+            with self.credentials.open("a") as file:
+                file.write(
+                    f"[{name}]\naws_access_key_id = {user.access_key}\naws_secret_access_key = {user.secret_key}\n"
+                )
+        self._allowed[name] = statements
+        self._put_policy()
+        return replace(self.place, profile=name)
+
+    def user(self, name: str) -> ceph.User:
+        """Who that is to the service."""
+        return self._users[name]
+
+    def listed(self, prefix: str = "") -> list[str]:
+        """What lies there."""
+        remote = wiring.open_remote(self.place)
+        try:
+            return [found.key for found in remote.list(prefix)]
+        finally:
+            remote.close()
+
+    def _put_policy(self) -> None:
+        # What others write is theirs; an account of AWS's sees to it that it is the owner's.
+        everything = [f"arn:aws:s3:::{bucket_of(self.place)}", f"arn:aws:s3:::{bucket_of(self.place)}/*"]
+        owner: Statement = {"Effect": "Allow", "Action": ["s3:*"], "Resource": everything}
+        told = [{**owner, "Principal": {"AWS": ["arn:aws:iam:::user/test"]}}]
+        for name, statements in self._allowed.items():
+            told += [{**each, "Principal": {"AWS": [self._users[name].arn]}} for each in statements]
+        client = client_of(self.place)
+        text = json.dumps({"Version": "2012-10-17", "Statement": told})
+        client.put_bucket_policy(Bucket=bucket_of(self.place), Policy=text)
+        client.close()

@@ -24,10 +24,6 @@ from typing import Final
 
 ACCESS_KEY: Final = "testaccess"
 SECRET_KEY: Final = "testsecret"  # noqa: S105 - of a server that lives for one run of the tests
-# A second user, to whom nothing belongs: what he may do, a bucket's policy says.
-OTHER_USER: Final = "other"
-OTHER_ACCESS_KEY: Final = "otheraccess"
-OTHER_SECRET_KEY: Final = "othersecret"  # noqa: S105 - the same
 PROGRAMS: Final = ("ceph", "ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "monmaptool", "ceph-authtool")
 _READY_S_MAX: Final = 60.0
 _POLL_S: Final = 0.1
@@ -109,9 +105,45 @@ def node(folder: Path) -> int:
 
 def remove_bucket(folder: Path, bucket: str) -> None:
     """Take a bucket with all that it holds from the one in this folder: its memory is free at once, not in hours."""
+    administer(folder, "bucket", "rm", f"--bucket={bucket}", "--purge-objects", "--bypass-gc")
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody to whom nothing belongs: what he may do, policies of buckets say."""
+
+    folder: Path
+    name: str
+    access_key: str
+    secret_key: str
+
+    @property
+    def arn(self) -> str:
+        """What policies call him."""
+        return f"arn:aws:iam:::user/{self.name}"
+
+    def suspend(self) -> None:
+        """Refuse whatever he asks for from now on."""
+        administer(self.folder, "user", "suspend", f"--uid={self.name}")
+
+    def enable(self) -> None:
+        """No more."""
+        administer(self.folder, "user", "enable", f"--uid={self.name}")
+
+
+def add_user(folder: Path) -> User:
+    """A new user of the one in this folder."""
+    made = User(folder, f"u-{uuid.uuid4()}", uuid.uuid4().hex, uuid.uuid4().hex)
+    keys = (f"--access-key={made.access_key}", f"--secret-key={made.secret_key}")
+    administer(folder, "user", "create", f"--uid={made.name}", f"--display-name={made.name}", *keys)
+    return made
+
+
+def administer(folder: Path, *words: str) -> None:
+    """Have radosgw-admin do something with the one in this folder."""
     config = folder / f"node-{node(folder)}" / "ceph.conf"
-    words = ("radosgw-admin", "-c", str(config), "bucket", "rm", f"--bucket={bucket}", "--purge-objects", "--bypass-gc")
-    subprocess.run(words, check=True, timeout=_READY_S_MAX, capture_output=True)  # noqa: S603 - our own words
+    command = ("radosgw-admin", "-c", str(config), *words)
+    subprocess.run(command, check=True, timeout=_READY_S_MAX, capture_output=True)  # noqa: S603 - our own words
 
 
 def _start(folder: Path) -> None:
@@ -180,12 +212,8 @@ class _Node:
         self.start("ceph-osd", *own, "-i", "0", "-f")
         self.start("radosgw", *own, "-n", "client.rgw.a", "-f")
         self.await_gateway()
-        for user, access, secret in (
-            ("test", ACCESS_KEY, SECRET_KEY),
-            (OTHER_USER, OTHER_ACCESS_KEY, OTHER_SECRET_KEY),
-        ):
-            words = ("user", "create", f"--uid={user}", f"--display-name={user}")
-            self.run("radosgw-admin", *own, *words, f"--access-key={access}", f"--secret-key={secret}")
+        words = ("user", "create", "--uid=test", "--display-name=test")
+        self.run("radosgw-admin", *own, *words, f"--access-key={ACCESS_KEY}", f"--secret-key={SECRET_KEY}")
 
     def await_gateway(self) -> None:
         """Until the gateway takes connections."""

@@ -36,7 +36,14 @@ class Fault(Enum):
     FLIPPED_REPLY = "flipped reply"  # a bit of its body
     FLIPPED_REQUEST = "flipped request"
     LOST_REPLY = "lost reply"  # it was done, and nobody is told
+    EXPIRED_TOKEN = "expired token"  # noqa: S105 - 400, as AWS says it: who asks must sign in again
 
+
+_REFUSALS: Final = {
+    Fault.SLOW_DOWN: ("SlowDown", 503),
+    Fault.SERVER_ERROR: ("InternalError", 500),
+    Fault.EXPIRED_TOKEN: ("ExpiredToken", 400),
+}
 
 Choose = Callable[[str, str], Fault | None]
 """`choose(method, path)`: what happens to a request; None: nothing."""
@@ -123,7 +130,7 @@ class FaultProxy:
             self.done.append(fault)
         if fault is Fault.DELAY:
             time.sleep(0.2)
-        if fault in (Fault.SLOW_DOWN, Fault.SERVER_ERROR):
+        if fault in _REFUSALS:
             return _refuse(client, asked, method, fault)
         if request.header(b"expect") == b"100-continue":
             client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -211,7 +218,7 @@ def _copy_chunks(source: IO[bytes], target: socket.socket, *, flip: bool, count:
 
 
 def _refuse(client: socket.socket, asked: IO[bytes], method: str, fault: Fault) -> bool:
-    code, status = ("SlowDown", 503) if fault is Fault.SLOW_DOWN else ("InternalError", 500)
+    code, status = _REFUSALS[fault]
     body = f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>as was wished</Message></Error>'.encode()
     again = "Retry-After: 0\r\n" if fault is Fault.SLOW_DOWN else ""
     head = f"HTTP/1.1 {status} X\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\n{again}"

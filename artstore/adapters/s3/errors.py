@@ -15,11 +15,21 @@ _CREDENTIALS: Final = "look at AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or n
 CERTIFICATES: Final = "name the file of the service's certificates: --ca FILE, or AWS_CA_BUNDLE"
 _CLOCK: Final = "set this machine's clock"
 _REGION: Final = "name the bucket's region: --region"
+# By what was done: the right it takes, as policies call it.
+_RIGHTS: Final[dict[str, str]] = {
+    "read": "s3:GetObject",
+    "look at": "s3:GetObject",
+    "look for": "s3:GetObject, and s3:ListBucket of its name",
+    "list": "s3:ListBucket",
+    "write": "s3:PutObject",
+    "delete": "s3:DeleteObject",
+}
 _CODES: Final[dict[str, tuple[type[ArtstoreError], str | None]]] = {
     "NoSuchBucket": (NotFound, "create the bucket, or correct the URL: `artstore remote list`"),
-    "AccessDenied": (NotPermitted, "docs/remote.md tells which rights are needed"),
+    "AccessDenied": (NotPermitted, None),  # what is to be done depends on what was: see `_RIGHTS`
     "AllAccessDisabled": (NotPermitted, "ask who owns the bucket"),
     "AccountProblem": (NotPermitted, "ask who owns the account"),
+    "UserSuspended": (NotPermitted, "ask who runs the service"),
     "InvalidAccessKeyId": (NotPermitted, _CREDENTIALS),
     "SignatureDoesNotMatch": (NotPermitted, _CREDENTIALS),
     "InvalidToken": (NotPermitted, _CREDENTIALS),
@@ -46,6 +56,7 @@ _TRANSIENT_CODES: Final = frozenset(
 )
 _TRANSIENT_STATUS: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _ABSENT: Final = frozenset({"NoSuchKey", "404"})
+_HIDDEN: Final = frozenset({"AccessDenied", "400", "403"})
 _LOST: Final = frozenset({"PreconditionFailed", "412"})
 _RETRY_AFTER_S_MAX: Final = 3600.0
 
@@ -65,9 +76,17 @@ def is_unchanged(error: foreign.ClientError) -> bool:
     return _code(error) == "304"
 
 
+def is_hidden(error: foreign.ClientError) -> bool:
+    """The object may not be there: who may not list the bucket is refused what is missing as if it were there.
+
+    Or the service did refuse, and an answer without a body, as those of HEAD, can't say why.
+    """
+    return _code(error) in _HIDDEN
+
+
 @contextmanager
 def translating(doing: str, url: str, bucket: str) -> Generator[None, None, None]:
-    """Within it every error of botocore becomes one of ours."""
+    """Within it every error of botocore becomes one of ours. `doing`: a verb, as in "can't read"."""
     try:
         yield
     except foreign.ClientError as error:
@@ -98,6 +117,8 @@ def _refused(error: foreign.ClientError, doing: str, url: str, bucket: str) -> A
     if known is None and (code in _TRANSIENT_CODES or status in _TRANSIENT_STATUS):
         return RemoteError(message, hint="try again later", transient=True, retry_after_s=_retry_after_s(error))
     kind, hint = known or _CODES.get(_BY_STATUS.get(status, ""), (RemoteError, None))
+    if kind is NotPermitted and hint is None:
+        hint = f"it takes {_RIGHTS.get(doing, 'more rights')}: docs/remote.md, Rights"
     return kind(message, hint=hint)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 from artstore.adapters.s3.client import make_client
-from artstore.adapters.s3.errors import is_absent, is_lost, is_unchanged, translating
+from artstore.adapters.s3.errors import is_absent, is_hidden, is_lost, is_unchanged, translating
 from artstore.errors import RemoteError, UsageError
 from artstore.model import UNCHANGED, Fetched, Listed, RemotePlace, RemoteStats, Unchanged, Written
 
@@ -63,7 +63,7 @@ class S3Remote:
                     Bucket=self._bucket, Key=self._prefix + key, Range=f"bytes={offset}-{offset + size - 1}"
                 )
             except ClientError as error:
-                if is_absent(error):
+                if self._is_gone(key, error):
                     return None
                 if error.response.get("Error", {}).get("Code") == "InvalidRange":
                     raise RemoteError(f"{self._name(key)} ends before byte {offset}") from error
@@ -84,7 +84,7 @@ class S3Remote:
             try:
                 answer = self._client.head_object(Bucket=self._bucket, Key=self._prefix + key)
             except ClientError as error:
-                if is_absent(error):
+                if self._is_gone(key, error):
                     return None
                 raise
         return Listed(key, answer["ContentLength"])
@@ -131,7 +131,7 @@ class S3Remote:
                 options: Any = condition  # Any: which condition it is, its type can't say
                 answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key, **options)
             except ClientError as error:
-                if is_absent(error):
+                if self._is_gone(key, error):
                     return None
                 if condition and is_unchanged(error):
                     return UNCHANGED
@@ -157,6 +157,22 @@ class S3Remote:
                 raise
         self._count(sent_bytes=size)
         return Written(_bare(answer["ETag"]), _time(answer["ResponseMetadata"]["HTTPHeaders"]))
+
+    def _is_gone(self, key: str, error: ClientError) -> bool:
+        """Was an object refused because there is none?
+
+        With a right to list one prefix only, what is missing below it is refused: a listing tells. It also says why,
+        where the refusal of a HEAD had no body.
+        """
+        if is_absent(error):
+            return True
+        if not is_hidden(error):
+            return False
+        self._count(lists=1)
+        name = self._prefix + key
+        with translating("look for", self._name(key), self._bucket):
+            page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=name, MaxKeys=1)
+        return all(found.get("Key") != name for found in page.get("Contents", ()))
 
     def _require(self, key: str, size: int, told: int) -> None:
         if size != told:

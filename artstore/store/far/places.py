@@ -13,7 +13,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 from artstore import limits
-from artstore.errors import Corrupt, NewerFormat, RemoteError
+from artstore.errors import Corrupt, NewerFormat, NotFound, RemoteError
 from artstore.format.pack import decode_table, parse_tail
 from artstore.format.remote import RemoteSet, decode_shard, set_key
 from artstore.model import Digest, PackKind
@@ -43,6 +43,7 @@ class FarPlaces:
         self._pool = pool
         self._recent: deque[Digest] = deque(maxlen=limits.FAR_RECENT_VERSIONS)
         self._asked: dict[tuple[bytes, Digest], float] = {}  # when a version's set was last asked for
+        self._remotes: frozenset[bytes] = frozenset()  # this store's, as far as they were asked for
         self._learning = Lock()
 
     def note_opened(self, version: Digest) -> None:
@@ -51,7 +52,9 @@ class FarPlaces:
             self._recent.append(version)
 
     def find(self, ids: Sequence[bytes]) -> dict[bytes, FarPlace]:
-        """Where these lie, as far as that can be learnt. RemoteError if it can't be, since a remote doesn't answer."""
+        """Where these lie, as far as that can be learnt. RemoteError if it can't be, since a remote doesn't answer;
+        NotFound if a remote that was removed from this store is the only one known to have one.
+        """
         found = self.known(ids)
         if len(found) == len(set(ids)):
             return found
@@ -62,22 +65,43 @@ class FarPlaces:
                     break
                 if self._learn(version):
                     found = self.known(ids)
+        self._require_remotes(set(ids) - found.keys())
         return found
 
     def known(self, ids: Sequence[bytes]) -> dict[bytes, FarPlace]:
         """Where these lie, as far as the index knows."""
         found: dict[bytes, FarPlace] = {}
         packs: dict[int, FarPack | None] = {}
+
+        def usable(place: Location) -> FarPlace | None:
+            if place.pack not in packs:
+                pack = reader.far_pack(place.pack)
+                packs[place.pack] = pack if pack is not None and self._is_ours(pack.remote) else None
+            pack = packs[place.pack]
+            return None if pack is None else FarPlace(pack, place)
+
         with self._index.read() as reader:
             for id, place in zip(ids, reader.far_find_many(ids), strict=True):
                 if place is None:
                     continue
-                if place.pack not in packs:
-                    packs[place.pack] = reader.far_pack(place.pack)
-                pack = packs[place.pack]
-                if pack is not None:
-                    found[id] = FarPlace(pack, place)
+                at = usable(place) or next(filter(None, map(usable, reader.far_copies(id))), None)
+                if at is not None:
+                    found[id] = at
         return found
+
+    def _is_ours(self, remote: bytes) -> bool:
+        """Is it a remote of this store? What was learnt of one that was removed since serves if it is added again."""
+        if remote not in self._remotes:
+            self._remotes = frozenset(self._pool.ids())
+        return remote in self._remotes
+
+    def _require_remotes(self, lost: Iterable[bytes]) -> None:
+        """NotFound, with what to do, if one of these lies at a remote that was removed."""
+        with self._index.read() as reader:
+            packs = [reader.far_pack(place.pack) for id in lost for place in reader.far_copies(id)]
+        for pack in packs:
+            if pack is not None:
+                self._pool.open(pack.remote)
 
     def forget(self, pack: FarPack) -> None:
         """It isn't there any more: sets may have been rewritten, and are to be asked for anew."""
@@ -172,8 +196,10 @@ def _push_of(key: str) -> str:
     return key.split("/")[1]
 
 
-def cannot_reach(error: RemoteError) -> RemoteError:
-    """What to tell who reads something that isn't here, when the remote that has it doesn't answer."""
+def cannot_reach(error: RemoteError | NotFound) -> RemoteError:
+    """What to tell who reads something that isn't here, when the remote that has it doesn't answer, or is gone."""
+    if isinstance(error, NotFound):  # what was asked for does exist
+        return RemoteError(f"it isn't here, and the remote that has it is gone: {error.message}", hint=error.hint)
     return RemoteError(
         f"it isn't here, and the remote that has it doesn't answer: {error.message}",
         hint="try again when it can be reached; `artstore prefetch` keeps things here for such times",

@@ -52,7 +52,7 @@ class FarSource:
         self.places.note_opened(version)
 
     def many(self, kind: ObjectKind, ids: Iterable[bytes]) -> dict[bytes, bytes]:
-        """Those of these objects that a remote has. RemoteError if it doesn't answer; Corrupt for damage there."""
+        """Those of these objects that a remote has. RemoteError if it doesn't answer or is gone; Corrupt for damage."""
         wanted = list(dict.fromkeys(ids))
         found: dict[bytes, bytes] = {}
         try:
@@ -66,7 +66,7 @@ class FarSource:
                     self._require_known(pack)
                     self.places.forget(pack)
                     self.kept.drop(pack)
-        except RemoteError as error:
+        except (RemoteError, NotFound) as error:
             raise cannot_reach(error) from error
         return found
 

@@ -1,0 +1,259 @@
+"""The policies of packaging/iam, tried on a real service: what they allow is enough, and none of it can be spared."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+from botocore.exceptions import ClientError
+
+from artstore import Store, wiring
+from artstore.errors import ArtstoreError, NotPermitted
+from artstore.model import RemotePlace
+from artstore.store.remote.selftest import check_remote
+from tests.machines import noise
+from tests.remotes import IAM, Landlord, Statement, bucket_of, client_of, policy
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Run
+
+
+class Right(NamedTuple):
+    """One action on one resource of a policy."""
+
+    statement: int
+    action: str
+    resource: str
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.resource.partition('BUCKET')[2] or 'bucket'}"
+
+
+def rights(name: str) -> list[Right]:
+    """All that a policy allows, one by one."""
+    statements: list[Statement] = json.loads((IAM / f"{name}.json").read_text())["Statement"]
+    return [
+        Right(number, action, resource)
+        for number, statement in enumerate(statements)
+        for action in statement["Action"]
+        for resource in statement["Resource"]
+    ]
+
+
+def without(name: str, right: Right, place: RemotePlace) -> list[Statement]:
+    """A policy that lacks one right."""
+    statements = copy.deepcopy(policy(name, place))
+    whole = policy(name, place)[right.statement]
+    kept = json.loads((IAM / f"{name}.json").read_text())["Statement"][right.statement]["Resource"].index(
+        right.resource
+    )
+    del statements[right.statement]["Resource"][kept]
+    if not statements[right.statement]["Resource"]:
+        del statements[right.statement]
+    assert whole not in statements
+    return statements
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """What is versioned."""
+    made = tmp_path / "folder"
+    made.mkdir()
+    (made / "weights").write_bytes(noise(3 << 20))
+    (made / "config").write_bytes(b"{}")
+    return made
+
+
+@pytest.fixture
+def origin(landlord: Landlord, tmp_path: Path, folder: Path) -> Iterator[Store]:
+    """The store of who made the remote, and has pushed m/v1 there as m/production."""
+    with Store.init(tmp_path / "origin") as store:
+        store.add_remote("origin", landlord.place)
+        store.commit(folder, tag="m/v1")
+        store.set_alias("m/production", "m/v1")
+        store.push()
+        yield store
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The files of a folder."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def read_all(place: RemotePlace, path: Path, folder: Path) -> None:
+    """Everything a reader does."""
+    store, result = Store.clone(place, path / "clone")
+    with store:
+        assert not result.conflicts
+        assert store.open("m/v1", "config").read() == b"{}"
+        store.checkout("m/v1", path / "out")
+        assert contents(path / "out") == contents(folder)
+        store.fetch()
+        store.pull()
+        assert store.check(data=True).is_sound
+        told = store.remote_status(ask=True)
+        assert told is not None
+        assert (told.only_here, told.only_there, told.differing) == ([], [], [])
+        store.evict()
+        store.remove_remote("origin")
+        store.add_remote("origin", place)
+
+
+def write_all(place: RemotePlace, path: Path, folder: Path) -> None:
+    """Everything a writer does, beside what a reader does."""
+    with ExitStack() as stack:
+        if (path / "writer").exists():
+            store = stack.enter_context(Store.open(path / "writer"))
+            store.fetch()
+        else:
+            store = stack.enter_context(Store.clone(place, path / "writer")[0])
+        (folder / "config").write_bytes(b"another")
+        if "m/v2" not in {tag.name for tag in store.tags()}:
+            store.commit(folder, tag="m/v2")
+        store.push()
+        store.set_alias("m/production", "m/v2")
+        store.rollback("m/production")
+        store.set_alias("m/new", "m/v2")
+        store.push()
+
+
+def set_up(place: RemotePlace, path: Path) -> None:
+    """Make the remote, and try it out."""
+    with ExitStack() as stack:
+        there = path / "set-up"
+        store = stack.enter_context(Store.open(there) if there.exists() else Store.init(there))
+        if not store.remotes():
+            store.add_remote("origin", place)
+        remote = wiring.open_remote(place)
+        assert [finding for finding in check_remote(remote, writers=4, rounds=2) if not finding.ok] == []
+        remote.close()
+
+
+def test_a_reader_reads(landlord: Landlord, origin: Store, tmp_path: Path, folder: Path) -> None:
+    """Who deploys models would need the rights of who makes them."""
+    read_all(landlord.let_in("reader", policy("reader", landlord.place)), tmp_path, folder)
+
+
+def test_a_reader_is_refused_the_rest(
+    landlord: Landlord, origin: Store, run: Run, tmp_path: Path, folder: Path
+) -> None:
+    """He would believe to have moved an alias, or not know whom to ask for what."""
+    place = landlord.let_in("reader", policy("reader", landlord.place))
+    before = landlord.listed()
+    run("clone", place.url, "--endpoint", place.endpoint or "", "--profile", "reader")
+    (folder / "config").write_bytes(b"another")
+    run("commit", folder, "--tag", "m/v2")
+    assert run("status", "--remote", "--json").document["remote"]["only_here"] == ["m/v2"]
+    for words in (
+        ["push"],
+        ["alias", "set", "m/production", "v2"],
+        ["rm", "m/v1", "--remote", "origin", "--yes"],
+        ["remote", "check"],
+    ):
+        told = run(*words, code=4).err
+        assert "AccessDenied" in told
+        assert "s3:PutObject" in told
+        assert "docs/remote.md" in told
+    assert landlord.listed() == before
+    assert run("resolve", "m/production").out == run("resolve", "m/v1").out
+    assert [line.split()[0] for line in run("list", "-q").lines] == ["m/production", "m/v1", "m/v2"]
+    assert run("checkout", "m/v2", tmp_path / "out").code == 0
+    assert contents(tmp_path / "out") == contents(folder)
+
+
+def test_a_writer_writes(landlord: Landlord, origin: Store, tmp_path: Path, folder: Path) -> None:
+    """He would need the rights of who owns the bucket."""
+    place = landlord.let_in("writer", policy("writer", landlord.place))
+    read_all(place, tmp_path, folder)
+    write_all(place, tmp_path, folder)
+    with Store.open(tmp_path / "writer") as store:
+        assert store.remove_at_remote("m/v2", remote="origin").removed == ["m/v2"]
+    assert landlord.listed("pins/") == []
+
+
+def test_a_writer_can_not_destroy(landlord: Landlord, origin: Store, tmp_path: Path) -> None:
+    """One stolen key would cost all versions."""
+    place = landlord.let_in("writer", policy("writer", landlord.place))
+    client, bucket = client_of(place), bucket_of(place)
+    other = client_of(landlord.place)
+    other.put_object(Bucket=bucket, Key="elsewhere/x", Body=b"x")
+    prefix = "some/prefix/"
+    tries: list[Callable[[], Any]] = [
+        *(lambda key=key: client.delete_object(Bucket=bucket, Key=prefix + key) for key in landlord.listed()),
+        *(lambda key=key: client.put_object(Bucket=bucket, Key=prefix + key) for key in ("format", "gc/state", "q")),
+        lambda: client.put_object(Bucket=bucket, Key="elsewhere/x"),
+        lambda: client.get_object(Bucket=bucket, Key="elsewhere/x"),
+        lambda: client.list_objects_v2(Bucket=bucket),
+        lambda: client.list_objects_v2(Bucket=bucket, Prefix="elsewhere/"),
+        lambda: client.get_bucket_policy(Bucket=bucket),
+        lambda: client.put_bucket_policy(Bucket=bucket, Policy="{}"),
+        lambda: client.delete_bucket_policy(Bucket=bucket),
+        lambda: client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"}),
+        lambda: client.delete_bucket(Bucket=bucket),
+    ]
+    for attempt in tries:
+        with pytest.raises(ClientError) as caught:
+            attempt()
+        assert caught.value.response.get("Error", {}).get("Code") == "AccessDenied"
+
+
+def test_a_remote_is_set_up(landlord: Landlord, tmp_path: Path, folder: Path) -> None:
+    """The first `remote add`, and `remote check`, would need an owner's rights."""
+    allowed = [*policy("writer", landlord.place), *policy("setup", landlord.place)]
+    set_up(landlord.let_in("first", allowed), tmp_path)
+    assert landlord.listed("check/") == []
+
+
+def refused(act: Callable[[], None], right: Right) -> ArtstoreError:
+    """The error of something that can't be done without a right."""
+    with pytest.raises(NotPermitted) as caught:
+        act()
+    error = caught.value
+    assert error.exit_code == 4
+    assert right.action in str(error), str(error)
+    assert "docs/remote.md" in str(error)
+    return error
+
+
+@pytest.mark.parametrize("right", rights("reader"), ids=str)
+def test_a_reader_needs_each_right(
+    landlord: Landlord, origin: Store, tmp_path: Path, folder: Path, right: Right
+) -> None:
+    """A policy that allows more than is needed isn't least."""
+    place = landlord.let_in("reader", without("reader", right, landlord.place))
+    refused(lambda: read_all(place, tmp_path, folder), right)
+
+
+@pytest.mark.parametrize("right", rights("writer"), ids=str)
+def test_a_writer_needs_each_right(
+    landlord: Landlord, origin: Store, tmp_path: Path, folder: Path, right: Right
+) -> None:
+    """The same; and who gets the right later goes on where he was refused."""
+    place = landlord.let_in("writer", without("writer", right, landlord.place))
+    error = refused(lambda: write_all(place, tmp_path, folder), right)
+    key = right.resource.partition("PREFIX/")[2].rstrip("*")
+    assert f"{place.url}/{key}" in str(error)
+    landlord.let_in("writer", policy("writer", landlord.place))
+    write_all(place, tmp_path, folder)
+    whole, result = Store.clone(landlord.place, tmp_path / "whole", full=True)
+    with whole:
+        assert not result.conflicts
+        assert whole.check(data=True).is_sound
+        assert whole.resolve("m/new").version == whole.resolve("m/v2").version
+        whole.checkout("m/v2", tmp_path / "out")
+    assert contents(tmp_path / "out") == contents(folder)
+
+
+@pytest.mark.parametrize("right", rights("setup"), ids=str)
+def test_setting_up_needs_each_right(landlord: Landlord, tmp_path: Path, right: Right) -> None:
+    """The same."""
+    allowed = [*policy("writer", landlord.place), *without("setup", right, landlord.place)]
+    place = landlord.let_in("first", allowed)
+    refused(lambda: set_up(place, tmp_path), right)
+    landlord.let_in("first", [*policy("writer", landlord.place), *policy("setup", landlord.place)])
+    set_up(place, tmp_path)
