@@ -16,7 +16,16 @@ if TYPE_CHECKING:
 
 
 class Names(Remotes):
-    """What was pushed moves at home first, then here."""
+    """What was pushed moves at home first, then here; what wasn't may get another name."""
+
+    def may_be_renumbered(self, tag: str) -> bool:
+        """Did `commit` choose this name, in a store that has a home, and was it not pushed yet?"""
+        from artstore.store.provisional import is_provisional
+
+        with self.context.index.read() as reader:
+            found = reader.tag(tag)
+            provisional = found is not None and is_provisional(reader, found)
+        return provisional and bool(self.remotes())
 
     def _move(self, name: str, planner: Planner, *, local: bool, back: bool = False) -> Moved:
         home = self._home_of(name)
