@@ -29,6 +29,7 @@ from artstore.store.aliases import (
     plan_alias,
     plan_alias_removal,
     plan_alias_rollback,
+    restore_history,
     restore_moves,
     rollback_target,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "removed_tags",
     "reserve_name",
     "resolve",
+    "restore_history",
     "restore_moves",
     "restore_tag",
     "rollback",

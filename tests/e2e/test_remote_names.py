@@ -85,9 +85,16 @@ def test_without_home(run: Run, two_versions: Path, home: Path) -> None:
         told = run(*words, code=7).err
         assert "llama/production is not moved" in told
         assert "--local" in told
-    assert run("alias", "set", "llama/production", "v2", "--local").lines == ["production: v1 → v2"]
+    moved = run("alias", "set", "llama/production", "v2", "--local")
+    assert moved.lines == ["production: v1 → v2"]
+    assert "here only" in moved.err
+    assert "here only" in run("rollback", "llama/production", "--local").err
+    assert "here only" in run("alias", "rm", "llama/production", "-y", "--local").err
+    assert "here only" in run("alias", "set", "llama/production", "v2", "--local").err
+    assert "here only" not in run("alias", "set", "llama/mine", "v2").err, "nobody else knows it"
     (home / "unplugged").rename(home / "nas")
     assert run("pull", "--json").document["swapped"] == ["llama/production"]
+    assert "here only" not in run("alias", "set", "llama/production", "v1").err
 
 
 @pytest.mark.parametrize("kind", ["folder", "ceph"])
