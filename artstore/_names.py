@@ -19,7 +19,24 @@ if TYPE_CHECKING:
 
 
 class Names(Remotes):
-    """What was pushed moves at home first, then here."""
+    """What was pushed moves at home first, then here; what wasn't may get another name."""
+
+    def is_moved_here_only(self, name: str) -> bool:
+        """Has an alias moves that its home hasn't heard of, since they were made with `local`?"""
+        from artstore.store.remote.local_moves import local_start
+
+        home = self._home_of(name)
+        with self.context.index.read() as reader:
+            return home is not None and local_start(reader, home[1], name) is not None
+
+    def may_be_renumbered(self, tag: str) -> bool:
+        """Did `commit` choose this name, in a store that has a home, and was it not pushed yet?"""
+        from artstore.store.provisional import is_provisional
+
+        with self.context.index.read() as reader:
+            found = reader.tag(tag)
+            provisional = found is not None and is_provisional(reader, found)
+        return provisional and bool(self.remotes())
 
     def _move(self, name: str, planner: Planner, *, local: bool, back: bool = False) -> Moved:
         home = self._home_of(name)

@@ -122,12 +122,14 @@ class Remotes(facade.Store):
 
         `patterns`: tags, aliases, artifacts, or names with * and ?; none: all refs, of which those that were there
         when the remote was last seen are taken to be there still, unless `anew`. `to`: a remote's name, else home.
-        Refs that others have written meanwhile are left alone and told. Where less of the disk is free than
-        `disk.min_free` says, packs that the remote has are evicted, unless `local.keep` is `all`.
+        Refs that others have written meanwhile are left alone and told; but what `commit` numbered gets its next
+        number if it lost at home, here too. Where less of the disk is free than `disk.min_free` says, packs that the
+        remote has are evicted, unless `local.keep` is `all`.
         """
         from artstore.store.context import Counters
         from artstore.store.remote.homeward import Homeward
         from artstore.store.remote.push import Pusher
+        from artstore.store.remote.renumber import Renumberer
 
         names = set(self._wanted(patterns).ids)
         counters = counters or Counters()
@@ -136,7 +138,11 @@ class Remotes(facade.Store):
             homeward = Homeward(self.context, self.objects, remote, id, counters)
             settled = homeward.settle(leave=names)
             wanted = self._wanted(patterns)
-            result = Pusher(self.context, self.objects, remote, id, counters).push(wanted, anew=anew or bool(patterns))
+            home = next(iter(self.remotes()))
+            renumberer = Renumberer(self.context, remote, id, home) if to in (None, home) else None
+            result = Pusher(self.context, self.objects, remote, id, counters).push(
+                wanted, anew=anew or bool(patterns), renumberer=renumberer
+            )
             homeward.note_swapped(name for name in settled.left if name in {*result.written, *result.unchanged})
             result.freed_bytes = self._make_room(remote, id)
             result.requests = remote.stats.requests - before[0]
@@ -245,12 +251,14 @@ class Remotes(facade.Store):
 
     def _wanted(self, patterns: Sequence[str]) -> Wanted:
         from artstore.store import refs
+        from artstore.store.provisional import refuse_renumbered
         from artstore.store.remote.names import Wanted
 
         wanted = Wanted()
         with self.context.index.read() as reader:
             names = {row.name for pattern in patterns or (None,) for row in refs.list_refs(reader, pattern)}
             for pattern in patterns:
+                refuse_renumbered(reader, pattern)
                 if not any(True for _ in refs.list_refs(reader, pattern)):
                     raise NotFound(f"there is no ref {pattern}", hint="`artstore list` shows the refs")
             for name in sorted(names):

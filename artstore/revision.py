@@ -26,6 +26,7 @@ _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _HEX = re.compile(rf"[0-9a-fA-F]{{{limits.ID_PREFIX_HEX_MIN},64}}")
 _ARTIFACT_BYTES_MAX = limits.REF_BYTES_MAX - limits.REF_BYTES_SPARE
 _STEP = re.compile(r"~([0-9]*)|@\{([^{}]*)\}")
+_NUMBER = re.compile(r"([0-9]{1,18})(?:/|$)")
 _COUNT = re.compile(r"[0-9]{1,9}")
 _TIME = re.compile(
     r"(\d{4}-\d{2}-\d{2})"
@@ -192,9 +193,14 @@ def is_id_prefix(text: str) -> bool:
 
 def next_version_name(artifact: str, existing: Iterable[str]) -> str:
     """`ARTIFACT/vN` with the N after the greatest that `existing` names use, be it as a folder."""
-    used = re.compile(re.escape(artifact) + r"/v([0-9]{1,18})(?:/.*)?")
-    numbers = (int(match[1]) for name in existing if (match := used.fullmatch(name)))
-    return check_ref_name(f"{artifact}/v{max(numbers, default=0) + 1}")
+    return check_ref_name(f"{artifact}/v{max((version_number(artifact, name) for name in existing), default=0) + 1}")
+
+
+def version_number(artifact: str, name: str) -> int:
+    """The N of `ARTIFACT/vN`, be it as a folder; 0 for other names."""
+    begin = f"{artifact}/v"
+    match = _NUMBER.match(name, len(begin)) if name.startswith(begin) else None
+    return 0 if match is None else int(match[1])
 
 
 def is_numbered(name: str) -> bool:

@@ -190,6 +190,16 @@ def restore_moves(writer: IndexWriter, name: str, moves: Sequence[Move]) -> None
         writer.put_move(move)
 
 
+def restore_history(writer: IndexWriter, name: str, moves: Sequence[Move]) -> None:
+    """Let an alias that was removed here have the history that others gave it; what was its own is forgotten.
+
+    NotFound if the version it stands at then isn't here.
+    """
+    if moves[-1].target:
+        hold(writer, Digest(moves[-1].target))
+    writer.put_history(name, moves)
+
+
 def alias_log(reader: IndexReader, name: str) -> Iterator[tuple[Digest, Move]]:
     """The moves of an alias with their ids, newest first, be it removed by now; NotFound if there never was one."""
     moves = reader.moves(name)

@@ -18,7 +18,7 @@ from artstore.format.version import encode_version
 from artstore.model import CHANGED_WHILE_READ, Digest, PackState, Version
 from artstore.planning.ignore import IgnoreStack
 from artstore.revision import artifact_of
-from artstore.store import refs
+from artstore.store import provisional, refs
 from artstore.store.changing import changed_paths, with_changed
 from artstore.store.context import Context, Counters
 from artstore.store.edit import apply_edits, parts_of
@@ -327,10 +327,15 @@ class _Commit:
             pipeline.publish(tree.packs, None, lambda writer, packs: _add_to_set(writer, same, packs))
         else:
             pipeline.keep_rows()
+        if self._naming.tag is not None:  # as `artstore tag` does
+            with self._context.index.write() as writer:
+                provisional.keep_name(writer, self._naming.tag)
 
     def _name(self, writer: IndexWriter, version: Digest) -> None:
         name = self._naming.tag or refs.next_tag_name(writer, self._naming.family)
         refs.set_tag(writer, name, version, now=self._context.clock.now_ns())
+        if self._naming.tag is None:
+            provisional.note_provisional(writer, name, version)
         self._tag = name
 
     def _is_taken(self, version: Digest) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from artstore.errors import Conflict
 from artstore.model import Digest, PackState
 from artstore.revision import artifact_of
+from artstore.store.provisional import check_not_taken
 from artstore.store.resolve import artifact_tags, check_version
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def hold(writer: IndexWriter, version: Digest) -> None:
 
 
 def check_free(reader: IndexReader, name: str, *, wanted: Literal["tag", "alias"]) -> None:
-    """A ref is neither a ref of the other kind nor a folder of refs, nor lies below one."""
+    """A ref is neither a ref of the other kind nor a folder of refs, nor lies below one; no push has taken its name."""
+    check_not_taken(reader, name)
     if wanted == "tag" and next(iter(reader.moves(name)), None) is not None:
         raise Conflict(f"{name} is or was an alias and can't be a tag", hint="choose another name")
     if wanted == "alias" and (reader.tag(name) is not None or removed_tag(reader, name) is not None):

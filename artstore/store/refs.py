@@ -18,6 +18,7 @@ from artstore.errors import Conflict, NotFound
 from artstore.format import reflog
 from artstore.model import Alias, Digest, Tag
 from artstore.revision import artifact_of, check_artifact_name, check_ref_name, next_version_name
+from artstore.store import provisional
 from artstore.store.aliases import (
     ABSENT,
     Absent,
@@ -28,6 +29,7 @@ from artstore.store.aliases import (
     plan_alias,
     plan_alias_removal,
     plan_alias_rollback,
+    restore_history,
     restore_moves,
     rollback_target,
 )
@@ -58,6 +60,7 @@ __all__ = [
     "removed_tags",
     "reserve_name",
     "resolve",
+    "restore_history",
     "restore_moves",
     "restore_tag",
     "rollback",
@@ -65,6 +68,7 @@ __all__ = [
     "set_alias",
     "set_tag",
     "tag_of",
+    "used_names",
 ]
 
 
@@ -91,25 +95,29 @@ class RefRow:
 
 def next_tag_name(reader: IndexReader, artifact: str) -> str:
     """The name the artifact's next version gets, `ARTIFACT/vN`: one that no ref has or had."""
+    return next_version_name(artifact, used_names(reader, artifact))
+
+
+def used_names(reader: IndexReader, artifact: str) -> Iterator[str]:
+    """All names of an artifact that refs have, had or are about to get."""
     prefix = f"{check_artifact_name(artifact)}/"
-    return next_version_name(
-        artifact,
-        chain(
-            (tag.name for tag in reader.tags(prefix)),
-            (alias.name for alias in reader.aliases(prefix)),
-            (key.removeprefix(REMOVED_TAG) for key in reader.journal_keys(REMOVED_TAG + prefix)),
-        ),
+    return chain(
+        (tag.name for tag in reader.tags(prefix)),
+        (alias.name for alias in reader.aliases(prefix)),
+        (key.removeprefix(REMOVED_TAG) for key in reader.journal_keys(REMOVED_TAG + prefix)),
+        provisional.taken(reader, prefix),
     )
 
 
 def set_tag(writer: IndexWriter, name: str, version: Digest, *, now: int) -> TagSet:
-    """Give a version an immutable name. Idempotent.
+    """Give a version an immutable name, which is not provisional then. Idempotent.
 
     Raises Conflict if the name is taken, or was ever used for another version; NotFound if the version isn't here.
     """
     check_ref_name(name)
     known = writer.tag(name)
     if known is not None and known.version == version:
+        provisional.keep_name(writer, name)
         return TagSet(name, version, known.created, existed=True)
     if known is not None:
         raise Conflict(
@@ -139,6 +147,7 @@ def remove_tag(writer: IndexWriter, name: str, *, now: int, who: str) -> Tag:
         raise NotFound(f"there is no tag {name}", hint="`artstore list` shows the refs")
     writer.remove_tag(name, time=now, who=who)
     writer.put_journal(REMOVED_TAG + name, tag.version)
+    provisional.forget_provisional(writer, name)
     return tag
 
 
@@ -156,10 +165,17 @@ def reserve_name(writer: IndexWriter, name: str, version: Digest) -> None:
 
 
 def log_records(reader: IndexReader) -> Iterator[reflog.Record]:
-    """What refs.log has to say that leads to this index: removed tags too, since their names are never used again."""
+    """What refs.log has to say that leads to this index: removed tags too, since their names are never used again.
+
+    One that was renumbered was removed at the very time at which its new tag was made: that tells it from others.
+    """
     for name, version in removed_tags(reader):
         yield reflog.TagSet(Tag(name, version, 0))
         yield reflog.TagRemoved(name, 0, "")
+    for each in provisional.all_renumbered(reader):
+        new = reader.tag(each.new)
+        yield reflog.TagSet(Tag(each.old, each.version, 0))
+        yield reflog.TagRemoved(each.old, 0 if new is None else new.created, "")
     yield from reader.ref_records()
 
 

@@ -17,6 +17,7 @@ from artstore.revision import is_id_prefix
 from artstore.store import refs
 from artstore.store.collect import records
 from artstore.store.collect.view import Facts, alias_histories, judge
+from artstore.store.provisional import refuse_renumbered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,7 +42,7 @@ def remove(
 ) -> Removal:
     """Remove tags, aliases, and by its id a version with all its tags: all of them or, if one can't be, none.
 
-    NotFound for an unknown name; Conflict, with the reason, for a version that is needed.
+    NotFound for an unknown name; Conflict, with the reason, for a version that is needed, or a tag that was renumbered.
     """
     facts = Facts(objects)
     facts.learn(context)
@@ -123,6 +124,7 @@ def _find(reader: IndexReader, objects: Objects, name: str) -> tuple[Tag, ...] |
     alias = reader.alias(name)
     if alias is not None:
         return alias
+    refuse_renumbered(reader, name)
     if not is_id_prefix(name) or refs.is_known(reader, name):
         raise NotFound(f"there is no tag or alias {name}", hint="`artstore list` shows the refs")
     version = refs.resolve(reader, refs.parse(reader, name), load_version=objects.version).version

@@ -27,6 +27,7 @@ from artstore.revision import (
     is_id_prefix,
     parse_revision,
 )
+from artstore.store.provisional import refuse_renumbered, renumbered
 
 if TYPE_CHECKING:
     from artstore.ports import IndexReader
@@ -64,7 +65,8 @@ def resolve(
 ) -> Resolved:
     """The version that a revision means; `relative_to` is the alias it stands next to.
 
-    Raises NotFound (with names that come near), Ambiguous (with the candidates), BadName for a step that can't be.
+    Raises NotFound (with names that come near), Ambiguous (with the candidates), BadName for a step that can't be,
+    Conflict for a tag that was renumbered.
     """
     base = _find_base(reader, revision.base, relative_to)
     if base is None:
@@ -95,9 +97,9 @@ def artifact_tags(reader: IndexReader, artifact: str) -> Iterator[Tag]:
 
 
 def is_known(reader: IndexReader, name: str) -> bool:
-    """Is this a tag, an alias, `ARTIFACT/latest`, or an artifact with tags?"""
+    """Is this a tag, an alias, `ARTIFACT/latest`, an artifact with tags, or a tag that was renumbered?"""
     if "/" in name:
-        if reader.tag(name) is not None or reader.alias(name) is not None:
+        if reader.tag(name) is not None or reader.alias(name) is not None or renumbered(reader, name) is not None:
             return True
         if name.endswith(f"/{LATEST}"):
             return next(artifact_tags(reader, artifact_of(name)), None) is not None
@@ -130,6 +132,7 @@ def _find_ref(reader: IndexReader, name: str) -> _Base | None:
         return None if newest is None else _Base(Digest(newest.version), tag=newest.name)
     if next(iter(reader.moves(name)), None) is not None:
         return _Base(None, alias=name)
+    refuse_renumbered(reader, name)
     return None
 
 

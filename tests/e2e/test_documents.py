@@ -76,7 +76,7 @@ def test_json_is_as_documented(name: str, run: Run, two_versions: Path, home: Pa
     run("tag", "other/spare", "llama/v1")
     run("alias", "set", "llama/production", "v1")
     run("alias", "set", "llama/production", "v2")
-    (home / "work" / "mnt" / "versions" / "llama" / "v2").mkdir(parents=True)
+    (home / "work" / "mnt" / "ids" / run("resolve", "llama/v2").out.strip()).mkdir(parents=True)
     run("remote", "add", "nas", f"file://{home}/nas")
     line = LINES[name].format(home=home, group=grp.getgrgid(os.getgid()).gr_name)
     out = run(*line.split(), "--json").out

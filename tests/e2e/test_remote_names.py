@@ -85,6 +85,61 @@ def test_without_home(run: Run, two_versions: Path, home: Path) -> None:
         told = run(*words, code=7).err
         assert "llama/production is not moved" in told
         assert "--local" in told
-    assert run("alias", "set", "llama/production", "v2", "--local").lines == ["production: v1 → v2"]
+    moved = run("alias", "set", "llama/production", "v2", "--local")
+    assert moved.lines == ["production: v1 → v2"]
+    assert "here only" in moved.err
+    assert "here only" in run("rollback", "llama/production", "--local").err
+    assert "here only" in run("alias", "rm", "llama/production", "-y", "--local").err
+    assert "here only" in run("alias", "set", "llama/production", "v2", "--local").err
+    assert "here only" not in run("alias", "set", "llama/mine", "v2").err, "nobody else knows it"
     (home / "unplugged").rename(home / "nas")
     assert run("pull", "--json").document["swapped"] == ["llama/production"]
+    assert "here only" not in run("alias", "set", "llama/production", "v1").err
+
+
+@pytest.mark.parametrize("kind", ["folder", "ceph"])
+def test_two_number_at_once(run: Run, model: Path, home: Path, remote_place: Place, kind: str) -> None:
+    """Two people commit on one day: who pushes second is told his number, and his scripts never run on the other's."""
+    place = remote_place(kind)
+    other = ("--store", home / "other")
+    add(run, place)
+    run(*other, "init")
+    add(run, place, *other)
+    run("commit", model)
+    run("push")
+    (model / "config.json").write_text("{}")
+    run(*other, "commit", model)
+    version = run(*other, "resolve", "llama/v1").out.strip()
+    mount = home / "mnt"
+    for name in (f"ids/{version}", "versions/llama/v1"):
+        (mount / name).mkdir(parents=True)
+    told = run(*other, "path", "llama", "--mount", mount)
+    assert told.out.strip() == str(mount / "ids" / version), "the name may be another one tomorrow"
+    pushed = run(*other, "push")
+    assert pushed.lines[0] == "llama/v1 is llama/v2 now: llama/v1 is another version at origin"
+    assert pushed.lines[1] == "llama/v2 is there now"
+    assert run(*other, "push", "--json").document["renumbered"] == []
+    error = run(*other, "checkout", "llama/v1", home / "out", code=5).err
+    assert "llama/v1 was renumbered to llama/v2" in error
+    assert "artstore tag --dismiss llama/v1" in error
+    assert "--dismiss llama/v1` lets it come" in run(*other, "pull", code=5).err
+    run(*other, "tag", "--dismiss", "llama/v1", "llama/v2", code=2)
+    assert "was not renumbered" in run(*other, "tag", "--dismiss", "llama/v2", code=3).err
+    freed = run(*other, "tag", "--dismiss", "llama/v1", "--json").document
+    assert (freed["tag"], freed["version"], freed["dismissed"]) == ("llama/v2", version, "llama/v1")
+    assert "llama/v1 is here now" in run(*other, "pull").out
+    run("pull")
+    assert run("list").out == run(*other, "list").out
+    (model / "config.json").write_text("[]")
+    run("commit", model)
+    run("push")
+    (model / "config.json").write_text("1")
+    run(*other, "commit", model)
+    (renumbered,) = run(*other, "push", "--json").document["renumbered"]
+    assert (renumbered["old"], renumbered["new"]) == ("llama/v3", "llama/v4")
+    assert run(*other, "tag", "--dismiss", "llama/v3").lines == ["llama/v3 is free here; what it named stays llama/v4"]
+    (model / "config.json").write_text("2")
+    run(*other, "commit", model, "--tag", "llama/v1-x")
+    run("commit", model, "--tag", "llama/v1-x", "-m", "another one")
+    run("push")
+    assert "left alone" in run(*other, "push", code=5).err, "a name that was said is never changed"

@@ -74,6 +74,7 @@ def set_command(
         lines=lambda: [_moved(store, alias, moved.source, moved.target)],
         ids=lambda: [target],
     )
+    _remark(invocation, store, alias)
 
 
 @alias_command.command("log", examples=[("artstore alias log llama/production", "newest first")])
@@ -133,6 +134,7 @@ def rm_command(invocation: Invocation, alias: str, reason: str, yes: bool, local
     unnamed = [version.hex() for version in removal.unnamed]
     document = RmDocument(removed=[alias], already=[], remote=None, unnamed=unnamed)
     invocation.output.document(document, lines=lambda: [f"removed {alias}"], ids=lambda: [alias])
+    _remark(invocation, store, alias)
 
 
 @click.command(
@@ -168,6 +170,7 @@ def rollback_command(
     for version in moved.skipped:
         invocation.output.note(f"passed over {version.hex()[:8]}, which was collected")
     _print_rollback(invocation, store, alias, moved.source, moved.target, moved=moved.changed, complete=None)
+    _remark(invocation, store, alias)
 
 
 def _check_rollback(invocation: Invocation, store: Store, alias: str, to: str | None) -> None:
@@ -203,6 +206,11 @@ def _print_rollback(
         lines=lambda: [_moved(store, alias, source, target) + remark],
         ids=lambda: [target.hex()],
     )
+
+
+def _remark(invocation: Invocation, store: Store, alias: str) -> None:
+    if store.is_moved_here_only(alias):
+        invocation.output.note("here only; next: artstore push, which says it at home unless that was moved meanwhile")
 
 
 def _moved(store: Store, alias: str, source: bytes | None, target: bytes | None) -> str:

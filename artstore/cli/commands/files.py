@@ -191,10 +191,11 @@ def _place_in_any(store: Store, found: Resolved) -> bytes | None:
 
 
 def _place_in(mount: str, store: Store, found: Resolved) -> bytes | None:
-    """Below its tag; by its id where the mount doesn't show that tag, or doesn't yet."""
+    """Below its tag; by its id where the mount doesn't show that tag, or doesn't yet, or a push may rename it."""
     top = os.fsencode(os.path.abspath(os.path.expanduser(mount)))
     tag = found.tag or store.name_of(found.version, found.alias or "")
-    names = [*([[b"versions", tag.encode()]] if tag is not None else []), [b"ids", found.version.hex().encode()]]
+    by_tag = [] if tag is None or store.may_be_renumbered(tag) else [[b"versions", tag.encode()]]
+    names = [*by_tag, [b"ids", found.version.hex().encode()]]
     for parts in names:
         place = os.path.join(top, *parts, *([found.path] if found.path else []))
         if os.path.lexists(place):

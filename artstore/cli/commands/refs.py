@@ -81,23 +81,53 @@ def resolve_command(invocation: Invocation, revision: str) -> None:
     )
 
 
-@click.command("tag", cls=Command, examples=[("artstore tag llama/best llama/v7", "a second, immutable name")])
+@click.command(
+    "tag",
+    cls=Command,
+    examples=[
+        ("artstore tag llama/best llama/v7", "a second, immutable name"),
+        ("artstore tag --dismiss llama/v7", "it was renumbered by a push, and nobody remembers the old name"),
+    ],
+)
 @click.argument("name")
 @click.argument("revision", metavar="[REV]", required=False, type=REVISION)
+@click.option("--dismiss", is_flag=True, help="Free a name that a push has renumbered for what it names at the remote.")
 @click.pass_obj
-def tag_command(invocation: Invocation, name: str, revision: str | None) -> None:
+def tag_command(invocation: Invocation, name: str, revision: str | None, dismiss: bool) -> None:
     """Give a version an immutable name.
 
-    Without REV, the newest of NAME's artifact. A tag never moves: for a name that does, see `artstore alias`.
+    Without REV, the newest of NAME's artifact. A tag never moves: for a name that does, see `artstore alias`. A number
+    that `commit` chose is provisional until it was pushed, or said here.
     """
     from artstore.cli.documents import TagDocument
 
-    tag = invocation.open_store().tag(name, revision)
+    store = invocation.open_store()
+    if dismiss and revision is not None:
+        raise click.UsageError("--dismiss takes a name alone")
+    if dismiss:
+        _dismiss(invocation, store, name)
+        return
+    tag = store.tag(name, revision)
+    created = text.rfc3339(tag.created)
     invocation.output.document(
-        TagDocument(tag=tag.name, version=tag.version.hex(), created=text.rfc3339(tag.created)),
+        TagDocument(tag=tag.name, version=tag.version.hex(), created=created, dismissed=None),
         lines=lambda: [f"{tag.name} {text.short_id(tag.version)}"],
         ids=lambda: [tag.version.hex()],
     )
+
+
+def _dismiss(invocation: Invocation, store: Store, name: str) -> None:
+    from artstore.cli.documents import TagDocument
+
+    found = store.dismiss(name)
+    now = next((tag for tag in store.tags(found.new) if tag.name == found.new), None)
+    created = None if now is None else text.rfc3339(now.created)
+    invocation.output.document(
+        TagDocument(tag=found.new, version=found.version.hex(), created=created, dismissed=name),
+        lines=lambda: [f"{name} is free here; what it named stays {found.new}"],
+        ids=lambda: [found.version.hex()],
+    )
+    invocation.output.note("next: artstore pull, for what it names there")
 
 
 @click.command(

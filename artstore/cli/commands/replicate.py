@@ -40,9 +40,10 @@ def push_command(invocation: Invocation, names: tuple[str, ...], everything: boo
     """Upload versions and their names to a remote.
 
     Only what the remote lacks is sent; killed anywhere, the next push goes on. A name that stands for something else
-    there is left alone and told: exit 5.
+    there is left alone and told: exit 5; but a number that `commit` chose gives way at the home, and the next one is
+    told.
     """
-    from artstore.cli.documents import PushDocument
+    from artstore.cli.documents import PushDocument, RenumberedItem
 
     if everything and names:
         raise click.UsageError("--all and names exclude each other")
@@ -61,6 +62,10 @@ def push_command(invocation: Invocation, names: tuple[str, ...], everything: boo
             written=result.written,
             unchanged=result.unchanged,
             conflicts=_conflicts(result.conflicts),
+            renumbered=[
+                RenumberedItem(old=each.old, new=each.new.name, version=each.new.version.hex(), why=each.why)
+                for each in result.renumbered
+            ],
             versions=result.versions,
             packs=result.packs,
             sent_bytes=result.sent_bytes,
@@ -70,6 +75,7 @@ def push_command(invocation: Invocation, names: tuple[str, ...], everything: boo
             seconds=seconds,
         ),
         lines=lambda: [
+            *(f"{each.old} is {each.new.name} now: {each.why}" for each in result.renumbered),
             *(f"{name} is there now" for name in result.written),
             *([f"{text.size(result.freed_bytes)} freed here: the disk is nearly full"] if result.freed_bytes else []),
             f"{_told(result.written, result.unchanged)} · {sent} · {text.seconds(seconds)}",

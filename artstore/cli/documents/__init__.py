@@ -62,6 +62,7 @@ from artstore.cli.documents.remotes import (
     RemoteDocument,
     RemoteItem,
     RemoteListDocument,
+    RenumberedItem,
     TrialItem,
 )
 from artstore.cli.documents.versions import (
@@ -139,6 +140,7 @@ __all__ = [
     "RemoteItem",
     "RemoteListDocument",
     "RemoteStatusItem",
+    "RenumberedItem",
     "RepairItem",
     "ResolveDocument",
     "RmDocument",

@@ -43,12 +43,13 @@ class ResolveDocument(Document, frozen=True, kw_only=True):
 
 
 class TagDocument(Document, frozen=True, kw_only=True):
-    """A version got a tag."""
+    """A version got a tag, or a renumbered one was dismissed."""
 
     schema: Literal["artstore/tag/v1"] = "artstore/tag/v1"
-    tag: str
+    tag: Annotated[str, Meta(description="Its tag; with --dismiss the one that it has now.")]
     version: Id
-    created: Time
+    created: Annotated[str | None, Meta(description="When the tag was made; null if it was removed since.")]
+    dismissed: Annotated[str | None, Meta(description="With --dismiss: the name that is free now; else null.")]
 
 
 class MoveItem(Document, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from artstore.cli.documents.base import Document
+from artstore.cli.documents.base import Document, Id
 
 
 class RemoteItem(Document, frozen=True, kw_only=True):
@@ -65,6 +65,15 @@ class ConflictItem(Document, frozen=True, kw_only=True):
     why: str
 
 
+class RenumberedItem(Document, frozen=True, kw_only=True):
+    """A tag that has another name now."""
+
+    old: Annotated[str, Meta(description="The name that `commit` chose.")]
+    new: str
+    version: Id
+    why: str
+
+
 class PushDocument(Document, frozen=True, kw_only=True):
     """What was pushed."""
 
@@ -72,6 +81,9 @@ class PushDocument(Document, frozen=True, kw_only=True):
     written: Annotated[list[str], Meta(description="Names that were written at the remote.")]
     unchanged: list[str]
     conflicts: Annotated[list[ConflictItem], Meta(description="Names that stand for something else there.")]
+    renumbered: Annotated[
+        list[RenumberedItem], Meta(description="Tags that `commit` numbered, and that others were quicker with.")
+    ]
     versions: Annotated[int, Meta(description="Versions that are at the remote by this.")]
     packs: int
     sent_bytes: int

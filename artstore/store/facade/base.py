@@ -67,7 +67,8 @@ class Base:
     def resolve(self, revision: Rev, *, relative_to: str | None = None) -> Resolved:
         """What a revision means now: resolve once, use the id everywhere.
 
-        Raises NotFound with names that come near, Ambiguous with the candidates, BadName.
+        Raises NotFound with names that come near, Ambiguous with the candidates, BadName; Conflict for a tag that was
+        renumbered, until `dismiss`.
         """
         with self.context.index.read() as reader:
             return self.resolve_in(reader, revision, relative_to)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from artstore.revision import artifact_of, check_ref_name
-from artstore.store import aliases, identity, refs
+from artstore.store import aliases, identity, provisional, refs
 from artstore.store.aliases import Absent
 from artstore.store.facade.base import Base, Rev
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from artstore.model import Alias, Digest, Move, Tag
     from artstore.ports import IndexReader
     from artstore.store.aliases import Moved, Mover, Planned, Planner
+    from artstore.store.provisional import Renumbering
     from artstore.store.refs import RefRow, TagSet
     from artstore.store.remove import Removal
 
@@ -36,11 +37,23 @@ class Naming(Base):
             return list(refs.list_refs(reader, pattern))
 
     def tag(self, name: str, revision: Rev | None = None) -> TagSet:
-        """Give a version (else the newest of the name's artifact) an immutable name. Idempotent; Conflict if taken."""
+        """Give a version (else the newest of the name's artifact) an immutable name. Idempotent; Conflict if taken.
+
+        A name that `commit` chose is kept for good if it is said here, and a push doesn't renumber it.
+        """
         with self.context.index.write() as writer:
             wanted = artifact_of(check_ref_name(name)) if revision is None else revision
             version = self.resolve_in(writer, wanted, check_ref_name(name)).version
             return refs.set_tag(writer, name, version, now=self.context.clock.now_ns())
+
+    def dismiss(self, name: str) -> Renumbering:
+        """Let a tag that was renumbered not answer with its new name any more; what that is is returned.
+
+        From then on its old name is free for what others gave it to, and the next `pull` brings that. NotFound if it
+        was not renumbered.
+        """
+        with self.context.index.write() as writer:
+            return provisional.dismiss(writer, check_ref_name(name))
 
     def set_alias(
         self,

@@ -12,8 +12,10 @@ from artstore.format.reflog import Erasure, LogRecord, Moved, Record, TagRemoved
 from artstore.format.undo import RemovedRef
 from artstore.format.version import encode_move
 from artstore.model import Digest, Move
+from artstore.revision import artifact_of
 from artstore.store.check.refs import log_state
 from artstore.store.collect.records import note_removed
+from artstore.store.provisional import Renumbering, note_renumbered
 from artstore.store.refs import log_records, reserve_name
 
 if TYPE_CHECKING:
@@ -130,19 +132,25 @@ def _sound_records(log: RefsLog) -> Iterable[Record]:
 
 
 def _replay(writer: IndexWriter, records: Iterable[Record], entered: RefEntries, now: int) -> None:
+    """All of them in order, and what they leave to be remembered.
+
+    A tag that was removed when another one of its version was made, at one time, was renumbered. Whether that was
+    dismissed is told by nothing but a tag that has the name again: if there is none, it has to be dismissed once more.
+    """
     tags: dict[str, Tag] = {}
-    removed: dict[str, Digest] = {}
+    removed: dict[str, RemovedRef] = {}
+    made: dict[tuple[bytes, int], str] = {}
     for record in records:
         writer.restore(record)
         match record:
             case TagSet():
                 tags[record.value.name] = record.value
                 removed.pop(record.value.name, None)
+                made[record.value.version, record.value.created] = record.value.name
             case TagRemoved():
                 tag = tags.pop(record.name, None)
                 if tag is not None:
-                    removed[tag.name] = Digest(tag.version)
-                    _note(writer, RemovedRef(tag.name, False, tag.version, tag.created, record.time), entered, now)
+                    removed[tag.name] = RemovedRef(tag.name, False, tag.version, tag.created, record.time)
             case Moved():
                 move = record.move
                 entered.targets.update(Digest(id) for id in (move.source, move.target) if id)
@@ -151,8 +159,13 @@ def _replay(writer: IndexWriter, records: Iterable[Record], entered: RefEntries,
             case Erasure():
                 entered.erased.update(dict.fromkeys(record.ids, record.time))
     entered.targets.update(Digest(tag.version) for tag in tags.values())
-    for name, version in removed.items():
-        reserve_name(writer, name, version)
+    for ref in removed.values():
+        new = made.get((ref.version, ref.removed))
+        if new is not None and artifact_of(new) == artifact_of(ref.name) and ref.removed:
+            note_renumbered(writer, Renumbering(ref.name, new, Digest(ref.version)))
+        else:
+            reserve_name(writer, ref.name, Digest(ref.version))
+            _note(writer, ref, entered, now)
 
 
 def _note(writer: IndexWriter, ref: RemovedRef, entered: RefEntries, now: int) -> None:

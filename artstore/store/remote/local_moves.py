@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from artstore.errors import Corrupt
 from artstore.model import Digest, Move
 from artstore.store.names import hold, shown
-from artstore.store.remote.transfer import note_ref
+from artstore.store.remote.transfer import note_ref, ref_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,6 +60,12 @@ def overrule(writer: IndexWriter, remote_id: bytes, alias: Alias, chain: Sequenc
         f"it was moved here only, to {ours} (move {last[1].seq}), and there to {theirs} (move {alias.seq}): "
         f"home wins, it stands at {theirs} here, too"
     )
+
+
+def gives_way(reader: IndexReader, remote_id: bytes, name: str) -> bool:
+    """Was an alias made here and removed again, and never seen there? Then one that others made there may come."""
+    last = next(iter(reader.moves(name)), None)
+    return last is not None and not last[1].target and ref_at(reader, remote_id, name) is None
 
 
 def _until(reader: IndexReader, id: bytes) -> list[Move]:

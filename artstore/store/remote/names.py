@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from artstore.ports import IndexReader, Remote
     from artstore.store.context import Context
+    from artstore.store.remote.renumber import Renumbered, Renumberer
 
 _MEND = "push from where the alias was moved"
 
@@ -92,6 +93,12 @@ class Wanted:
         new = takewhile(lambda each: each[0] != known, moves)
         self._versions[name] = {Digest(move.target) for _, move in new if move.target}
 
+    def rename(self, old: Tag, new: Tag) -> None:
+        """A tag that got another name."""
+        self.tags[[tag.name for tag in self.tags].index(old.name)] = new
+        self.ids[new.name] = self.ids.pop(old.name)
+        self._versions[new.name] = self._versions.pop(old.name)
+
     def drop(self, is_settled: Callable[[str, bytes], bool]) -> list[str]:
         """Leave out the refs of which that is so; their names."""
         names = [name for name, id in self.ids.items() if is_settled(name, id)]
@@ -108,17 +115,36 @@ class Outcome(Protocol):
     written: list[str]
     unchanged: list[str]
     conflicts: list[Conflicting]
+    renumbered: list[Renumbered]
 
 
 def put_refs(
-    context: Context, remote: Remote, wanted: Wanted, outcome: Outcome, before_each: Callable[[], None]
+    context: Context,
+    remote: Remote,
+    wanted: Wanted,
+    outcome: Outcome,
+    before_each: Callable[[], None],
+    renumberer: Renumberer | None = None,
 ) -> bool:
-    """Write tags, then aliases; was anything changed? `before_each` is called before each is swapped."""
+    """Write tags, the older ones first, then aliases; was anything changed? `before_each` is called before each is
+    swapped. What `renumberer` gives another name has that in `wanted` from then on.
+    """
     outcome.written.clear()
     outcome.unchanged.clear()
     outcome.conflicts.clear()
-    for tag in wanted.tags:
-        _put_tag(remote, tag, outcome, before_each)
+    for tag in sorted(wanted.tags, key=lambda tag: (tag.created, tag.name)):
+        with context.index.read() as reader:
+            fresh = reader.tag(tag.name) or tag  # when it was made may be told anew by what was renumbered before it
+        lost = _put_tag(remote, fresh, outcome, before_each)
+        if lost is None:
+            continue
+        found = None if renumberer is None else renumberer.renumber(fresh, lost, before_each)
+        if found is None:
+            outcome.conflicts.append(Conflicting(tag.name, _why(lost)))
+            continue
+        wanted.rename(tag, found.new)
+        outcome.renumbered.append(found)
+        outcome.written.append(found.new.name)
     for alias in wanted.aliases:
         with context.index.read() as reader:
             planned = wanted.planned.get(alias.name)
@@ -127,20 +153,25 @@ def put_refs(
     return bool(outcome.written)
 
 
-def _put_tag(remote: Remote, tag: Tag, outcome: Outcome, before_each: Callable[[], None]) -> None:
+def _put_tag(remote: Remote, tag: Tag, outcome: Outcome, before_each: Callable[[], None]) -> RemoteTag | None:
+    """What stands there in its place, if it lost."""
     before_each()
     value = RemoteTag(secrets.token_bytes(WRITE_BYTES), tag.version, tag.created)
     if remote.create(TAGS + tag.name, encode_remote(value)) is not None:
         outcome.written.append(tag.name)
-        return
+        return None
     found = read_document(remote, RemoteTag, TAGS + tag.name)
-    there = None if found is None else found[0]
-    if there is not None and there.version == tag.version:
+    there = RemoteTag(b"", b"", 0) if found is None else found[0]
+    if there.version == tag.version:
         outcome.unchanged.append(tag.name)
-    elif there is not None and there.version:
-        outcome.conflicts.append(Conflicting(tag.name, f"there it names version {there.version.hex()[:8]}"))
-    else:
-        outcome.conflicts.append(Conflicting(tag.name, "there it was removed, and a name is never used again"))
+        return None
+    return there
+
+
+def _why(there: RemoteTag) -> str:
+    if there.version:
+        return f"there it names version {there.version.hex()[:8]}"
+    return "there it was removed, and a name is never used again"
 
 
 def _put_alias(

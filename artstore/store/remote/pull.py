@@ -28,10 +28,12 @@ from artstore.store.check.survey import Surveyor
 from artstore.store.commit import revive
 from artstore.store.lost import heal_sets
 from artstore.store.partial import is_partial, mark_partial, mark_whole
+from artstore.store.provisional import forget_provisional, is_provisional, renumbered
 from artstore.store.remote.documents import read_checked, read_documents
-from artstore.store.remote.local_moves import overrule
+from artstore.store.remote.local_moves import gives_way, overrule
 from artstore.store.remote.names import Conflicting, read_move
-from artstore.store.remote.transfer import live_packs, note_ref, store_pack
+from artstore.store.remote.renumber import complete
+from artstore.store.remote.transfer import live_packs, note_ref, ref_at, store_pack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -123,6 +125,7 @@ class Puller:
                     if ref.name in self._result.written or ref.name in self._result.unchanged:
                         id = ref.version if isinstance(ref, Tag) else ref.move
                         note_ref(writer, self._remote_id, ref.name, id)
+                        forget_provisional(writer, ref.name)
         self._result.requests = self._remote.stats.requests - before
         return self._result
 
@@ -211,7 +214,18 @@ class Puller:
             here = writer.tag(tag.name)
             if here is not None:
                 same = here.version == tag.version
-                self._tell(tag.name, same, f"here it names version {here.version.hex()[:8]}")
+                why = f"here it names version {here.version.hex()[:8]}"
+                if not same and is_provisional(writer, here):
+                    why += ", and is provisional: `artstore push` to the home gives that its next number"
+                self._tell(tag.name, same, why)
+                return
+            if complete(writer, self._remote_id, tag):
+                self._result.written.append(tag.name)
+                return
+            lost = renumbered(writer, tag.name)
+            if lost is not None:
+                why = f"what it named here is {lost.new} now: `artstore tag --dismiss {tag.name}` lets it come"
+                self._tell(tag.name, False, why)
                 return
             if refs.removed_tag(writer, tag.name) is not None:
                 self._tell(tag.name, False, "it was removed here: `artstore gc --undo`, or `artstore tag`")
@@ -240,8 +254,12 @@ class Puller:
         with self._context.index.write() as writer:
             why = overrule(writer, self._remote_id, alias, chain) or self._obstacle(writer, alias, chain)
             if why is None and chain:
+                moves = [move for _, move in chain]
                 try:
-                    refs.restore_moves(writer, alias.name, [move for _, move in chain])
+                    if _is_new(chain) and gives_way(writer, self._remote_id, alias.name):
+                        refs.restore_history(writer, alias.name, moves)
+                    else:
+                        refs.restore_moves(writer, alias.name, moves)
                 except ArtstoreError as error:
                     why = error.message
             if why is not None:
@@ -259,15 +277,25 @@ class Puller:
         last = next(iter(reader.moves(alias.name)), None)
         if not chain or last is None:
             return None
-        if chain[0][1].previous != bytes(last[0]):
-            return f"it was moved here, too: here {last[1].seq} moves, there {alias.seq}"
-        return None
+        if chain[0][1].previous == bytes(last[0]) or (
+            _is_new(chain) and gives_way(reader, self._remote_id, alias.name)
+        ):
+            return None
+        why = f"it was moved here, too: here {last[1].seq} moves, there {alias.seq}"
+        if _is_new(chain) and ref_at(reader, self._remote_id, alias.name) is None:
+            why += f"; `artstore alias rm {alias.name}` lets it come"
+        return why
 
     def _tell(self, name: str, same: bool, why: str) -> None:
         if same:
             self._result.unchanged.append(name)
         else:
             self._result.conflicts.append(Conflicting(name, why))
+
+
+def _is_new(chain: Sequence[tuple[bytes, Move]]) -> bool:
+    """Is nothing of this history here?"""
+    return not chain[0][1].previous
 
 
 def _past(chains: Iterable[Sequence[tuple[bytes, Move]]]) -> set[Digest]:

@@ -22,11 +22,13 @@ from artstore.format.remote import (
 )
 from artstore.model import Digest
 from artstore.store.partial import base_of, is_partial
+from artstore.store.provisional import forget_provisional
 from artstore.store.remote.documents import read_documents
 from artstore.store.remote.names import Conflicting, Wanted, put_refs
 from artstore.store.remote.pins import PushPin
 from artstore.store.remote.plan import Plan, Planner, lacking_sets
 from artstore.store.remote.presence import Look, absent, boot_time, look
+from artstore.store.remote.renumber import Renumbered
 from artstore.store.remote.sent import forget
 from artstore.store.remote.transfer import note_pack, note_ref, packs_at, ref_at
 from artstore.store.remote.upload import Uploader
@@ -38,17 +40,21 @@ if TYPE_CHECKING:
     from artstore.ports import Remote
     from artstore.store.context import Context, Counters
     from artstore.store.objects import Objects
+    from artstore.store.remote.renumber import Renumberer
 
 
 @dataclass(slots=True)
 class PushResult:
-    """What a push did: refs that were written, that stood there already, that lost; versions and packs uploaded; what
-    it freed on a disk that is nearly full.
+    """What a push did: refs that were written, that stood there already, that lost; versions and packs uploaded.
+
+    `renumbered`: tags that lost the name that `commit` chose, and have another one, which is in `written`;
+    `freed_bytes`: of packs evicted since the disk is nearly full.
     """
 
     written: list[str] = field(default_factory=list[str])
     unchanged: list[str] = field(default_factory=list[str])
     conflicts: list[Conflicting] = field(default_factory=list[Conflicting])
+    renumbered: list[Renumbered] = field(default_factory=list[Renumbered])
     versions: int = 0
     packs: int = 0
     sent_bytes: int = 0
@@ -86,13 +92,15 @@ class Pusher:
         self._now = now
         self._result = PushResult()
         self._unreliable: set[str] = set()
+        self._renumberer: Renumberer | None = None
 
-    def push(self, wanted: Wanted, *, anew: bool = True) -> PushResult:
+    def push(self, wanted: Wanted, *, anew: bool = True, renumberer: Renumberer | None = None) -> PushResult:
         """Upload what these refs lead to, and write them. Corrupt, and no ref is written, if a pack can't be had.
 
         Conflicts are told, not raised: the other refs are written. Unless `anew`, refs that were at the remote when
-        it was last seen, as they are here, cost no request.
+        it was last seen, as they are here, cost no request. `renumberer`: provisional names that lose get other ones.
         """
+        self._renumberer = renumberer
         settled = [] if anew else self._settle(wanted)
         before = self._remote.stats.requests, self._remote.stats.puts
         with self._context.sessions.begin():  # what is read here is not collected meanwhile
@@ -129,10 +137,14 @@ class Pusher:
         self._upload(plan, pin)  # step 2
         keys = self._put_sets(versions, plan, sets, pin)  # step 3
         seen = self._prove(keys)  # step 4
-        changed = put_refs(self._context, self._remote, wanted, self._result, self._before_each(seen, keys))  # step 5
+        before_each = self._before_each(seen, keys)
+        changed = put_refs(  # step 5
+            self._context, self._remote, wanted, self._result, before_each, self._renumberer
+        )
         with self._context.index.write() as writer:
             for name in (*self._result.written, *self._result.unchanged):
                 note_ref(writer, self._remote_id, name, wanted.ids[name])
+                forget_provisional(writer, name)
         if changed:
             after = look(self._remote, now=self._now)  # step 6
             if after.remote_time - seen.remote_time > seen.grace / 2:

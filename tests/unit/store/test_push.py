@@ -169,6 +169,32 @@ def test_an_alias_that_two_have_made(machines: Machines) -> None:
     assert machines.clone("three").resolve("m/production").version == one.resolve("m/one").version
 
 
+def test_an_alias_that_two_have_made_gives_way(machines: Machines) -> None:
+    """Who comes second would be told so for ever, and could never follow the one that all others have."""
+    one, two = machines.new("one"), machines.new("two")
+    for store in (one, two):
+        commit(store, machines.folder("m", weights=store.path.encode()), f"m/{Path(store.path).name}")
+        store.set_alias("m/production", f"m/{Path(store.path).name}")
+    one.push()
+    (conflict,) = two.pull().conflicts
+    assert "`artstore alias rm m/production` lets it come" in conflict.why
+    two.remove_alias("m/production")
+    assert two.pull().written == ["m/production"]
+    assert two.alias_log("m/production") == one.alias_log("m/production")
+    two.set_alias("m/production", "m/two")
+    one.pull()
+    assert two.alias_log("m/production") == one.alias_log("m/production")
+    assert two.push().conflicts == []
+    assert two.gc_undo().aliases == (), "what it was is in nobody's way"
+    assert two.check().is_sound
+    path = two.path
+    two.close()
+    Store.rebuild_index(path)
+    with Store.open(path) as again:
+        assert again.alias_log("m/production") == one.alias_log("m/production")
+        assert again.check().is_sound
+
+
 def test_many_machines_at_once(machines: Machines) -> None:
     """Eight push to one remote, again and again; then every version is whole in a clone."""
     stores = [machines.new(f"s{n}") for n in range(8)]
