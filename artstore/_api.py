@@ -11,6 +11,7 @@ from artstore._names import Names
 from artstore._settings import Setting, changes_of, settings_of
 from artstore.errors import Conflict, NotFound, UsageError
 from artstore.model import PackState, Scalar
+from artstore.store.remote.flow import Flow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,19 +102,22 @@ class Store(Names):
         *,
         name: str = "origin",
         full: bool = False,
+        limit_rate: int | None = None,
         counters: Counters | None = None,
     ) -> tuple[Store, PullResult]:
         """Make a store at `path`, else the default place, with this remote as its home, and fetch all names.
 
         Chunks come when they are read, or now if `full`. What came before an error stays: `fetch` and `pull` go on.
+        `limit_rate`: bytes a second that may pass until then.
         """
         if path is not None and wiring.is_store(wiring.place_of(os.fspath(path))):
             raise Conflict(f"{os.fspath(path)} is a store already", hint=f"artstore remote add {name} {place.url}")
+        Flow.require(limit_rate)
         wiring.check_remote_place(place)
         store = cls.init(path)
         try:
             store.add_remote(name, place)
-            return store, (store.pull if full else store.fetch)(counters=counters)
+            return store, (store.pull if full else store.fetch)(limit_rate=limit_rate, counters=counters)
         except BaseException:
             store.close()
             raise

@@ -7,9 +7,9 @@ again. What differs here stays as it is, and is told.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import TYPE_CHECKING
 
 from artstore import limits
@@ -32,6 +32,7 @@ from artstore.store.remote.documents import read_checked, read_documents
 from artstore.store.remote.local_moves import overrule
 from artstore.store.remote.names import Conflicting, read_move
 from artstore.store.remote.transfer import live_packs, note_ref, store_pack
+from artstore.store.remote.transfers import Transfer, Transfers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -157,17 +158,25 @@ class Puller:
     def _fetch(self, session: Session, keys: set[str]) -> None:
         with self._context.index.read() as reader:
             here = {at.key for at in live_packs(reader, self._remote_id).values()}
-        with ThreadPoolExecutor(limits.REMOTE_TRANSFERS) as pool:
-            coming = [pool.submit(self._receive, session, key) for key in sorted(keys - here)]
-            try:
-                for future in as_completed(coming):
-                    came = future.result()
-                    self._result.packs += 1
-                    self._result.received_bytes += came
-                    self._counters.bytes_done += came
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        coming = sorted(keys - here)
+        sizes = self._sizes(coming) if self._counters.wants_total else None
+        if sizes is not None:
+            self._counters.bytes_total = self._counters.bytes_done + sum(sizes.values())
+        transfers = [
+            Transfer((sizes or {}).get(key) or _about(key), partial(self._receive, session, key)) for key in coming
+        ]
+        for came in Transfers(self._remote, self._context.flow, self._counters).run(transfers, lambda size: size):
+            self._result.packs += 1
+            self._result.received_bytes += came
+
+    def _sizes(self, keys: Sequence[str]) -> dict[str, int] | None:
+        """How large packs are, from listings of what was pushed with them; None if that would be many requests."""
+        folders = {key.rpartition("/")[0] + "/" for key in keys}
+        if len(folders) > limits.REMOTE_SIZE_LISTS_MAX:
+            return None
+        wanted = set(keys)
+        found = (each for folder in sorted(folders) for each in self._remote.list(folder))
+        return {each.key: each.size for each in found if each.key in wanted}
 
     def _receive(self, session: Session, key: str) -> int:
         """Fetch one pack; its bytes."""
@@ -268,6 +277,11 @@ class Puller:
             self._result.unchanged.append(name)
         else:
             self._result.conflicts.append(Conflicting(name, why))
+
+
+def _about(key: str) -> int:
+    """How large a pack is at most, as a rule."""
+    return limits.PACK_BYTES_TARGET if key.startswith("p/") else limits.METAPACK_BYTES_TARGET
 
 
 def _past(chains: Iterable[Sequence[tuple[bytes, Move]]]) -> set[Digest]:
