@@ -176,14 +176,16 @@ class Remotes(facade.Store):
         self, patterns: Sequence[str], source: str | None, counters: Counters | None, *, whole: bool
     ) -> PullResult:
         from artstore.store.context import Counters
-        from artstore.store.remote.pull import Puller, read_refs
+        from artstore.store.remote.pull import Puller, known_tags, read_refs
 
         counters = counters or Counters()
         with self._opened(source, counters, reading=True) as (remote, id):
             settled = self._settle(remote, id, counters)
-            result = Puller(self.context, self.objects, remote, id, counters).pull(
-                read_refs(remote, patterns), whole=whole
-            )
+            with self.context.index.read() as reader:
+                known = known_tags(reader, id)
+            wanted = read_refs(remote, patterns, known)
+            result = Puller(self.context, self.objects, remote, id, counters).pull(wanted, whole=whole)
+            result.requests = remote.stats.requests
         result.swapped = settled.swapped
         result.conflicts += settled.conflicts
         told = {each.name for each in settled.conflicts}

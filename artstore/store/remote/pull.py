@@ -17,9 +17,11 @@ from artstore.errors import ArtstoreError, Corrupt, NotFound
 from artstore.format.remote import (
     ALIASES,
     TAGS,
+    WRITE_BYTES,
     RemoteAlias,
     RemoteSet,
     RemoteTag,
+    encode_remote,
     set_key,
 )
 from artstore.model import Alias, Digest, Move, Tag
@@ -31,11 +33,11 @@ from artstore.store.partial import is_partial, mark_partial, mark_whole
 from artstore.store.remote.documents import read_checked, read_documents
 from artstore.store.remote.local_moves import overrule
 from artstore.store.remote.names import Conflicting, read_move
-from artstore.store.remote.transfer import live_packs, note_ref, store_pack
+from artstore.store.remote.transfer import live_packs, note_ref, ref_at, store_pack
 from artstore.store.remote.transfers import Transfer, Transfers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from artstore.ports import IndexReader, Remote, Session
     from artstore.store.context import Context, Counters
@@ -69,12 +71,17 @@ class RemoteRefs:
     aliases: tuple[Alias, ...]
 
 
-def read_refs(remote: Remote, patterns: Sequence[str] = ()) -> RemoteRefs:
-    """The refs of a remote: all, or those that a pattern fits, or that stand below an artifact. NotFound for none."""
-    tags = _matching(remote, TAGS, patterns)
-    aliases = _matching(remote, ALIASES, patterns)
+def read_refs(remote: Remote, patterns: Sequence[str] = (), known: Mapping[str, Tag] | None = None) -> RemoteRefs:
+    """The refs of a remote: all, or those that a pattern fits, or that stand below an artifact. NotFound for none.
+
+    `known`: tags that were there once, as they were; unless they have been removed, they are there for ever.
+    """
+    listed = _matching(remote, TAGS, patterns)
+    same = {name: tag for name, size in listed.items() if (tag := (known or {}).get(name)) and size == _size_there(tag)}
+    tags = [name for name in listed if name not in same]
+    aliases = list(_matching(remote, ALIASES, patterns))
     for pattern in patterns:
-        if not any(_fits(name, pattern) for name in (*tags, *aliases)):
+        if not any(_fits(name, pattern) for name in (*listed, *aliases)):
             raise NotFound(
                 f"there is nothing of the name {pattern} at {remote.url}", hint="`artstore list` shows what is here"
             )
@@ -82,10 +89,16 @@ def read_refs(remote: Remote, patterns: Sequence[str] = ()) -> RemoteRefs:
     aliases_there = zip(aliases, read_documents(remote, RemoteAlias, [ALIASES + name for name in aliases]), strict=True)
     told_tags = [(name, found[0]) for name, found in tags_there if found]
     told_aliases = [(name, found[0]) for name, found in aliases_there if found]
+    new = [Tag(name, told.version, told.created) for name, told in told_tags if told.version]
     return RemoteRefs(
-        tuple(Tag(name, told.version, told.created) for name, told in told_tags if told.version),
+        tuple(sorted([*same.values(), *new], key=lambda tag: tag.name)),
         tuple(Alias(name, told.version, told.seq, told.move) for name, told in told_aliases),
     )
+
+
+def known_tags(reader: IndexReader, remote_id: bytes) -> dict[str, Tag]:
+    """The tags of this store that were seen at a remote as they are here."""
+    return {tag.name: tag for tag in reader.tags() if ref_at(reader, remote_id, tag.name) == tag.version}
 
 
 class Puller:
@@ -103,7 +116,6 @@ class Puller:
 
     def pull(self, wanted: RemoteRefs, *, whole: bool) -> PullResult:
         """Bring what these refs lead to, and enter them; `whole`: chunks too. Corrupt if something is damaged there."""
-        before = self._remote.stats.requests
         with self._context.sessions.begin() as session:
             chains = {alias.name: self._chain(alias) for alias in wanted.aliases}
             versions = {Digest(tag.version) for tag in wanted.tags}
@@ -124,7 +136,6 @@ class Puller:
                     if ref.name in self._result.written or ref.name in self._result.unchanged:
                         id = ref.version if isinstance(ref, Tag) else ref.move
                         note_ref(writer, self._remote_id, ref.name, id)
-        self._result.requests = self._remote.stats.requests - before
         return self._result
 
     # --- versions
@@ -290,9 +301,17 @@ def _past(chains: Iterable[Sequence[tuple[bytes, Move]]]) -> set[Digest]:
     return {Digest(move.target) for move in moves if move.target}
 
 
-def _matching(remote: Remote, prefix: str, patterns: Sequence[str]) -> list[str]:
-    names = [found.key.removeprefix(prefix) for found in remote.list(prefix)]
-    return [name for name in names if not patterns or any(_fits(name, pattern) for pattern in patterns)]
+def _matching(remote: Remote, prefix: str, patterns: Sequence[str]) -> dict[str, int]:
+    """Names that are listed, and how large what tells of them is."""
+    sizes = {found.key.removeprefix(prefix): found.size for found in remote.list(prefix)}
+    return {
+        name: size for name, size in sizes.items() if not patterns or any(_fits(name, pattern) for pattern in patterns)
+    }
+
+
+def _size_there(tag: Tag) -> int:
+    """How large a tag is at a remote; one that was removed is smaller by its version."""
+    return len(encode_remote(RemoteTag(bytes(WRITE_BYTES), tag.version, tag.created)))
 
 
 def _fits(name: str, pattern: str) -> bool:
