@@ -12,6 +12,8 @@ from artstore._names import Names
 from artstore._settings import Setting, changes_of, settings_of
 from artstore.errors import Conflict, NotFound, RemoteError, UsageError
 from artstore.model import PackState, Scalar
+from artstore.store.partial import partial_versions
+from artstore.store.remote.flow import Flow
 
 HOME: Final = "origin"  # the remote of a store that was made from one
 
@@ -28,7 +30,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A store at a glance; sizes in bytes, `sessions`: writers that run now."""
+    """A store at a glance; sizes in bytes, `sessions`: writers that run now.
+
+    `elsewhere`: versions of which a part lies at a remote alone; `cached_bytes`: what is kept of remotes, of at most
+    `cache_bytes_max`.
+    """
 
     path: str
     id: str
@@ -42,6 +48,9 @@ class Status:
     sessions: int
     newest: str | None
     readonly: bool
+    elsewhere: int
+    cached_bytes: int
+    cache_bytes_max: int
 
 
 class _OpenStore(Protocol):
@@ -104,19 +113,22 @@ class Store(Names):
         *,
         name: str = HOME,
         full: bool = False,
+        limit_rate: int | None = None,
         counters: Counters | None = None,
     ) -> tuple[Store, PullResult]:
         """Make a store at `path`, else the default place, with this remote as its home, and fetch all names.
 
         Chunks come when they are read, or now if `full`. What came before an error stays: `fetch` and `pull` go on.
+        `limit_rate`: bytes a second that may pass until then.
         """
         if path is not None and wiring.is_store(wiring.place_of(os.fspath(path))):
             raise Conflict(f"{os.fspath(path)} is a store already", hint=f"artstore remote add {name} {place.url}")
+        Flow.require(limit_rate)
         wiring.check_remote_place(place)
         store = cls.init(path)
         try:
             store.add_remote(name, place)
-            return store, (store.pull if full else store.fetch)(counters=counters)
+            return store, (store.pull if full else store.fetch)(limit_rate=limit_rate, counters=counters)
         except BaseException:
             store.close()
             raise
@@ -173,6 +185,8 @@ class Store(Names):
             tags = list(reader.tags())
             aliases = sum(1 for _ in reader.aliases())
             packs = list(reader.packs())
+            elsewhere = sum(1 for _ in partial_versions(reader))
+        far = self.objects.fetcher.far()
         newest = max(tags, key=lambda tag: (tag.created, tag.name), default=None)
         space = os.statvfs(self.path)
         return Status(
@@ -188,6 +202,9 @@ class Store(Names):
             sessions=len(self.context.sessions.running()),
             newest=None if newest is None else newest.name,
             readonly=self.context.readonly,
+            elsewhere=elsewhere,
+            cached_bytes=0 if far is None else far.kept.size(),
+            cache_bytes_max=0 if far is None else far.kept.size_max,
         )
 
     def settings(self) -> list[Setting]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from artstore._remotes import Remotes
@@ -63,11 +64,12 @@ class Names(Remotes):
         with self._opened(remote, reading=True):
             pass  # without home nothing is begun
         made = super()._edit(base, making)
-        if made.tag is not None and made.version is not None and not made.unchanged:
-            self._push_made(remote, made.tag, made.version)
-        return made
+        if made.tag is None or made.version is None or made.unchanged:
+            return made
+        return replace(made, tag=self._push_made(remote, made.tag, made.version))
 
-    def _push_made(self, remote: str, tag: str, version: Digest) -> None:
+    def _push_made(self, remote: str, tag: str, version: Digest) -> str:
+        """Its name at home, which another one may have been quicker to take."""
         try:
             pushed = self.push([tag], to=remote)
         except ArtstoreError as error:
@@ -79,6 +81,7 @@ class Names(Remotes):
         if pushed.conflicts:
             self._unname(tag, version)
             raise Conflict(f"{tag} was not made: {pushed.conflicts[0].why}", hint="choose another name")
+        return next((each.new.name for each in pushed.renumbered if each.old == tag), tag)
 
     def _unname(self, tag: str, version: Digest) -> None:
         with self.context.index.read() as reader:

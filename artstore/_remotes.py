@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -116,12 +116,15 @@ class Remotes(facade.Store):
         *,
         to: str | None = None,
         anew: bool = False,
+        limit_rate: int | None = None,
         counters: Counters | None = None,
     ) -> PushResult:
         """Upload what refs lead to, as far as the remote lacks it, then write the refs there.
 
         `patterns`: tags, aliases, artifacts, or names with * and ?; none: all refs, of which those that were there
         when the remote was last seen are taken to be there still, unless `anew`. `to`: a remote's name, else home.
+        `limit_rate`: bytes a second that may pass, over all connections of this store.
+
         Refs that others have written meanwhile are left alone and told; but what `commit` numbered gets its next
         number if it lost at home, here too. Where less of the disk is free than `disk.min_free` says, packs that the
         remote has are evicted, unless `local.keep` is `all`.
@@ -133,7 +136,7 @@ class Remotes(facade.Store):
 
         names = set(self._wanted(patterns).ids)
         counters = counters or Counters()
-        with self._opened(to) as (remote, id):
+        with self.context.flow.limited(limit_rate), self._opened(to, counters) as (remote, id):
             before = remote.stats.requests, remote.stats.puts
             homeward = Homeward(self.context, self.objects, remote, id, counters)
             settled = homeward.settle(leave=names)
@@ -154,31 +157,45 @@ class Remotes(facade.Store):
         return result
 
     def fetch(
-        self, patterns: Sequence[str] = (), *, source: str | None = None, counters: Counters | None = None
+        self,
+        patterns: Sequence[str] = (),
+        *,
+        source: str | None = None,
+        limit_rate: int | None = None,
+        counters: Counters | None = None,
     ) -> PullResult:
         """Bring refs of a remote here, and of the versions they lead to all but the chunks: these come when they are
-        read. Names as `push` takes them, `source`: a remote's name.
+        read. Names and `limit_rate` as `push` takes them, `source`: a remote's name.
         """
-        return self._pull(patterns, source, counters, whole=False)
+        with self.context.flow.limited(limit_rate):
+            return self._pull(patterns, source, counters, whole=False)
 
     def pull(
-        self, patterns: Sequence[str] = (), *, source: str | None = None, counters: Counters | None = None
+        self,
+        patterns: Sequence[str] = (),
+        *,
+        source: str | None = None,
+        limit_rate: int | None = None,
+        counters: Counters | None = None,
     ) -> PullResult:
         """The same, with all chunks: these versions can be read without the remote from then on."""
-        return self._pull(patterns, source, counters, whole=True)
+        with self.context.flow.limited(limit_rate):
+            return self._pull(patterns, source, counters, whole=True)
 
     def _pull(
         self, patterns: Sequence[str], source: str | None, counters: Counters | None, *, whole: bool
     ) -> PullResult:
         from artstore.store.context import Counters
-        from artstore.store.remote.pull import Puller, read_refs
+        from artstore.store.remote.pull import Puller, known_tags, read_refs
 
         counters = counters or Counters()
-        with self._opened(source, reading=True) as (remote, id):
+        with self._opened(source, counters, reading=True) as (remote, id):
             settled = self._settle(remote, id, counters)
-            result = Puller(self.context, self.objects, remote, id, counters).pull(
-                read_refs(remote, patterns), whole=whole
-            )
+            with self.context.index.read() as reader:
+                known = known_tags(reader, id)
+            wanted = read_refs(remote, patterns, known)
+            result = Puller(self.context, self.objects, remote, id, counters).pull(wanted, whole=whole)
+            result.requests = remote.stats.requests
         result.swapped = settled.swapped
         result.conflicts += settled.conflicts
         told = {each.name for each in settled.conflicts}
@@ -192,10 +209,16 @@ class Remotes(facade.Store):
         return Homeward(self.context, self.objects, remote, id, counters).settle()
 
     def prefetch(
-        self, revision: Rev, path: AnyPath | None = None, *, counters: Counters | None = None
+        self,
+        revision: Rev,
+        path: AnyPath | None = None,
+        *,
+        limit_rate: int | None = None,
+        counters: Counters | None = None,
     ) -> PrefetchResult:
         """Have all data of a version, or of what lies at `path` of it, here: in the cache, if it is in no pack.
 
+        `limit_rate`: bytes a second that may pass, over all connections of this store.
         NoSpace, naming `cache.size`, if the cache can't hold it; RemoteError if the remote can't be reached.
         """
         from artstore.store.context import Counters
@@ -206,7 +229,10 @@ class Remotes(facade.Store):
         wanted = os.fsencode(path) if path is not None else resolved.path or b""
         if far is None:
             return PrefetchResult(0, 0, 0)
-        return prefetch(self.context.index, self.objects, far, resolved.version, wanted, counters or Counters())
+        counters = counters or Counters()
+        counters.requests = counters.requests or _since(self.remote_stats)
+        with self.context.flow.limited(limit_rate):
+            return prefetch(self.context.index, self.objects, far, resolved.version, wanted, counters)
 
     def evict(self, revisions: Sequence[Rev] = (), *, source: str | None = None) -> EvictResult:
         """Free the room of what a remote has: packs that no other versions need, and the cache if none are named.
@@ -270,12 +296,16 @@ class Remotes(facade.Store):
         return wanted
 
     @contextmanager
-    def _opened(self, name: str | None, *, reading: bool = False) -> Generator[tuple[Remote, bytes]]:
-        """A remote of this store and its id."""
+    def _opened(
+        self, name: str | None, counters: Counters | None = None, *, reading: bool = False
+    ) -> Generator[tuple[Remote, bytes]]:
+        """A remote of this store and its id; its requests are counted."""
         from artstore.store.remote.opening import look_at_remote, prepare_remote, require_known
 
         name, place = wiring.find_remote(self.path, name)
-        remote = wiring.open_remote(place)
+        remote = wiring.open_remote(place, self.context.flow)
+        if counters is not None:
+            counters.requests = _since(lambda: remote.stats)
         try:
             chunker = wiring.load_config(self.path).chunker
             told = look_at_remote(remote, chunker=chunker)
@@ -289,6 +319,12 @@ class Remotes(facade.Store):
             yield remote, told.id
         finally:
             remote.close()
+
+
+def _since(stats: Callable[[], RemoteStats]) -> Callable[[], int]:
+    """How many requests were sent from now on."""
+    before = stats().requests
+    return lambda: stats().requests - before
 
 
 def _require_name(name: str) -> None:

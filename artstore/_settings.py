@@ -88,9 +88,17 @@ def _bytes_of(key: str, value: Scalar) -> int | None:
         return None
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
-    found = _SIZE.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
+    size = parse_size(value) if isinstance(value, str) else None
+    if size is None:
         raise UsageError(f"{key} is a size, not {value!r}", hint="write for instance 20G, 500MB or 2GiB")
+    return size
+
+
+def parse_size(text: str) -> int | None:
+    """Bytes as people write them; None if that is no size."""
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        return None
     base = 1024 if found[3] else 1000
     factor: int = base ** " KMGT".index(found[2].upper() or " ")
     return int(found[1]) * factor

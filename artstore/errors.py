@@ -133,16 +133,24 @@ class RemoteError(ArtstoreError):
     """A remote can't be reached or refuses.
 
     `transient`: the same request may succeed later, and nobody knows whether this one took effect; `retry_after_s`:
-    how long the remote asked to be left alone, if it did.
+    how long the remote asked to be left alone, if it did; `overloaded`: it has too much to do, or did not answer in
+    time.
     """
 
     exit_code = 7
     code = "remote"
 
     def __init__(
-        self, message: str, *, hint: str | None = None, transient: bool = False, retry_after_s: float | None = None
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        transient: bool = False,
+        retry_after_s: float | None = None,
+        overloaded: bool = False,
     ) -> None:
         self.transient = transient
+        self.overloaded = overloaded
         self.retry_after_s = retry_after_s
         super().__init__(message, hint=hint)
 

@@ -213,7 +213,11 @@ REMOTE_NAME_BYTES_MAX = 64
 REMOTE_DOCUMENT_BYTES_MAX = 64 * MIB
 REMOTE_SHARD_BYTES_MAX = 64 * MIB
 REMOTE_GRACE_S = 24 * 3600  # from a pack's listing to its deletion
-REMOTE_TRANSFERS = 4  # packs sent or fetched at once; each is held in memory
+REMOTE_TRANSFERS_START = 4  # packs sent or fetched at once, until it is known what the way bears
+REMOTE_TRANSFERS_MIN = 1
+REMOTE_TRANSFERS_MAX = 32
+REMOTE_HELD_BYTES_MAX = 512 * MIB  # of packs that are sent or fetched at once: each is held in memory
+REMOTE_WINDOW_S = 0.5  # over which it is measured how much passes
 REMOTE_SMALL_REQUESTS = 16  # documents asked for at once
 REMOTE_RELATED_MAX = 16  # versions at a remote whose packs are looked through for what is there already
 REMOTE_SHARD_IDS_MAX = 4_000_000  # ids of objects at a remote held in memory at once
@@ -227,6 +231,15 @@ REMOTE_SAVED_BYTES_MIN = 256 * KIB  # the same, in bytes
 REMOTE_PIN_S = 3600  # after which a running push says again which packs it relies on
 REMOTE_CHECK_WRITERS = 16  # that race for one name in the self-test
 REMOTE_CHECK_ROUNDS = 20
+
+REMOTE_RETRY_AFTER_S_MAX = 300.0  # that a service is left alone if it asks for that
+REMOTE_SIZE_LISTS_MAX = 64  # listings made to learn how much is to come
+TRANSFER_PIECE_BYTES_MIN = 4 * KIB  # of a body, sent or read at once
+TRANSFER_PIECE_BYTES_MAX = 256 * KIB
+RATE_BYTES_S_MIN = 10_000  # of --limit-rate: below it services take a connection for dead
+RATE_BYTES_S_MAX = 1 << 50
+RATE_BURST_S = 0.1  # that may be made up for when less has moved than was allowed
+RATE_PIECE_S = 0.05  # of a rate: the pieces that a body moves in
 
 # --- reading from remotes
 FAR_REQUEST_BYTES = 8 * MIB  # asked for at once; what is wanted beyond that comes in other requests, in parallel
@@ -272,6 +285,10 @@ assert MOUNT_AHEAD_BYTES_MIN <= MOUNT_AHEAD_BYTES_START <= MOUNT_AHEAD_BYTES_MAX
 assert CHUNK_BYTES_MAX < MOUNT_BATCH_BYTES <= READ_RANGE_BYTES_MAX
 assert REMOTE_SHARD_TABLES_BYTES_MAX + PACK_ENTRIES_MAX * TABLE_ENTRY_BYTES + 2 * MIB <= REMOTE_SHARD_BYTES_MAX
 assert 2 * REMOTE_PIN_S < REMOTE_GRACE_S
+assert REMOTE_TRANSFERS_MIN <= REMOTE_TRANSFERS_START <= REMOTE_TRANSFERS_MAX <= REMOTE_CONNECTIONS_MAX
+assert PACK_BYTES_MAX <= REMOTE_HELD_BYTES_MAX
+# Each connection moves a piece often enough for services that close what is silent.
+assert REMOTE_TRANSFERS_MAX * TRANSFER_PIECE_BYTES_MIN <= RATE_BYTES_S_MIN * REMOTE_READ_S_MAX / 2
 assert 40 * ERASURE_IDS_MAX <= DOCUMENT_BYTES_MAX
 assert READ_HOLE_BYTES_MAX < FAR_REQUEST_BYTES <= READ_RANGE_BYTES_MAX
 assert FAR_AHEAD_BYTES_MIN <= FAR_REQUEST_BYTES <= FAR_AHEAD_BYTES_MAX <= FAR_FLIGHT_BYTES_MAX

@@ -309,6 +309,7 @@ class RemoteStats:
     sent_bytes: int = 0
     received_bytes: int = 0
     repeated: int = 0
+    refused: int = 0  # that a service asked to be sent later, or did not answer in time
 
     def add(self, other: RemoteStats) -> None:
         """Count another's, too."""

@@ -35,6 +35,19 @@ Buffer = bytes | bytearray | memoryview
 Body = bytes | IO[bytes]
 
 
+class Pace(Protocol):
+    """Lets bodies of requests pass, piece by piece. Thread-safe."""
+
+    @property
+    def piece_bytes(self) -> int:
+        """In what pieces a body is to be sent or read now."""
+        ...
+
+    def passing(self, size: int) -> None:
+        """Called before a piece is sent, or once it has come; returns when it may pass."""
+        ...
+
+
 class Clock(Protocol):
     """Wall-clock time, UTC."""
 

@@ -10,6 +10,7 @@ from artstore.errors import ArtstoreError, Conflict, Corrupt, NewerFormat, NotFo
 from artstore.planning.cache import CacheBounds
 from artstore.store.context import Context, Far
 from artstore.store.facade import Connection
+from artstore.store.remote.flow import Flow
 from artstore.store.remote.pool import LazyPool
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ def connect(path: str) -> Connection:
     except NotPermitted as error:
         raise refused(path) from error
     packs = FilePacks(path, shared=shared)
+    flow = Flow()
     context = Context(
         path=path,
         index=index,
@@ -121,11 +123,12 @@ def connect(path: str) -> Connection:
         shared=shared,
         readonly=index.note is not None,
         far=Far(
-            pool=LazyPool(lambda: remotes(path), open_remote),
+            pool=LazyPool(lambda: remotes(path), lambda place: open_remote(place, flow)),
             cache=FileCache(path, shared=shared),
             bounds=CacheBounds(size=config.cache_bytes, min_free=config.min_free_bytes),
             keep_local=config.keep == store_folder.KEEP_ALL,
         ),
+        flow=flow,
     )
 
     def close() -> None:
@@ -250,15 +253,18 @@ def find_remote(path: str, name: str | None = None) -> tuple[str, RemotePlace]:
     return name, places[name]
 
 
-def open_remote(place: RemotePlace) -> Remote:
-    """A remote that is ready to be used. UsageError for a URL that makes no sense; what it needs may be missing."""
+def open_remote(place: RemotePlace, flow: Flow | None = None) -> Remote:
+    """A remote that is ready to be used. UsageError for a URL that makes no sense; what it needs may be missing.
+
+    `flow`: what its bodies move through.
+    """
     from artstore.store.remote.retrying import RetryingRemote
 
     scheme = place.url.partition(":")[0]
     if scheme == "file":
         from artstore.adapters.remote_folder import FolderRemote
 
-        return RetryingRemote(FolderRemote(place))
+        return RetryingRemote(FolderRemote(place, flow), flow=flow)
     if scheme != "s3":
         raise UsageError(f"{place.url!r} is no URL of a remote", hint="write s3://BUCKET/PREFIX or file:///FOLDER")
     try:
@@ -269,7 +275,7 @@ def open_remote(place: RemotePlace) -> Remote:
         raise NotFound(
             f"what S3 needs is missing: {error.name} is not installed", hint="pip install 'artstore[s3]'"
         ) from error
-    return RetryingRemote(S3Remote(place))
+    return RetryingRemote(S3Remote(place, flow), flow=flow)
 
 
 def check_remote_place(place: RemotePlace) -> None:

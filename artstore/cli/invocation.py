@@ -41,15 +41,24 @@ class Invocation:
         return self._opened
 
     @contextmanager
-    def work(self, verb: str) -> Generator[Counters]:
-        """Something that may take long: memory is set up for it, and its counters are shown as it goes."""
+    def work(self, verb: str, *, plain: bool = True) -> Generator[Counters]:
+        """Something that may take long: memory is set up for it, and its counters are shown as it goes.
+
+        `plain`: in lines, if there is no terminal.
+        """
         from artstore import wiring
         from artstore.cli.progress import Progress
         from artstore.store.context import Counters
 
         wiring.prepare_process()
         counters = Counters()
-        with Progress(verb, counters, self.output):
+        with Progress(verb, counters, self.output, plain=plain):
+            yield counters
+
+    @contextmanager
+    def transfer(self, verb: str) -> Generator[Counters]:
+        """The same with a remote: how far it is is shown on a terminal only."""
+        with self.work(verb, plain=False) as counters:
             yield counters
 
     def confirm(self, question: str, *, yes: bool, what: str) -> None:

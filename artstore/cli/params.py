@@ -77,6 +77,28 @@ class Size(click.ParamType[int]):
         return size
 
 
+class Rate(click.ParamType[int]):
+    """`10M`, `2MiB/s`: bytes per second, sizes as settings take them."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        # Any: what click hands over.
+        from artstore._settings import parse_size
+        from artstore.store.remote.flow import Flow
+
+        if isinstance(value, int):
+            return value
+        rate = parse_size(str(value).removesuffix("/s"))
+        if rate is None:
+            self.fail(f"{value!r} is no rate: write for instance 10M or 2MiB/s", param, ctx)
+        try:
+            Flow.require(rate)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+        return rate
+
+
 class Whole(click.IntRange):
     """A whole number in a range, which calls itself so when it is none."""
 
@@ -85,3 +107,7 @@ class Whole(click.IntRange):
 
 REVISION = Revision()
 DURATION = Duration()
+RATE = Rate()
+rate_option = click.option(
+    "--limit-rate", metavar="RATE", type=RATE, help="Bytes per second that may pass: 10M, 2MiB/s."
+)

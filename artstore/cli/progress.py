@@ -23,12 +23,13 @@ _QUICK_S: Final = 0.4  # what is over by then needs no progress
 
 
 class Progress:
-    """Shows `counters` while its context lasts; with --quiet nothing."""
+    """Shows `counters` while its context lasts; with --quiet nothing, and without a terminal only if `plain`."""
 
-    def __init__(self, verb: str, counters: Counters, output: Output) -> None:
+    def __init__(self, verb: str, counters: Counters, output: Output, *, plain: bool = True) -> None:
         self._verb = verb
         self._counters = counters
         self._output = output
+        self._plain = plain
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         self._start = time.monotonic()
@@ -36,9 +37,11 @@ class Progress:
     def __enter__(self) -> Self:
         if not self._output.quiet:
             terminal = is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")
+            self._counters.wants_total = terminal
             show = self._show_bar if terminal else self._show_lines
-            self._thread = threading.Thread(target=show, name="progress", daemon=True)
-            self._thread.start()
+            if terminal or self._plain:
+                self._thread = threading.Thread(target=show, name="progress", daemon=True)
+                self._thread.start()
         return self
 
     def __exit__(
@@ -70,23 +73,23 @@ class Progress:
             DownloadColumn(),
             TransferSpeedColumn(),
             TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[files]}", markup=False),
+            TextColumn("{task.fields[counts]}", markup=False),
         )
         with Bar(*columns, console=console, auto_refresh=False, transient=True) as bar:
-            task = bar.add_task(self._verb, total=None, files="")
+            task = bar.add_task(self._verb, total=None, counts="")
             over = False
             while not over:
                 counters = self._counters
-                bar.update(task, completed=counters.bytes_done, total=counters.bytes_total, files=files_of(counters))
+                bar.update(task, completed=done_of(counters), total=counters.bytes_total, counts=counts_of(counters))
                 bar.refresh()
                 over = self._over.wait(1 / limits.PROGRESS_HZ)
 
 
 def plain_line(verb: str, counters: Counters, elapsed_s: float) -> str:
     """One line of progress: what, how much of how much, how fast, how long still."""
-    done, total = counters.bytes_done, counters.bytes_total
+    done, total = done_of(counters), counters.bytes_total
     rate = done / elapsed_s if elapsed_s > 0 else 0.0
-    parts = [f"{verb}: {text.size(done)}" + (f" of {text.size(total)}" if total else ""), files_of(counters)]
+    parts = [f"{verb}: {text.size(done)}" + (f" of {text.size(total)}" if total else ""), counts_of(counters)]
     if rate >= 1:
         parts.append(f"{text.size(int(rate))}/s")
         if total is not None and total > done:
@@ -94,8 +97,15 @@ def plain_line(verb: str, counters: Counters, elapsed_s: float) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def files_of(counters: Counters) -> str:
-    """`12 of 2,000 files`."""
+def done_of(counters: Counters) -> int:
+    """Bytes that are done, or that have moved already of what isn't."""
+    return counters.bytes_done + counters.bytes_moving
+
+
+def counts_of(counters: Counters) -> str:
+    """`12 of 2,000 files`, `30 requests`."""
+    if counters.requests is not None:
+        return text.count(counters.requests(), "request")
     if counters.files_total:
         return f"{counters.files_done:,} of {text.count(counters.files_total, 'file')}"
     return text.count(counters.files_done, "file") if counters.files_done else ""

@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from artstore.planning.cache import CacheBounds
+from artstore.store.remote.flow import Flow
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from artstore.ports import Clock, Index, PackCache, PackFiles, RemotePool, Sessions
 
 
@@ -39,6 +42,7 @@ class Context:
     shared: bool = False
     readonly: bool = False
     far: Far | None = None
+    flow: Flow = field(default_factory=Flow)
 
 
 @dataclass(slots=True)
@@ -49,6 +53,9 @@ class Counters:
     files_total: int | None = None
     bytes_done: int = 0
     bytes_total: int | None = None
+    bytes_moving: int = 0  # of what is on its way, and not done
+    requests: Callable[[], int] | None = None  # sent to remotes so far
+    wants_total: bool = False  # somebody watches: a remote may be asked for how much is to come
     bytes_new: int = 0  # raw bytes of chunks that were not known
     bytes_stored: int = 0  # bytes they took
     current: bytes = b""

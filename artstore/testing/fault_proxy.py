@@ -1,8 +1,8 @@
 """An HTTP proxy between a client and a server that does to requests what networks and services do.
 
-One thread for each connection. The client's Host header is passed on, so that signatures stay valid. Requests are as
-long as their Content-Length says; replies may be chunked (RFC 9112, section 7.1). What passes is counted; with a
-certificate clients speak TLS, the server doesn't.
+One thread for each connection. The client's Host header is passed on, so that signatures stay valid. Bodies are as
+long as their Content-Length says, or chunked (RFC 9112, section 7.1). What passes is counted; with a certificate
+clients speak TLS, the server doesn't.
 """
 
 from __future__ import annotations
@@ -142,8 +142,11 @@ class FaultProxy:
             return _reset(client, server)
         with self._lock:
             self.requests += 1
-        self._count_moved(request.size)
-        _copy(asked, server, request.size, flip=half if fault is Fault.FLIPPED_REQUEST else None)
+        if request.chunked:
+            _copy_chunks(asked, server, flip=fault is Fault.FLIPPED_REQUEST, count=self._count_moved)
+        else:
+            self._count_moved(request.size)
+            _copy(asked, server, request.size, flip=half if fault is Fault.FLIPPED_REQUEST else None)
         reply = _read_head(answered)
         if reply is None:
             return False

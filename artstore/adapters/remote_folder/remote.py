@@ -10,12 +10,13 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import io
 import os
-import shutil
 from threading import Lock
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
+from artstore import limits
 from artstore.adapters.disk import faultpoints
 from artstore.adapters.disk.errnos import translating
 from artstore.adapters.disk.files import fsync_folder, write_all
@@ -25,25 +26,25 @@ from artstore.model import UNCHANGED, Fetched, Listed, RemotePlace, RemoteStats,
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from artstore.ports import Body
+    from artstore.ports import Body, Pace
 
 _LOCK: Final = "lock"
 _TEMPORARY: Final = ".tmp"
 _REFS: Final = ("tags/", "aliases/")
 _REF_END: Final = "@"
 _MODE: Final = 0o644
-_COPY_BYTES: Final = 1 << 20
 
 
 class FolderRemote:
     """`file:///FOLDER`; as `artstore.ports.Remote`. The folder is made with the first object, its parent isn't."""
 
-    def __init__(self, place: RemotePlace) -> None:
+    def __init__(self, place: RemotePlace, pace: Pace | None = None) -> None:
         parts = urlsplit(place.url)
         self._root = os.path.normpath(unquote(parts.path))
         if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not os.path.isabs(self._root):
             raise UsageError(f"{place.url!r} is no URL of a folder", hint="write file:///FOLDER")
         self._url = place.url.rstrip("/")
+        self._pace = pace
         self._stats = RemoteStats()
         self._counting = Lock()
         self._swapping = Lock()  # flock is between processes
@@ -82,7 +83,7 @@ class FolderRemote:
                 self._require_parent()
                 return None
             try:
-                data = b"".join(_pread(descriptor, offset, size))
+                data = b"".join(self._pread(descriptor, offset, size))
             finally:
                 os.close(descriptor)
         self._count(received_bytes=len(data))
@@ -158,7 +159,7 @@ class FolderRemote:
         with self._translating("read", key):
             try:
                 with open(self._path(key), "rb") as file:
-                    return file.read()
+                    return self._read_all(file)
             except (FileNotFoundError, NotADirectoryError):
                 self._require_parent()
                 return None
@@ -186,15 +187,39 @@ class FolderRemote:
         return etag
 
     def _fill(self, descriptor: int, body: Body) -> str:
-        if isinstance(body, bytes):
-            write_all(descriptor, body)
-            self._count(sent_bytes=len(body))
-            return _etag(body)
-        body.seek(0)
-        with open(descriptor, "wb", closefd=False) as target:
-            shutil.copyfileobj(body, target, _COPY_BYTES)
-        self._count(sent_bytes=body.tell())
-        return ""  # of packs, which are never swapped
+        source = io.BytesIO(body) if isinstance(body, bytes) else body
+        source.seek(0)
+        while piece := source.read(self._piece_bytes):
+            self._pass(len(piece))
+            write_all(descriptor, piece)
+        self._count(sent_bytes=source.tell())
+        return _etag(body) if isinstance(body, bytes) else ""  # of packs, which are never swapped
+
+    @property
+    def _piece_bytes(self) -> int:
+        return limits.TRANSFER_PIECE_BYTES_MAX if self._pace is None else self._pace.piece_bytes
+
+    def _pass(self, size: int) -> None:
+        if self._pace is not None:
+            self._pace.passing(size)
+
+    def _read_all(self, file: IO[bytes]) -> bytes:
+        read = io.BytesIO()  # hands over what it has without a copy
+        while piece := file.read(self._piece_bytes):
+            self._pass(len(piece))
+            read.write(piece)
+        return read.getvalue()
+
+    def _pread(self, descriptor: int, offset: int, size: int) -> Iterator[bytes]:
+        """What a file has of a range; the system may give it in parts."""
+        while size > 0:
+            part = os.pread(descriptor, min(size, self._piece_bytes), offset)
+            if not part:
+                return
+            self._pass(len(part))
+            yield part
+            offset += len(part)
+            size -= len(part)
 
     def _make_folders(self, path: str) -> None:
         """Make what is missing up to the root, each name durable; the root's own parent must be there."""
@@ -265,17 +290,6 @@ class FolderRemote:
         with self._counting:
             for name, value in added.items():
                 setattr(self._stats, name, getattr(self._stats, name) + value)
-
-
-def _pread(descriptor: int, offset: int, size: int) -> Iterator[bytes]:
-    """What a file has of a range; the system may give it in parts."""
-    while size > 0:
-        part = os.pread(descriptor, size, offset)
-        if not part:
-            return
-        yield part
-        offset += len(part)
-        size -= len(part)
 
 
 def _etag(data: bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from typing import Final, cast
 
 import botocore.exceptions as foreign
@@ -45,20 +46,33 @@ _CODES: Final[dict[str, tuple[type[ArtstoreError], str | None]]] = {
 _BY_STATUS: Final[dict[int, str]] = {401: "AccessDenied", 403: "AccessDenied", 507: "InsufficientStorage"}
 _TRANSIENT_CODES: Final = frozenset(
     {
-        "SlowDown",
-        "Throttling",
-        "RequestTimeout",
         "ConditionalRequestConflict",
         "OperationAborted",
         "BadDigest",
         "XAmzContentSHA256Mismatch",
     }
 )
+_OVERLOADED_CODES: Final = frozenset(
+    {
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "RequestThrottled",
+        "RequestLimitExceeded",
+        "BandwidthLimitExceeded",
+        "TooManyRequests",
+        "TooManyRequestsException",
+        "ServiceUnavailable",
+        "RequestTimeout",
+    }
+)
+_OVERLOADED_STATUS: Final = frozenset({408, 429, 503})
 _TRANSIENT_STATUS: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+_DIGITS_MAX: Final = 9
 _ABSENT: Final = frozenset({"NoSuchKey", "404"})
 _HIDDEN: Final = frozenset({"AccessDenied", "400", "403"})
 _LOST: Final = frozenset({"PreconditionFailed", "412"})
-_RETRY_AFTER_S_MAX: Final = 3600.0
+_TIMEOUTS: Final = (foreign.ReadTimeoutError, foreign.ConnectTimeoutError, urllib3.exceptions.TimeoutError)
 
 
 def is_absent(error: foreign.ClientError) -> bool:
@@ -99,10 +113,18 @@ def translating(doing: str, url: str, bucket: str) -> Generator[None, None, None
         raise RemoteError(f"can't {doing} {url}: {error}", hint=CERTIFICATES) from error
     except (foreign.HTTPClientError, foreign.ResponseStreamingError, urllib3.exceptions.HTTPError) as error:
         raise RemoteError(
-            f"can't {doing} {url}: {error}", hint="is the network there, and the endpoint right?", transient=True
+            f"can't {doing} {url}: {error}",
+            hint="is the network there, and the endpoint right?",
+            transient=True,
+            overloaded=isinstance(error, _TIMEOUTS),
         ) from error
     except foreign.ConnectionError as error:
-        raise RemoteError(f"can't {doing} {url}: {error}", hint="is the network there?", transient=True) from error
+        raise RemoteError(
+            f"can't {doing} {url}: {error}",
+            hint="is the network there?",
+            transient=True,
+            overloaded=isinstance(error, _TIMEOUTS),
+        ) from error
     except (foreign.BotoCoreError, ValueError) as error:  # a name or an endpoint that makes no sense
         raise RemoteError(f"can't {doing} {url}: {error}", hint="see `artstore remote list`") from error
 
@@ -114,8 +136,15 @@ def _refused(error: foreign.ClientError, doing: str, url: str, bucket: str) -> A
     if code == "NoSuchBucket":
         message = f"there is no bucket {bucket} for {url}"
     known = _CODES.get(code)
-    if known is None and (code in _TRANSIENT_CODES or status in _TRANSIENT_STATUS):
-        return RemoteError(message, hint="try again later", transient=True, retry_after_s=_retry_after_s(error))
+    overloaded = code in _OVERLOADED_CODES or status in _OVERLOADED_STATUS
+    if known is None and (overloaded or code in _TRANSIENT_CODES or status in _TRANSIENT_STATUS):
+        return RemoteError(
+            message,
+            hint="try again later",
+            transient=True,
+            retry_after_s=_retry_after_s(error),
+            overloaded=overloaded,
+        )
     kind, hint = known or _CODES.get(_BY_STATUS.get(status, ""), (RemoteError, None))
     if kind is NotPermitted and hint is None:
         hint = f"it takes {_RIGHTS.get(doing, 'more rights')}: docs/remote.md, Rights"
@@ -127,7 +156,13 @@ def _code(error: foreign.ClientError) -> str:
 
 
 def _retry_after_s(error: foreign.ClientError) -> float | None:
-    """RFC 9110, section 10.2.3, in its form of seconds."""
+    """RFC 9110, section 10.2.3: seconds, or a moment by the service's own clock."""
     headers = cast("dict[str, str]", error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}))
-    told = headers.get("retry-after", "")
-    return min(float(told), _RETRY_AFTER_S_MAX) if told.isascii() and told.isdigit() else None
+    told = headers.get("retry-after", "").strip()
+    if told.isascii() and told.isdigit():
+        return float(told[:_DIGITS_MAX])
+    try:
+        now = parsedate_to_datetime(headers["date"])
+        return max(0.0, (parsedate_to_datetime(told) - now).total_seconds())
+    except (KeyError, ValueError, TypeError):
+        return None

@@ -14,13 +14,14 @@ from botocore.exceptions import ClientError
 
 from artstore.adapters.s3.client import make_client
 from artstore.adapters.s3.errors import is_absent, is_hidden, is_lost, is_unchanged, translating
+from artstore.adapters.s3.pacing import pace_bodies, read_paced
 from artstore.errors import RemoteError, UsageError
 from artstore.model import UNCHANGED, Fetched, Listed, RemotePlace, RemoteStats, Unchanged, Written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from artstore.ports import Body
+    from artstore.ports import Body, Pace
 
 _SCHEME: Final = "s3://"
 
@@ -28,7 +29,7 @@ _SCHEME: Final = "s3://"
 class S3Remote:
     """`s3://BUCKET/PREFIX`; as `artstore.ports.Remote`."""
 
-    def __init__(self, place: RemotePlace) -> None:
+    def __init__(self, place: RemotePlace, pace: Pace | None = None) -> None:
         self._url = place.url.rstrip("/")
         self._bucket, _, prefix = place.url.removeprefix(_SCHEME).partition("/")
         if not place.url.startswith(_SCHEME) or not self._bucket:
@@ -36,7 +37,10 @@ class S3Remote:
         self._prefix = prefix.strip("/") + "/" if prefix.strip("/") else ""
         self._stats = RemoteStats()
         self._lock = Lock()
+        self._pace = pace
         self._client = make_client(place, self._bucket)
+        if pace is not None:
+            pace_bodies(self._client, pace)
 
     @property
     def url(self) -> str:
@@ -68,7 +72,7 @@ class S3Remote:
                 if error.response.get("Error", {}).get("Code") == "InvalidRange":
                     raise RemoteError(f"{self._name(key)} ends before byte {offset}") from error
                 raise
-            data = answer["Body"].read()
+            data = read_paced(answer["Body"], self._pace)
         self._count(received_bytes=len(data))
         if len(data) > size and len(data) > offset + size:  # a service that knows no ranges sends all of it
             data = data[offset : offset + size]
@@ -136,7 +140,7 @@ class S3Remote:
                 if condition and is_unchanged(error):
                     return UNCHANGED
                 raise
-            data = answer["Body"].read()
+            data = read_paced(answer["Body"], self._pace)
         self._require(key, len(data), answer["ContentLength"])
         self._count(received_bytes=len(data))
         return Fetched(data, _bare(answer["ETag"]), _time(answer["ResponseMetadata"]["HTTPHeaders"]))

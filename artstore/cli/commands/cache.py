@@ -10,7 +10,7 @@ import click
 from artstore.cli import text
 from artstore.cli.command import Command
 from artstore.cli.invocation import Invocation
-from artstore.cli.params import REVISION
+from artstore.cli.params import REVISION, rate_option
 
 if TYPE_CHECKING:
     from artstore.store.remote.evict import EvictResult
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     ],
 )
 @click.argument("revisions", metavar="REV[:PATH]...", nargs=-1, required=True, type=REVISION)
+@rate_option
 @click.pass_obj
-def prefetch_command(invocation: Invocation, revisions: tuple[str, ...]) -> None:
+def prefetch_command(invocation: Invocation, revisions: tuple[str, ...], limit_rate: int | None) -> None:
     """Bring versions' data here before anybody reads it.
 
     It comes into the cache, of which `cache.size` says how much it holds; more is refused before anything is fetched
@@ -36,8 +37,8 @@ def prefetch_command(invocation: Invocation, revisions: tuple[str, ...]) -> None
 
     store = invocation.open_store()
     started = time.monotonic()
-    with invocation.work("prefetch") as counters:
-        results = [store.prefetch(revision, counters=counters) for revision in revisions]
+    with invocation.transfer("prefetch") as counters:
+        results = [store.prefetch(revision, limit_rate=limit_rate, counters=counters) for revision in revisions]
     seconds = time.monotonic() - started
     chunks, fetched = sum(each.chunks for each in results), sum(each.fetched for each in results)
     size = sum(each.fetched_bytes for each in results)

@@ -120,6 +120,9 @@ def status_command(invocation: Invocation, ask: bool) -> None:
         disk_free_bytes=status.disk_free_bytes,
         sessions=status.sessions,
         newest=status.newest,
+        elsewhere=status.elsewhere,
+        cached_bytes=status.cached_bytes,
+        cache_bytes_max=status.cache_bytes_max,
         remote=None if remote is None else _remote_item(remote),
         daemon=None,
     )
@@ -134,6 +137,9 @@ def status_command(invocation: Invocation, ask: bool) -> None:
         ("remote", "none set up" if remote is None else output.show(_remote_line(remote))),
         ("daemon", "not running"),
     ]
+    if status.elsewhere or status.cached_bytes:
+        kept = f"{text.size(status.cached_bytes)} of at most {text.size(status.cache_bytes_max)}"
+        rows.append(("cache", f"{kept}; {text.count(status.elsewhere, 'version')} not all here"))
     if status.condemned_bytes:
         rows.append(("to be freed", f"{text.size(status.condemned_bytes)}; `artstore gc --undo` keeps it"))
     if status.readonly:

@@ -12,6 +12,7 @@ from artstore.cli import text
 from artstore.cli.command import Command
 from artstore.cli.commands.remote import place_options
 from artstore.cli.invocation import Invocation
+from artstore.cli.params import rate_option
 from artstore.errors import ArtstoreError, Conflict
 
 if TYPE_CHECKING:
@@ -35,8 +36,11 @@ if TYPE_CHECKING:
 @click.argument("names", metavar="[REF|ARTIFACT...]", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="All names, each looked at anew; without, new ones only.")
 @click.option("--to", "remote", metavar="NAME", help="A remote; else the home.")
+@rate_option
 @click.pass_obj
-def push_command(invocation: Invocation, names: tuple[str, ...], everything: bool, remote: str | None) -> int:
+def push_command(
+    invocation: Invocation, names: tuple[str, ...], everything: bool, remote: str | None, limit_rate: int | None
+) -> int:
     """Upload versions and their names to a remote.
 
     Only what the remote lacks is sent; killed anywhere, the next push goes on. A name that stands for something else
@@ -49,8 +53,8 @@ def push_command(invocation: Invocation, names: tuple[str, ...], everything: boo
         raise click.UsageError("--all and names exclude each other")
     store = invocation.open_store()
     started = time.monotonic()
-    with invocation.work("push") as counters:
-        result = store.push(names, to=remote, anew=everything, counters=counters)
+    with invocation.transfer("push") as counters:
+        result = store.push(names, to=remote, anew=everything, limit_rate=limit_rate, counters=counters)
     seconds = time.monotonic() - started
     sent = (
         f"{text.count(result.packs, 'pack')} sent, {text.size(result.sent_bytes)}"
@@ -95,8 +99,9 @@ def push_command(invocation: Invocation, names: tuple[str, ...], everything: boo
 )
 @click.argument("names", metavar="[REF|ARTIFACT...]", nargs=-1)
 @click.option("--from", "remote", metavar="NAME", help="A remote; else the home.")
+@rate_option
 @click.pass_obj
-def fetch_command(invocation: Invocation, names: tuple[str, ...], remote: str | None) -> int:
+def fetch_command(invocation: Invocation, names: tuple[str, ...], remote: str | None, limit_rate: int | None) -> int:
     """Bring names of a remote here, without their data.
 
     Versions can be listed, compared, mounted and checked out at once; their data comes when it is read. A name that
@@ -106,8 +111,8 @@ def fetch_command(invocation: Invocation, names: tuple[str, ...], remote: str | 
 
     store = invocation.open_store()
     started = time.monotonic()
-    with invocation.work("fetch") as counters:
-        result = store.fetch(names, source=remote, counters=counters)
+    with invocation.transfer("fetch") as counters:
+        result = store.fetch(names, source=remote, limit_rate=limit_rate, counters=counters)
     return _came(invocation, FetchDocument, result, time.monotonic() - started)
 
 
@@ -121,8 +126,9 @@ def fetch_command(invocation: Invocation, names: tuple[str, ...], remote: str | 
 )
 @click.argument("names", metavar="[REF|ARTIFACT...]", nargs=-1)
 @click.option("--from", "remote", metavar="NAME", help="A remote; else the home.")
+@rate_option
 @click.pass_obj
-def pull_command(invocation: Invocation, names: tuple[str, ...], remote: str | None) -> int:
+def pull_command(invocation: Invocation, names: tuple[str, ...], remote: str | None, limit_rate: int | None) -> int:
     """Bring names of a remote here, with all their data.
 
     Every byte is verified; what was pulled can be read without the remote. A name that stands for something else here
@@ -132,8 +138,8 @@ def pull_command(invocation: Invocation, names: tuple[str, ...], remote: str | N
 
     store = invocation.open_store()
     started = time.monotonic()
-    with invocation.work("pull") as counters:
-        result = store.pull(names, source=remote, counters=counters)
+    with invocation.transfer("pull") as counters:
+        result = store.pull(names, source=remote, limit_rate=limit_rate, counters=counters)
     return _came(invocation, PullDocument, result, time.monotonic() - started)
 
 
@@ -148,9 +154,10 @@ def pull_command(invocation: Invocation, names: tuple[str, ...], remote: str | N
 )
 @click.argument("url")
 @click.option("--full", is_flag=True, help="With all data; without, data comes when it is read.")
+@rate_option
 @place_options
 @click.pass_obj
-def clone_command(invocation: Invocation, url: str, place: RemotePlace, full: bool) -> int:
+def clone_command(invocation: Invocation, url: str, place: RemotePlace, full: bool, limit_rate: int | None) -> int:
     """Make a store of what a remote has.
 
     The remote becomes its home, by the name of origin. All names are there at once; data comes when it is read.
@@ -162,8 +169,8 @@ def clone_command(invocation: Invocation, url: str, place: RemotePlace, full: bo
     started = time.monotonic()
     was_there = wiring.is_store(path)
     try:
-        with invocation.work("clone") as counters:
-            store, result = Store.clone(place, path, full=full, counters=counters)
+        with invocation.transfer("clone") as counters:
+            store, result = Store.clone(place, path, full=full, limit_rate=limit_rate, counters=counters)
     except (ArtstoreError, KeyboardInterrupt):
         if not was_there and wiring.is_store(path):
             shown, verb = invocation.output.show(path), "pull" if full else "fetch"

@@ -43,6 +43,9 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     disk_free_bytes: int
     sessions: Annotated[int, Meta(description="Commits and other writers that run now.")]
     newest: Annotated[str | None, Meta(description="The newest tag.")]
+    elsewhere: Annotated[int, Meta(description="Versions of which a part lies at a remote alone.")]
+    cached_bytes: Annotated[int, Meta(description="What is kept of remotes.")]
+    cache_bytes_max: Annotated[int, Meta(description="The most that may be kept: `cache.size`.")]
     remote: Annotated[RemoteStatusItem | None, Meta(description="The home remote; null: none is set up.")]
     daemon: Annotated[None, Meta(description="null: no daemon runs.")]
 

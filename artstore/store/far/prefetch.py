@@ -51,7 +51,7 @@ def prefetch(
     for ids in _batches(objects, version, path):  # how much it is, before anything comes
         chunks += len(ids)
         work.measure(ids)
-    counters.bytes_total = work.needed_bytes
+    counters.bytes_total = counters.bytes_done + work.needed_bytes
     if work.needed_bytes > far.kept.size_max:
         raise NoSpace(
             f"{work.needed_bytes} bytes would have to come, and the cache holds {far.kept.size_max}",

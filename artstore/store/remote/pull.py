@@ -7,9 +7,9 @@ again. What differs here stays as it is, and is told.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import TYPE_CHECKING
 
 from artstore import limits
@@ -17,9 +17,11 @@ from artstore.errors import ArtstoreError, Corrupt, NotFound
 from artstore.format.remote import (
     ALIASES,
     TAGS,
+    WRITE_BYTES,
     RemoteAlias,
     RemoteSet,
     RemoteTag,
+    encode_remote,
     set_key,
 )
 from artstore.model import Alias, Digest, Move, Tag
@@ -34,9 +36,10 @@ from artstore.store.remote.local_moves import gives_way, overrule
 from artstore.store.remote.names import Conflicting, read_move
 from artstore.store.remote.renumber import complete
 from artstore.store.remote.transfer import live_packs, note_ref, ref_at, store_pack
+from artstore.store.remote.transfers import Transfer, Transfers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from artstore.ports import IndexReader, Remote, Session
     from artstore.store.context import Context, Counters
@@ -70,12 +73,17 @@ class RemoteRefs:
     aliases: tuple[Alias, ...]
 
 
-def read_refs(remote: Remote, patterns: Sequence[str] = ()) -> RemoteRefs:
-    """The refs of a remote: all, or those that a pattern fits, or that stand below an artifact. NotFound for none."""
-    tags = _matching(remote, TAGS, patterns)
-    aliases = _matching(remote, ALIASES, patterns)
+def read_refs(remote: Remote, patterns: Sequence[str] = (), known: Mapping[str, Tag] | None = None) -> RemoteRefs:
+    """The refs of a remote: all, or those that a pattern fits, or that stand below an artifact. NotFound for none.
+
+    `known`: tags that were there once, as they were; unless they have been removed, they are there for ever.
+    """
+    listed = _matching(remote, TAGS, patterns)
+    same = {name: tag for name, size in listed.items() if (tag := (known or {}).get(name)) and size == _size_there(tag)}
+    tags = [name for name in listed if name not in same]
+    aliases = list(_matching(remote, ALIASES, patterns))
     for pattern in patterns:
-        if not any(_fits(name, pattern) for name in (*tags, *aliases)):
+        if not any(_fits(name, pattern) for name in (*listed, *aliases)):
             raise NotFound(
                 f"there is nothing of the name {pattern} at {remote.url}", hint="`artstore list` shows what is here"
             )
@@ -83,10 +91,16 @@ def read_refs(remote: Remote, patterns: Sequence[str] = ()) -> RemoteRefs:
     aliases_there = zip(aliases, read_documents(remote, RemoteAlias, [ALIASES + name for name in aliases]), strict=True)
     told_tags = [(name, found[0]) for name, found in tags_there if found]
     told_aliases = [(name, found[0]) for name, found in aliases_there if found]
+    new = [Tag(name, told.version, told.created) for name, told in told_tags if told.version]
     return RemoteRefs(
-        tuple(Tag(name, told.version, told.created) for name, told in told_tags if told.version),
+        tuple(sorted([*same.values(), *new], key=lambda tag: tag.name)),
         tuple(Alias(name, told.version, told.seq, told.move) for name, told in told_aliases),
     )
+
+
+def known_tags(reader: IndexReader, remote_id: bytes) -> dict[str, Tag]:
+    """The tags of this store that were seen at a remote as they are here."""
+    return {tag.name: tag for tag in reader.tags() if ref_at(reader, remote_id, tag.name) == tag.version}
 
 
 class Puller:
@@ -104,7 +118,6 @@ class Puller:
 
     def pull(self, wanted: RemoteRefs, *, whole: bool) -> PullResult:
         """Bring what these refs lead to, and enter them; `whole`: chunks too. Corrupt if something is damaged there."""
-        before = self._remote.stats.requests
         with self._context.sessions.begin() as session:
             chains = {alias.name: self._chain(alias) for alias in wanted.aliases}
             versions = {Digest(tag.version) for tag in wanted.tags}
@@ -126,7 +139,6 @@ class Puller:
                         id = ref.version if isinstance(ref, Tag) else ref.move
                         note_ref(writer, self._remote_id, ref.name, id)
                         forget_provisional(writer, ref.name)
-        self._result.requests = self._remote.stats.requests - before
         return self._result
 
     # --- versions
@@ -160,17 +172,25 @@ class Puller:
     def _fetch(self, session: Session, keys: set[str]) -> None:
         with self._context.index.read() as reader:
             here = {at.key for at in live_packs(reader, self._remote_id).values()}
-        with ThreadPoolExecutor(limits.REMOTE_TRANSFERS) as pool:
-            coming = [pool.submit(self._receive, session, key) for key in sorted(keys - here)]
-            try:
-                for future in as_completed(coming):
-                    came = future.result()
-                    self._result.packs += 1
-                    self._result.received_bytes += came
-                    self._counters.bytes_done += came
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        coming = sorted(keys - here)
+        sizes = self._sizes(coming) if self._counters.wants_total else None
+        if sizes is not None:
+            self._counters.bytes_total = self._counters.bytes_done + sum(sizes.values())
+        transfers = [
+            Transfer((sizes or {}).get(key) or _about(key), partial(self._receive, session, key)) for key in coming
+        ]
+        for came in Transfers(self._remote, self._context.flow, self._counters).run(transfers, lambda size: size):
+            self._result.packs += 1
+            self._result.received_bytes += came
+
+    def _sizes(self, keys: Sequence[str]) -> dict[str, int] | None:
+        """How large packs are, from listings of what was pushed with them; None if that would be many requests."""
+        folders = {key.rpartition("/")[0] + "/" for key in keys}
+        if len(folders) > limits.REMOTE_SIZE_LISTS_MAX:
+            return None
+        wanted = set(keys)
+        found = (each for folder in sorted(folders) for each in self._remote.list(folder))
+        return {each.key: each.size for each in found if each.key in wanted}
 
     def _receive(self, session: Session, key: str) -> int:
         """Fetch one pack; its bytes."""
@@ -298,15 +318,28 @@ def _is_new(chain: Sequence[tuple[bytes, Move]]) -> bool:
     return not chain[0][1].previous
 
 
+def _about(key: str) -> int:
+    """How large a pack is at most, as a rule."""
+    return limits.PACK_BYTES_TARGET if key.startswith("p/") else limits.METAPACK_BYTES_TARGET
+
+
 def _past(chains: Iterable[Sequence[tuple[bytes, Move]]]) -> set[Digest]:
     """The versions that aliases were at lately: what a rollback may go back to."""
     moves = (move for chain in chains for _, move in chain[-limits.ALIAS_MOVES_KEPT :])
     return {Digest(move.target) for move in moves if move.target}
 
 
-def _matching(remote: Remote, prefix: str, patterns: Sequence[str]) -> list[str]:
-    names = [found.key.removeprefix(prefix) for found in remote.list(prefix)]
-    return [name for name in names if not patterns or any(_fits(name, pattern) for pattern in patterns)]
+def _matching(remote: Remote, prefix: str, patterns: Sequence[str]) -> dict[str, int]:
+    """Names that are listed, and how large what tells of them is."""
+    sizes = {found.key.removeprefix(prefix): found.size for found in remote.list(prefix)}
+    return {
+        name: size for name, size in sizes.items() if not patterns or any(_fits(name, pattern) for pattern in patterns)
+    }
+
+
+def _size_there(tag: Tag) -> int:
+    """How large a tag is at a remote; one that was removed is smaller by its version."""
+    return len(encode_remote(RemoteTag(bytes(WRITE_BYTES), tag.version, tag.created)))
 
 
 def _fits(name: str, pattern: str) -> bool:

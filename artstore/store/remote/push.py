@@ -31,6 +31,7 @@ from artstore.store.remote.presence import Look, absent, boot_time, look
 from artstore.store.remote.renumber import Renumbered
 from artstore.store.remote.sent import forget
 from artstore.store.remote.transfer import note_pack, note_ref, packs_at, ref_at
+from artstore.store.remote.transfers import Transfers
 from artstore.store.remote.upload import Uploader
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class Pusher:
         self._remote_id = remote_id
         self._counters = counters
         self._now = now
+        self._transfers = Transfers(remote, context.flow, counters)
         self._result = PushResult()
         self._unreliable: set[str] = set()
         self._renumberer: Renumberer | None = None
@@ -256,10 +258,9 @@ class Pusher:
         self._counters.bytes_total = self._counters.bytes_done + plan.bytes
         if plan.has_uploads:
             pin.put()
-        for sent in Uploader(self._context, self._remote, self._remote_id, plan).upload():
+        for sent in Uploader(self._context, self._remote, self._remote_id, plan, self._transfers).upload():
             self._result.packs += 1
             self._result.sent_bytes += sent
-            self._counters.bytes_done += sent
             pin.renew()
 
     def _put_sets(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from artstore.ports import Body, Remote
+    from artstore.store.remote.flow import Flow
 
 T = TypeVar("T")
 
@@ -34,11 +35,13 @@ class RetryingRemote:
         policy: RetryPolicy | None = None,
         sleep: Callable[[float], None] = time.sleep,
         spread: Callable[[], float] = random.random,
+        flow: Flow | None = None,
     ) -> None:
         self._remote = remote
         self._policy = policy or RetryPolicy()
         self._sleep = sleep
         self._spread = spread
+        self._flow = flow
         self._lock = Lock()
 
     @property
@@ -121,10 +124,15 @@ class RetryingRemote:
     def _pause(self, attempts: int, error: RemoteError) -> None:
         """Wait until the next attempt; raise the error if there is none."""
         pause = None
+        if error.overloaded:
+            with self._lock:
+                self.stats.refused += 1
         if error.transient:
             pause = delay_s(attempts, spread=self._spread(), asked_s=error.retry_after_s, policy=self._policy)
         if pause is None:
             raise error
         with self._lock:
             self.stats.repeated += 1
+        if self._flow is not None:
+            self._flow.repeated()
         self._sleep(pause)

@@ -6,7 +6,7 @@ packs again that were on their way.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from typing import TYPE_CHECKING
 
 from artstore import limits
@@ -15,6 +15,7 @@ from artstore.format.remote import PackAt, ShardPack, encode_shard
 from artstore.store.remote.plan import id_of
 from artstore.store.remote.sent import drop_sent, note_places, note_sent
 from artstore.store.remote.transfer import gather, note_pack, read_pack
+from artstore.store.remote.transfers import Transfer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,16 +25,18 @@ if TYPE_CHECKING:
     from artstore.ports import Remote
     from artstore.store.context import Context
     from artstore.store.remote.plan import Plan
+    from artstore.store.remote.transfers import Transfers
 
 
 class Uploader:
     """Does what one plan says."""
 
-    def __init__(self, context: Context, remote: Remote, remote_id: bytes, plan: Plan) -> None:
+    def __init__(self, context: Context, remote: Remote, remote_id: bytes, plan: Plan, transfers: Transfers) -> None:
         self._context = context
         self._remote = remote
         self._remote_id = remote_id
         self._plan = plan
+        self._transfers = transfers
         self._untold: list[ShardPack] = []
         self._pieces: list[str] = []  # keys that a shard tells of, and the journal not yet
         self._tables_bytes = 0
@@ -49,15 +52,14 @@ class Uploader:
         self._note_places()
 
     def _send_all(self) -> Iterator[ShardPack]:
-        with ThreadPoolExecutor(limits.REMOTE_TRANSFERS) as pool:
-            sending = [pool.submit(self._send, number, key) for number, key in self._plan.whole.items()]
-            sending += [pool.submit(self._send_gathered, key, new) for key, new in self._plan.gathered.items()]
-            try:
-                for future in as_completed(sending):
-                    yield future.result()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        sending = [
+            Transfer(self._plan.rows[number].size, partial(self._send, number, key))
+            for number, key in self._plan.whole.items()
+        ]
+        sending += [
+            Transfer(new.size, partial(self._send_gathered, key, new)) for key, new in self._plan.gathered.items()
+        ]
+        return self._transfers.run(sending, lambda sent: sent.size)
 
     def _send(self, number: int, key: str) -> ShardPack:
         """Send a pack as it is."""

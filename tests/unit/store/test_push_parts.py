@@ -254,7 +254,7 @@ def test_the_pin_of_a_long_push(machines: Machines, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(FolderRemote, "put", watching)
     monkeypatch.setattr(limits, "PACK_BYTES_TARGET", MIB)
-    monkeypatch.setattr(limits, "REMOTE_TRANSFERS", 1)
+    monkeypatch.setattr(limits, "REMOTE_TRANSFERS_MAX", 1)
     one = machines.new("one")
     commit(one, machines.folder("m", weights=noise(9 * MIB)), "m/v1")
     remote = machines.remote
