@@ -104,7 +104,8 @@ def client_of(place: RemotePlace) -> Any:
     import boto3
     from botocore.config import Config
 
-    keys: Any = {} if place.profile else dict(aws_access_key_id=ceph.ACCESS_KEY, aws_secret_access_key=ceph.SECRET_KEY)
+    own = {"aws_access_key_id": ceph.ACCESS_KEY, "aws_secret_access_key": ceph.SECRET_KEY}
+    keys: Any = {} if place.profile else own
     session: Any = boto3.Session(profile_name=place.profile, region_name="us-east-1", **keys)
     config = Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1})
     return session.client("s3", endpoint_url=place.endpoint, config=config)
