@@ -70,6 +70,37 @@ class _Message:
         return None
 
 
+class From:
+    """Chooses nothing until the `count`-th request of which `fits(method, path)` holds; then `act` is called, once, and
+    `fault` befalls whatever comes, that request included.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        fits: Callable[[str, str], bool],
+        *,
+        act: Callable[[], None] | None = None,
+        fault: Fault | None = None,
+    ) -> None:
+        self._left = count
+        self._fits = fits
+        self._act = act
+        self._fault = fault
+        self._lock = threading.Lock()
+        self.happened = False
+
+    def __call__(self, method: str, path: str) -> Fault | None:
+        with self._lock:  # nobody passes while it happens
+            if not self.happened and self._fits(method, path):
+                self._left -= 1
+                if self._left == 0:
+                    self.happened = True
+                    if self._act is not None:
+                        self._act()
+            return self._fault if self.happened else None
+
+
 class FaultProxy:
     """Before the server at `target` (host, port). A context; `url` is where clients go.
 

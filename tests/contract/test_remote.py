@@ -253,9 +253,10 @@ def test_a_service_that_is_not_there(remote_place: Place, tmp_path: Path) -> Non
     remote.close()
 
 
-def test_certificates(remote_place: Place, tmp_path: Path) -> None:
+def test_certificates(remote_place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever isn't the service gets no credentials and no data; it is told which file to name, and not tried again."""
     place = remote_place("tls")
+    whole = place.ca or ""
     (tmp_path / "no.pem").write_text("nothing")
     told = {
         None: "certificate",  # those of the system, none of which vouches for it
@@ -268,6 +269,15 @@ def test_certificates(remote_place: Place, tmp_path: Path) -> None:
             wiring.open_remote(replace(place, ca=ca)).get("a")
         assert "--ca" in (caught.value.hint or "")
         assert not caught.value.transient
+    monkeypatch.setenv("AWS_CA_BUNDLE", whole)
+    remote = wiring.open_remote(replace(place, ca=None))
+    assert remote.get("a") is None
+    remote.close()
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "none.pem"))
+    with pytest.raises(RemoteError, match=r"none\.pem") as caught:
+        wiring.open_remote(replace(place, ca=None))
+    assert "AWS_CA_BUNDLE" in (caught.value.hint or "")
+    assert wiring.open_remote(place).get("a") is None, "what is said of the remote goes before"
 
 
 @pytest.mark.parametrize("url", ["s3:bucket", "s3://", "file://host/x", "file:x", "http://x/y", "x"])

@@ -195,6 +195,19 @@ def test_from_one_machine_to_another(run: Run, two_versions: Path, home: Path, r
     assert run("pull", "llama/v1", "--json").document["unchanged"] == ["llama/v1"]
 
 
+def test_a_certificate_that_nobody_vouches_for(run: Run, home: Path, remote_place: Place) -> None:
+    """A service of one's own would look as if the network were gone."""
+    place = remote_place("tls")
+    run("init")
+    before = config(home)
+    told = run("remote", "add", "origin", place.url, "--endpoint", place.endpoint or "", code=7).err
+    assert "certificate" in told
+    assert "--ca FILE" in told
+    assert config(home) == before
+    run("remote", "add", "origin", place.url, "--endpoint", place.endpoint or "", "--ca", place.ca or "")
+    assert f"ca {place.ca}" in run("remote", "list").out
+
+
 def test_status(run: Run, two_versions: Path, home: Path) -> None:
     """One line says whether anything is still to be pushed; --remote asks the other side, too."""
     assert "none set up" in run("status").out

@@ -19,6 +19,7 @@ from tests.remotes import address
 
 Place = Callable[[str], RemotePlace]
 MIB = 1 << 20
+OTHERS = {Fault.FLIPPED_REQUEST, Fault.EXPIRED_TOKEN}  # moto takes the one, and the other doesn't go by
 
 
 class Dice:
@@ -70,7 +71,7 @@ def push_through(tmp_path: Path, place: RemotePlace, choose: Callable[[str, str]
         return len(proxy.done), failed
 
 
-@pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.FLIPPED_REQUEST])
+@pytest.mark.parametrize("fault", [fault for fault in Fault if fault not in OTHERS])
 def test_each_way_to_fail(tmp_path: Path, remote_place: Place, fault: Fault) -> None:
     """One request in eight fails so: what was pushed is there, what wasn't was told, nothing is damaged."""
     done, failed = push_through(tmp_path, remote_place("moto"), Dice([fault], 0.12))

@@ -6,6 +6,7 @@ know what a lost reply means.
 
 from __future__ import annotations
 
+import os
 import ssl
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -26,8 +27,9 @@ _REGION: Final = "us-east-1"  # what services take that have none
 
 def make_client(place: RemotePlace, bucket: str) -> S3Client:
     """A client for one bucket. NotPermitted if there is no such profile, RemoteError without its certificates."""
-    if place.ca is not None:
-        _require_certificates(place.url, place.ca)
+    ca = place.ca or os.environ.get("AWS_CA_BUNDLE")
+    if ca:
+        _require_certificates(place.url, ca)
     with translating("use", place.url, bucket):
         # Any: its methods name services whose types aren't installed.
         session: Any = boto3.Session(profile_name=place.profile, region_name=place.region)

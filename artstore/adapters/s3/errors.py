@@ -40,6 +40,7 @@ _CODES: Final[dict[str, tuple[type[ArtstoreError], str | None]]] = {
     "PermanentRedirect": (RemoteError, _REGION),
     "AuthorizationHeaderMalformed": (RemoteError, _REGION),
     "IllegalLocationConstraintException": (RemoteError, _REGION),
+    "NotImplemented": (RemoteError, "does this service know conditional writes? docs/remote.md, Services"),
     "QuotaExceeded": (NoSpace, "ask for more room at the remote"),
     "InsufficientStorage": (NoSpace, "ask for more room at the remote"),
 }

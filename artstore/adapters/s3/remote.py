@@ -78,7 +78,8 @@ class S3Remote:
             data = data[offset : offset + size]
         if len(data) != size:
             raise RemoteError(
-                f"{self._name(key)}: {len(data)} bytes came instead of {size} from byte {offset}", transient=True
+                f"{self._name(key)}: {len(data)} bytes came instead of {size} from byte {offset}",
+                transient=not _ends_before(answer.get("ContentRange", ""), offset + size),
             )
         return data
 
@@ -189,6 +190,12 @@ class S3Remote:
         with self._lock:
             for name, value in added.items():
                 setattr(self._stats, name, getattr(self._stats, name) + value)
+
+
+def _ends_before(told: str, end: int) -> bool:
+    """Is an object shorter than what was asked for? As its Content-Range tells: `bytes 0-9/20`."""
+    size = told.rpartition("/")[2]
+    return size.isascii() and size.isdigit() and int(size) < end
 
 
 def _bare(etag: str) -> str:

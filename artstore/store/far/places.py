@@ -131,9 +131,9 @@ class FarPlaces:
                 continue
             remote = self._pool.open(id)
             told = read_documents(remote, RemoteSet, [set_key(version)])[0]
-            self._asked[id, version] = moment
             if told is not None:
                 new |= self._take_in(id, remote, told[0])
+            self._asked[id, version] = moment  # all that it tells is known: who failed half-way asks again
         return new
 
     def _take_in(self, id: bytes, remote: Remote, told: RemoteSet) -> bool:

@@ -17,7 +17,7 @@ from artstore.format.frame import open_frame
 from artstore.format.remote import FORMAT_KEY, RemoteFormat
 from artstore.planning.ahead import ReadAhead, Span
 from artstore.planning.runs import end_of, plan_runs
-from artstore.store.far.flights import Flights
+from artstore.store.far.flights import Arrived, Flights
 from artstore.store.far.kept import KeptPacks
 from artstore.store.far.places import FarPlace, FarPlaces, cannot_reach
 from artstore.store.remote.documents import read_document
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from artstore.ports import Index, RemotePool
     from artstore.store.far.flights import Coming
 
-_DAMAGED = "push it again from a store that has it"
+_DAMAGED = "delete that object there, then `artstore push --all` from a store that has it all"
 
 
 class FarSource:
@@ -76,7 +76,10 @@ class FarSource:
 
     def take(self, kind: ObjectKind, run: Run, coming: Coming, found: dict[bytes, bytes]) -> None:
         """Add the objects of a run. Errors as `many`, NotFound if the pack is gone."""
-        arrived = self._flights.wait(coming)
+        try:
+            arrived = self._flights.wait(coming)
+        except Corrupt:  # a part of it is missing there: what isn't is had one by one
+            arrived = Arrived(())
         for id, place in run.objects:
             start, end = place.offset, end_of(place)
             frame = arrived.take(start, end)
@@ -144,16 +147,23 @@ class FarSource:
     def _once_more(self, kind: ObjectKind, id: bytes, at: FarPlace) -> bytes:
         """An object that came damaged: it may have been the network."""
         start, end = at.place.offset, end_of(at.place)
-        data = self._fetch(at.pack, start, end - start)
         try:
+            data = self._fetch(at.pack, start, end - start)
             return open_frame(data, self._tools.decoder, id=id, kind=kind)  # I5
         except Corrupt as error:
             where = f"{self._pool.open(at.pack.remote).url}/{at.pack.key}"
             self.kept.drop(at.pack)
-            raise Corrupt(f"{error.message} ({where}, at {start})", digest=id, hint=_DAMAGED) from error
+            named = error.message if id.hex() in error.message else f"object {id.hex()}: {error.message}"
+            raise Corrupt(f"{named} ({where}, at {start})", digest=id, hint=_DAMAGED) from error
 
     def _fetch(self, pack: FarPack, offset: int, size: int) -> bytes:
-        data = self._pool.open(pack.remote).get_range(pack.key, offset, size)
+        remote = self._pool.open(pack.remote)
+        try:
+            data = remote.get_range(pack.key, offset, size)
+        except RemoteError as error:
+            if not error.transient and (there := remote.head(pack.key)) is not None and there.size < pack.size:
+                raise Corrupt(f"it was cut short: {there.size} of {pack.size} bytes are there") from error
+            raise
         if data is None:
             raise NotFound(f"{pack.key} is not at the remote any more")
         self.kept.keep(pack, offset, data)

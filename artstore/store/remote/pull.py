@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from artstore.store.objects import Objects
 
 _AGAIN = "push it again from elsewhere"
+_DAMAGED = "delete that object there, then `artstore push --all` from a store that has it all"
 
 
 @dataclass(slots=True)
@@ -199,7 +200,10 @@ class Puller:
             store_pack(self._context, session, key, data, self._remote_id)
             return len(data)
 
-        found = read_checked(self._remote, key, store)
+        try:
+            found = read_checked(self._remote, key, store)
+        except Corrupt as error:
+            raise Corrupt(error.message, digest=error.digest, hint=_DAMAGED) from error
         if found is None:
             raise Corrupt(f"{key} is missing at {self._remote.url}", hint="push again from where its versions are")
         return found[0]

@@ -314,11 +314,16 @@ def test_a_pack_that_is_damaged_at_the_remote(machines: Machines, harm: str) -> 
     else:
         path.unlink()
     two = machines.new("two")
-    with pytest.raises(Corrupt, match=key):
+    with pytest.raises(Corrupt, match=key) as caught:
         two.pull()
     assert two.tags() == []
     assert two.pull(["a"]).written == ["a/v1"]
     assert two.check(data=True).is_sound
+    if harm != "gone":
+        assert "delete that object" in str(caught.value)
+        path.unlink()
+    one.push(anew=True)
+    assert two.pull().written == ["b/v1"]
 
 
 def test_a_damaged_pack_is_never_sent(machines: Machines) -> None:
