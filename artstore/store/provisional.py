@@ -51,13 +51,13 @@ def is_provisional(reader: IndexReader, tag: Tag) -> bool:
 
 
 def forget_provisional(writer: IndexWriter, name: str) -> None:
-    """It was pushed or removed: as it is, or not at all."""
+    """It stands at home as it is, it has another one, or it was removed."""
     writer.put_journal(_PROVISIONAL + name, None)
     writer.put_journal(_RENUMBERING + name, None)
 
 
 def keep_name(writer: IndexWriter, name: str) -> None:
-    """Somebody has said this name: it is not given away any more, unless a push has begun to."""
+    """Somebody has said this name, or others may know it: it isn't given away, unless a push has begun to."""
     if writer.journal(_RENUMBERING + name) is None:
         writer.put_journal(_PROVISIONAL + name, None)
 

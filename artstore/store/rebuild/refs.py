@@ -139,14 +139,14 @@ def _replay(writer: IndexWriter, records: Iterable[Record], entered: RefEntries,
     """
     tags: dict[str, Tag] = {}
     removed: dict[str, RemovedRef] = {}
-    made: dict[tuple[bytes, int], str] = {}
+    made: dict[tuple[str, bytes, int], str] = {}
     for record in records:
         writer.restore(record)
         match record:
             case TagSet():
                 tags[record.value.name] = record.value
                 removed.pop(record.value.name, None)
-                made[record.value.version, record.value.created] = record.value.name
+                made[artifact_of(record.value.name), record.value.version, record.value.created] = record.value.name
             case TagRemoved():
                 tag = tags.pop(record.name, None)
                 if tag is not None:
@@ -160,8 +160,8 @@ def _replay(writer: IndexWriter, records: Iterable[Record], entered: RefEntries,
                 entered.erased.update(dict.fromkeys(record.ids, record.time))
     entered.targets.update(Digest(tag.version) for tag in tags.values())
     for ref in removed.values():
-        new = made.get((ref.version, ref.removed))
-        if new is not None and artifact_of(new) == artifact_of(ref.name) and ref.removed:
+        new = made.get((artifact_of(ref.name), ref.version, ref.removed))
+        if new is not None and ref.removed:
             note_renumbered(writer, Renumbering(ref.name, new, Digest(ref.version)))
         else:
             reserve_name(writer, ref.name, Digest(ref.version))

@@ -30,7 +30,7 @@ from artstore.store.check.survey import Surveyor
 from artstore.store.commit import revive
 from artstore.store.lost import heal_sets
 from artstore.store.partial import is_partial, mark_partial, mark_whole
-from artstore.store.provisional import forget_provisional, is_provisional, renumbered
+from artstore.store.provisional import is_provisional, keep_name, renumbered
 from artstore.store.remote.documents import read_checked, read_documents
 from artstore.store.remote.local_moves import gives_way, overrule
 from artstore.store.remote.names import Conflicting, read_move
@@ -139,7 +139,7 @@ class Puller:
                     if ref.name in self._result.written or ref.name in self._result.unchanged:
                         id = ref.version if isinstance(ref, Tag) else ref.move
                         note_ref(writer, self._remote_id, ref.name, id)
-                        forget_provisional(writer, ref.name)
+                        keep_name(writer, ref.name)
         return self._result
 
     # --- versions

@@ -22,7 +22,7 @@ from artstore.format.remote import (
 )
 from artstore.model import Digest
 from artstore.store.partial import base_of, is_partial
-from artstore.store.provisional import forget_provisional
+from artstore.store.provisional import forget_provisional, keep_name
 from artstore.store.remote.documents import read_documents
 from artstore.store.remote.names import Conflicting, Wanted, put_refs
 from artstore.store.remote.pins import PushPin
@@ -146,7 +146,8 @@ class Pusher:
         with self._context.index.write() as writer:
             for name in (*self._result.written, *self._result.unchanged):
                 note_ref(writer, self._remote_id, name, wanted.ids[name])
-                forget_provisional(writer, name)
+                # Elsewhere than at home, what home knows by another number already goes on to get that here.
+                (keep_name if self._renumberer is None else forget_provisional)(writer, name)
         if changed:
             after = look(self._remote, now=self._now)  # step 6
             if after.remote_time - seen.remote_time > seen.grace / 2:

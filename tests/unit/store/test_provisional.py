@@ -252,6 +252,29 @@ def test_home_alone_decides(machines: Machines, one: Store) -> None:
     assert conflict.name == "m/v3"
 
 
+def test_killed_and_pushed_elsewhere(
+    machines: Machines, one: Store, two: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A version that has its new number at home already would keep the old one here, and come by the new one, too."""
+    two.add_remote("nas", RemotePlace(url=f"file://{machines.path / 'nas'}"))
+    original = FolderRemote.create
+
+    def create(self: FolderRemote, key: str, data: bytes) -> Written | None:
+        done = original(self, key, data)
+        if key == "tags/m/v2":
+            raise RemoteError("the network is gone")
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderRemote, "create", create)
+        with pytest.raises(RemoteError):
+            two.push()
+    assert two.push(to="nas").written == ["m/v1"]
+    assert two.pull().written == ["m/v2"]
+    assert list(names(two)) == ["m/v2"]
+    assert rows(two) == ["renumbered/m/v1"]
+
+
 def test_a_pull_renumbers_nothing(machines: Machines, one: Store, two: Store) -> None:
     """Who only looks what others have made would find his own under another name."""
     (conflict,) = two.pull().conflicts
