@@ -232,7 +232,7 @@ class Remotes(facade.Store):
         counters = counters or Counters()
         counters.requests = counters.requests or _since(self.remote_stats)
         with self.context.flow.limited(limit_rate):
-            return prefetch(self.context.index, self.objects, far, resolved.version, wanted, counters)
+            return prefetch(self.context, self.objects, far, resolved.version, wanted, counters)
 
     def evict(self, revisions: Sequence[Rev] = (), *, source: str | None = None) -> EvictResult:
         """Free the room of what a remote has: packs that no other versions need, and the cache if none are named.

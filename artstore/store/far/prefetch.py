@@ -17,12 +17,12 @@ from artstore.store.content import iter_content
 from artstore.store.read import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from artstore.model import Digest, FarPack
     from artstore.planning.runs import Run
     from artstore.ports import Index
-    from artstore.store.context import Counters
+    from artstore.store.context import Context, Counters
     from artstore.store.far.flights import Coming
     from artstore.store.far.source import FarSource
     from artstore.store.objects import Objects
@@ -38,7 +38,7 @@ class PrefetchResult:
 
 
 def prefetch(
-    index: Index, objects: Objects, far: FarSource, version: Digest, path: bytes, counters: Counters
+    context: Context, objects: Objects, far: FarSource, version: Digest, path: bytes, counters: Counters
 ) -> PrefetchResult:
     """Have all chunks below a path here, in packs or in the cache, each checked [I5].
 
@@ -46,7 +46,7 @@ def prefetch(
     that no remote has, or that is damaged there.
     """
     far.note_opened(version)
-    work = _Prefetch(index, far, counters)
+    work = _Prefetch(context.index, far)
     chunks = 0
     for ids in _batches(objects, version, path):  # how much it is, before anything comes
         chunks += len(ids)
@@ -57,8 +57,9 @@ def prefetch(
             f"{work.needed_bytes} bytes would have to come, and the cache holds {far.kept.size_max}",
             hint="raise `cache.size` (`artstore config set cache.size 50G`), or name a path: REV:PATH",
         )
-    for ids in _batches(objects, version, path):
-        work.fetch(ids)
+    with context.flow.seen(counters, work.needed_bytes) as land:
+        for ids in _batches(objects, version, path):
+            work.fetch(ids, land)
     return PrefetchResult(chunks, work.fetched, work.fetched_bytes)
 
 
@@ -78,31 +79,30 @@ def _chunks(objects: Objects, version: Digest, path: bytes) -> Iterator[bytes]:
 class _Prefetch:
     """One prefetch."""
 
-    def __init__(self, index: Index, far: FarSource, counters: Counters) -> None:
+    def __init__(self, index: Index, far: FarSource) -> None:
         self.needed_bytes = 0
         self.fetched = 0
         self.fetched_bytes = 0
         self._index = index
         self._far = far
-        self._counters = counters
         self._decoder = Decoder()
 
     def measure(self, ids: list[bytes]) -> None:
         """Count what of these isn't in a pack here."""
         self.needed_bytes += sum(run.size for run, _ in self._runs(ids))
 
-    def fetch(self, ids: list[bytes]) -> None:
-        """Have these here."""
+    def fetch(self, ids: list[bytes], land: Callable[[int], None]) -> None:
+        """Have these here; `land` is told the bytes of each run that is."""
         waiting: deque[tuple[Run, Coming]] = deque()
         for run, pack in self._runs(ids):
             if self._is_kept(run, pack):
-                self._counters.bytes_done += run.size
+                land(run.size)
                 continue
             waiting.append((run, self._far.bring(run, pack)))
             if len(waiting) >= limits.FAR_THREADS_MAX:
-                self._land(*waiting.popleft())
+                land(self._land(*waiting.popleft()))
         while waiting:
-            self._land(*waiting.popleft())
+            land(self._land(*waiting.popleft()))
 
     def _runs(self, ids: list[bytes]) -> Iterator[tuple[Run, FarPack]]:
         with self._index.read() as reader:
@@ -135,7 +135,7 @@ class _Prefetch:
             return False
         return True
 
-    def _land(self, run: Run, coming: Coming) -> None:
+    def _land(self, run: Run, coming: Coming) -> int:
         try:
             self._far.take(ObjectKind.CHUNK, run, coming, {})
         except NotFound:  # rewritten meanwhile: where its chunks are now is found one by one
@@ -144,4 +144,4 @@ class _Prefetch:
         self._far.kept.require_on()
         self.fetched += len(run.objects)
         self.fetched_bytes += run.size
-        self._counters.bytes_done += run.size
+        return run.size

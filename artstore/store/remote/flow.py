@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager
-from threading import Lock, local
+from threading import Event, Lock, local
 from typing import TYPE_CHECKING
 
 from artstore import limits
-from artstore.errors import UsageError
+from artstore.errors import Interrupted, UsageError
 from artstore.planning.rate import Bucket, piece_bytes, take
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Flow:
         self._rates: list[int] = []
         self._bucket: Bucket | None = None
         self._here = _Here()
+        self._seen: _Part | None = None
         self._process = os.getpid()
 
     @property
@@ -52,16 +53,21 @@ class Flow:
                 self._bucket, wait = take(self._bucket, size, self._now())
         if wait > 0:
             self._sleep(wait)
+        part = self._here.part
+        self._require_wanted(part)
         with self._lock:
             self.moved_bytes += size
-            if self._here.part is not None:
-                self._here.part.add(size)
+            seen = part or self._seen
+            if seen is not None:
+                seen.add(size)
 
     def repeated(self) -> None:
-        """What this thread has moved of a body is moved again."""
+        """What this thread has moved of a body is moved again. Interrupted if that isn't wanted any more."""
+        part = self._here.part
+        self._require_wanted(part)
         with self._lock:
-            if self._here.part is not None:
-                self._here.part.clear()
+            if part is not None:
+                part.clear()
 
     @staticmethod
     def require(rate_bytes_s: int | None) -> None:
@@ -98,15 +104,43 @@ class Flow:
                 self._here.part.clear()
 
     @contextmanager
-    def counted(self, counters: Counters, size_max: int) -> Generator[None]:
-        """Count what this thread moves as on its way (`bytes_moving`), at most `size_max` of it; `land` ends that."""
-        part = self._here.part = _Part(counters, size_max)
+    def counted(self, counters: Counters, size_max: int, given_up: Event | None = None) -> Generator[None]:
+        """Count what this thread moves as on its way (`bytes_moving`), at most `size_max` of it; `land` ends that.
+
+        Once `given_up` is set the next piece raises Interrupted: at a low rate the rest of a body may take minutes.
+        """
+        part = self._here.part = _Part(counters, size_max, given_up)
         try:
             yield
         finally:
             with self._lock:
                 part.clear()
                 self._here.part = None
+
+    @contextmanager
+    def seen(self, counters: Counters, size_max: int) -> Generator[Callable[[int], None]]:
+        """The same for what all threads move which count nothing themselves; what it gives is called with the bytes of
+        each part that is done.
+        """
+        part = _Part(counters, size_max, None)
+
+        def land(size: int) -> None:
+            with self._lock:
+                part.take(size)
+                counters.bytes_done += size
+
+        self._seen = part
+        try:
+            yield land
+        finally:
+            with self._lock:
+                self._seen = None
+                part.clear()
+
+    @staticmethod
+    def _require_wanted(part: _Part | None) -> None:
+        if part is not None and part.given_up is not None and part.given_up.is_set():
+            raise Interrupted("a transfer was given up")
 
     def _set_rate(self) -> None:
         if not self._rates:
@@ -119,15 +153,22 @@ class Flow:
 class _Part:
     """What has moved of one object. The flow's lock is held."""
 
-    def __init__(self, counters: Counters, size_max: int) -> None:
+    def __init__(self, counters: Counters, size_max: int, given_up: Event | None) -> None:
+        self.given_up = given_up
         self._counters = counters
         self._size_max = size_max
-        self._moved = 0
+        self._moved: int = 0
 
     def add(self, size: int) -> None:
         size = min(size, self._size_max - self._moved)
         self._moved += size
         self._counters.bytes_moving += size
+
+    def take(self, size: int) -> None:
+        size = min(size, self._moved)
+        self._moved -= size
+        self._size_max -= size
+        self._counters.bytes_moving -= size
 
     def clear(self) -> None:
         self._counters.bytes_moving -= self._moved

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from threading import Event
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from artstore import limits
@@ -53,17 +54,19 @@ class Transfers:
     def run(self, transfers: Iterable[Transfer[T]], bytes_of: Callable[[T], int]) -> Iterator[T]:
         """Run them all; what each gives, as they end; `bytes_of` it are counted as done.
 
-        The first that fails ends all: those that run are waited for, none is begun any more, and it is raised.
+        The first that fails ends all, as does Ctrl-C: none is begun any more, those that run end with their next piece
+        and are waited for, and it is raised.
         """
         waiting = iter(transfers)
         following = next(waiting, None)
         running: dict[Future[T], int] = {}
+        given_up = Event()
         meter = _Meter(self._remote, self._flow, self._now)
         with ThreadPoolExecutor(limits.REMOTE_TRANSFERS_MAX, thread_name_prefix="transfer") as pool:
             try:
                 while True:
                     while following is not None and self._has_room(running, following.size):
-                        running[pool.submit(self._one, following, bytes_of)] = following.size
+                        running[pool.submit(self._one, following, bytes_of, given_up)] = following.size
                         following = next(waiting, None)
                     if not running:
                         return
@@ -76,6 +79,7 @@ class Transfers:
                         del running[future]
                         yield future.result()
             except BaseException:
+                given_up.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
@@ -84,8 +88,8 @@ class Transfers:
             return True
         return len(running) < self._state.level and sum(running.values()) + size <= limits.REMOTE_HELD_BYTES_MAX
 
-    def _one(self, transfer: Transfer[T], bytes_of: Callable[[T], int]) -> T:
-        with self._flow.counted(self._counters, transfer.size):
+    def _one(self, transfer: Transfer[T], bytes_of: Callable[[T], int], given_up: Event) -> T:
+        with self._flow.counted(self._counters, transfer.size, given_up):
             result = transfer.work()
             self._flow.land(self._counters, bytes_of(result))
         return result

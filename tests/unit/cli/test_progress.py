@@ -24,6 +24,8 @@ def test_a_line_tells_how_far_how_fast_and_how_long_still() -> None:
     assert plain_line("commit", counters, 10.0) == "commit: 2.00 GB of 10.0 GB · 3 of 12 files · 200 MB/s · 40.0 s left"
     assert plain_line("commit", Counters(bytes_done=500), 1.0) == "commit: 500 B · 500 B/s"
     assert plain_line("check", Counters(), 0.0) == "check: 0 B"
+    moving = Counters(bytes_done=10**9, bytes_moving=10**9, bytes_total=4 * 10**9, requests=lambda: 12)
+    assert plain_line("push", moving, 10.0) == "push: 2.00 GB of 4.00 GB · 12 requests · 200 MB/s · 10.0 s left"
 
 
 def test_without_a_terminal_lines_come_now_and_then(
@@ -48,6 +50,10 @@ def test_without_a_terminal_lines_come_now_and_then(
     with Progress("commit", counters, Output(quiet=True)):
         pass
     assert capfd.readouterr() == ("", "")
+    shown.clear()
+    with Progress("push", Counters(), Output(), plain=False):
+        assert not shown.wait(0.05)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_terminal_shows_how_far_and_how_fast(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,16 +65,19 @@ def test_a_terminal_shows_how_far_and_how_fast(monkeypatch: pytest.MonkeyPatch) 
     os.set_blocking(controller, False)
     counters = Counters()
     counters.bytes_total = 10**12
+    counters.requests = lambda: 7
     seen, deadline = b"", time.monotonic() + PATIENCE_S
     with os.fdopen(terminal, "w") as stderr:
         monkeypatch.setattr("sys.stderr", stderr)
         with Progress("commit", counters, Output()):
             while b"B/s" not in seen and time.monotonic() < deadline:
-                counters.bytes_done += 1_000_000
+                counters.bytes_moving += 1_000_000
                 if select.select([controller], [], [], 0.01)[0]:
                     seen += os.read(controller, 4096)
         os.set_blocking(controller, True)
     os.close(controller)
     assert b"commit" in seen
     assert b"B/s" in seen
+    assert b"7 requests" in seen
+    assert counters.wants_total
     assert b"\x1b[3" not in seen

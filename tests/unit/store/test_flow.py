@@ -6,13 +6,13 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 
 import pytest
 
 from artstore import limits
 from artstore.adapters.remote_folder import FolderRemote
-from artstore.errors import UsageError
+from artstore.errors import Interrupted, UsageError
 from artstore.model import RemotePlace
 from artstore.store.context import Counters
 from artstore.store.remote.flow import Flow
@@ -110,6 +110,32 @@ def test_what_moves_is_seen(flow: Flow) -> None:
     assert (counters.bytes_done, counters.bytes_moving) == (100, 0)
     flow.passing(7)
     assert counters.bytes_moving == 0
+
+
+def test_what_others_move_is_seen(flow: Flow) -> None:
+    """A prefetch, whose ranges come by threads of the store, would stand still and jump."""
+    counters = Counters()
+    with flow.seen(counters, 100) as land, ThreadPoolExecutor(4) as pool:
+        list(pool.map(flow.passing, [20] * 4))
+        assert (counters.bytes_done, counters.bytes_moving) == (0, 80)
+        land(50)
+        assert (counters.bytes_done, counters.bytes_moving) == (50, 30)
+        flow.passing(100)
+        assert counters.bytes_done + counters.bytes_moving == 100
+        land(50)
+    assert (counters.bytes_done, counters.bytes_moving) == (100, 0)
+
+
+def test_what_is_given_up_ends(flow: Flow) -> None:
+    """Ctrl-C would be heard when the pack has gone: at 1 MB/s a minute later; or be taken for a failed network."""
+    given_up = Event()
+    with flow.counted(Counters(), 100, given_up):
+        flow.passing(10)
+        given_up.set()
+        with pytest.raises(Interrupted):
+            flow.passing(10)
+        with pytest.raises(Interrupted):
+            flow.repeated()
 
 
 def test_a_forked_child_passes(flow: Flow) -> None:

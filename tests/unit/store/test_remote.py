@@ -33,6 +33,7 @@ class Flaky:
         self.behind = 0
         self.asked: float | None = None
         self.transient = True
+        self.overloaded = False
 
     @property
     def url(self) -> str:
@@ -43,7 +44,9 @@ class Flaky:
         return self.inner.stats
 
     def _do(self, request: Callable[[], T]) -> T:
-        error = RemoteError("503 SlowDown", transient=self.transient, retry_after_s=self.asked)
+        error = RemoteError(
+            "503 SlowDown", transient=self.transient, retry_after_s=self.asked, overloaded=self.overloaded
+        )
         if self.before:
             self.before -= 1
             raise error
@@ -149,6 +152,17 @@ def test_retry_after(flaky: Flaky, remote: RetryingRemote, pauses: list[float]) 
     flaky.before, flaky.asked = 2, 7.0
     remote.get("a")
     assert pauses == [7.0 + 1.0, 7.0 + 2.0]
+
+
+def test_what_asks_for_less_is_counted(flaky: Flaky, remote: RetryingRemote) -> None:
+    """Whoever decides how many requests run would not hear of it; and take a reset connection for it."""
+    flaky.before = 2
+    remote.get("a")
+    assert remote.stats.refused == 0
+    flaky.before, flaky.overloaded = 100, True
+    with pytest.raises(RemoteError):
+        remote.get("a")
+    assert remote.stats.refused == ATTEMPTS
 
 
 def test_a_lost_reply_is_told_from_a_lost_race(flaky: Flaky, remote: RetryingRemote) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from functools import partial
 from pathlib import Path
+from typing import IO, cast
 
 import pytest
 
@@ -14,6 +16,7 @@ from artstore.errors import RemoteError
 from artstore.model import RemotePlace
 from artstore.store.context import Counters
 from artstore.store.remote.flow import Flow
+from artstore.store.remote.retrying import RetryingRemote
 from artstore.store.remote.transfers import Transfer, Transfers
 
 MIB = 1 << 20
@@ -103,6 +106,36 @@ def test_who_stops_taking_results_ends_all(remote: FolderRemote, counters: Count
     running.close()  # type: ignore[attr-defined]  # a generator
     assert crowd.begun < 100
     assert crowd.now == 0
+
+
+def test_a_body_that_is_given_up_is_not_sent_to_its_end(remote: FolderRemote, counters: Counters) -> None:
+    """At a low rate Ctrl-C would be answered minutes later."""
+    flow = Flow()
+    paced = RetryingRemote(FolderRemote(RemotePlace(url=remote.url), flow), flow=flow)
+    begun = threading.Event()
+
+    class Endless(io.RawIOBase):
+        def seek(self, position: int, whence: int = 0, /) -> int:
+            return 0
+
+        def tell(self) -> int:
+            return 0
+
+        def read(self, size: int = -1, /) -> bytes:
+            begun.set()
+            return bytes(size)
+
+    def fail() -> int:
+        assert begun.wait(PATIENCE_S)
+        raise RemoteError("revoked")
+
+    def send() -> int:
+        paced.put("p/a", cast("IO[bytes]", Endless()))
+        return 1
+
+    with pytest.raises(RemoteError, match="revoked"):
+        list(Transfers(paced, flow, counters).run([Transfer(1, send), Transfer(1, fail)], lambda size: size))
+    assert list(remote.list("")) == []
 
 
 class Line:
