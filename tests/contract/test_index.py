@@ -16,7 +16,7 @@ from artstore.adapters.lmdb_index import LmdbIndex
 from artstore.errors import BadInput, Conflict, NotFound, UsageError
 from artstore.format.reflog import Erasure, LogRecord, Moved, TagRemoved, TagSet
 from artstore.format.version import encode_move
-from artstore.model import Alias, Digest, FarPack, Location, Move, PackId, PackKind, PackState, TableEntry, Tag
+from artstore.model import Alias, Digest, Location, Move, PackId, PackKind, PackState, TableEntry, Tag
 from artstore.ports import Index, IndexReader, IndexWriter
 from artstore.store.check.refs import compare_log
 from artstore.testing import MemoryIndex
@@ -584,61 +584,3 @@ def test_threads_write_in_turn(index: Index) -> None:
         assert len(list(reader.packs())) == 80
         assert len({row.number for row in reader.packs()}) == 80
         assert len(list(reader.tags("t/"))) == reader.sequence == 80
-
-
-REMOTE, OTHER = b"r" * 16, b"s" * 16
-
-
-def test_where_a_chunk_lies_at_remotes_is_known(index: Index) -> None:
-    """What isn't here would be asked for one by one, or taken for lost."""
-    with index.write() as writer:
-        first = writer.add_far_pack(REMOTE, "p/a/00000001", size=1000, table=table(digest(1), digest(2)))
-        again = writer.add_far_pack(REMOTE, "p/a/00000001", size=1000, table=table(digest(1), digest(2)))
-        second = writer.add_far_pack(OTHER, "p/a/00000001", size=2000, table=table(digest(2)))
-        local = add(writer, 1, digest(3))
-    assert first == again
-    assert len({first, second, local}) == 3, "a number means one pack"
-    with index.read() as reader:
-        one, two, none = reader.far_find_many([digest(1), digest(2), digest(9)])
-        assert one == Location(first, 0, 10, 20, 0, 0)
-        assert two is not None
-        assert two.pack in (first, second)
-        assert none is None
-        assert {place.pack for place in reader.far_copies(digest(2))} == {first, second}
-        assert reader.find(digest(1)) is None, "it isn't here"
-        assert reader.far_find_many([digest(3)]) == [None]
-        assert reader.far_pack(first) == FarPack(first, REMOTE, "p/a/00000001", 1000)
-        assert reader.far_pack_at(OTHER, "p/a/00000001") == FarPack(second, OTHER, "p/a/00000001", 2000)
-        assert reader.far_pack_at(OTHER, "p/b/00000001") is None
-        assert reader.far_pack(local) is None
-        assert reader.pack(first) is None
-
-
-def test_a_pack_that_went_from_a_remote_is_not_found(index: Index) -> None:
-    """Each read would ask for it first, for ever; and its rows would stay."""
-    with index.write() as writer:
-        first = writer.add_far_pack(REMOTE, "p/a/00000001", size=1000, table=table(digest(1), digest(2)))
-        second = writer.add_far_pack(REMOTE, "p/a/00000002", size=1000, table=table(digest(2)))
-        writer.remove_far_pack(first)
-        assert writer.far_find_many([digest(1)]) == [None]
-    with index.read() as reader:
-        assert reader.far_pack(first) is None
-        assert reader.far_pack_at(REMOTE, "p/a/00000001") is None
-        assert [place.pack for place in reader.far_copies(digest(2))] == [second]
-        found = reader.far_find_many([digest(2)])[0]
-        assert found is not None
-        assert found.pack == second
-    with index.write() as writer:
-        again = writer.add_far_pack(REMOTE, "p/a/00000001", size=1000, table=table(digest(1)))
-        assert again != first, "a number is never given twice"
-        far_rows(writer)
-        assert far_rows(writer) == 2, "the others were forgotten"
-        assert writer.far_find_many([digest(1)])[0] is not None
-
-
-def far_rows(writer: IndexWriter) -> int:
-    """How many rows were looked at, one by one."""
-    count, after = 0, b""
-    while (found := writer.drop_void_far(after, 1)) is not None:
-        count, after = count + 1, found
-    return count
