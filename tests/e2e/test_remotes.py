@@ -58,8 +58,9 @@ def test_s3(run: Run, home: Path, remote_place: Place) -> None:
     assert (item["endpoint"], item["region"], item["single_writer"]) == (place.endpoint, "eu-west-1", False)
     assert "endpoint" in run("remote", "list").out
     told = run("remote", "check", "--json").document
-    assert (told["usable"], told["single_writer"]) == (True, False)
-    assert {trial["ok"] for trial in told["trials"]} == {True}
+    assert told["usable"]
+    # moto looks and then writes, without a lock: now and then two win, which is what the check is for.
+    assert {trial["ok"] for trial in told["trials"] if not trial["name"].startswith("racing")} == {True}
 
 
 @pytest.mark.parametrize("kind", ["folder", "ceph"])
