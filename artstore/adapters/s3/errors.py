@@ -73,6 +73,12 @@ _DIGITS_MAX: Final = 9
 _ABSENT: Final = frozenset({"NoSuchKey", "404"})
 _HIDDEN: Final = frozenset({"AccessDenied", "400", "403"})
 _LOST: Final = frozenset({"PreconditionFailed", "412"})
+_BROKEN: Final = (
+    foreign.HTTPClientError,
+    foreign.ResponseStreamingError,
+    foreign.IncompleteReadError,
+    urllib3.exceptions.HTTPError,
+)
 _TIMEOUTS: Final = (foreign.ReadTimeoutError, foreign.ConnectTimeoutError, urllib3.exceptions.TimeoutError)
 
 
@@ -112,7 +118,7 @@ def translating(doing: str, url: str, bucket: str) -> Generator[None, None, None
         raise NotPermitted(f"can't {doing} {url}: {error}", hint="see `aws configure list-profiles`") from error
     except foreign.SSLError as error:
         raise RemoteError(f"can't {doing} {url}: {error}", hint=CERTIFICATES) from error
-    except (foreign.HTTPClientError, foreign.ResponseStreamingError, urllib3.exceptions.HTTPError) as error:
+    except _BROKEN as error:
         raise RemoteError(
             f"can't {doing} {url}: {error}",
             hint="is the network there, and the endpoint right?",

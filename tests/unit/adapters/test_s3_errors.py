@@ -41,6 +41,7 @@ def translated(error: Exception) -> RemoteError:
         (refusal("InternalError", 500), True, False),
         (refusal("ConditionalRequestConflict", 409), True, False),
         (foreign.ConnectionClosedError(endpoint_url="x"), True, False),
+        (foreign.IncompleteReadError(actual_bytes=1, expected_bytes=2), True, False),
         (foreign.EndpointConnectionError(endpoint_url="x"), True, False),
         (refusal("InvalidArgument", 400), False, False),
         (refusal("PermanentRedirect", 301), False, False),
