@@ -17,7 +17,14 @@ from artstore.store.collect import gc_plan
 
 MIB = 1 << 20
 EVICTED = ("index.before_commit", "index.after_commit", "pack.deleted", "session.begun", "session.ended")
-FETCHED = ("index.before_commit", "index.after_commit", "cache.written", "pack.written", "pack.renamed", "pack.sealed")
+INDEX = ("index.before_commit", "index.after_commit")
+PACK = ("pack.written", "pack.renamed", "pack.sealed")
+FETCHED = [  # what is done, and where it is killed
+    *((("fetch",), point) for point in (*INDEX, *PACK)),
+    *((("pull",), point) for point in ("index.after_commit", *PACK)),
+    *((("checkout", "m/v1", "OUT"), point) for point in (*INDEX, "cache.written")),
+    (("prefetch", "m/v1"), "cache.written"),
+]
 
 
 def artstore(store: Path, *arguments: str | Path, point: str | None = None) -> int:
@@ -82,8 +89,7 @@ def test_an_eviction_killed_at(tmp_path: Path, folder: Path, point: str) -> None
     assert reached > 0, "the point was never reached"
 
 
-@pytest.mark.parametrize("words", [("fetch",), ("checkout", "m/v1", "OUT"), ("pull",), ("prefetch", "m/v1")])
-@pytest.mark.parametrize("point", FETCHED)
+@pytest.mark.parametrize(("words", "point"), FETCHED)
 def test_fetching_killed_at(
     tmp_path: Path, folder: Path, place: RemotePlace, point: str, words: tuple[str, ...]
 ) -> None:

@@ -208,7 +208,7 @@ def cmdline(path: Path) -> bytes:
         (["{home}/mnt", "--poll", "0s"], 2, "--poll is from 1s to 1h"),
         (["{home}/mnt", "--memory", "1K"], 2, "--memory"),
         (["{home}/mnt", "--uid", "-1"], 2, "--uid"),
-        (["{home}/mnt", "--foregound"], 2, "did you mean --foreground?"),
+        (["{home}/mnt", "--foregound"], 2, "did you mean --foreground"),
         (["{home}/mnt", "{home}/other"], 2, "unexpected extra argument"),
     ],
 )

@@ -116,7 +116,7 @@ def test_what_makes_no_sense(remote_place: Place, unmounted: Mounted) -> None:
     unmounted.env["XDG_CACHE_HOME"] = str(unmounted.path.parent / "caches")
     assert "nothing was pushed" in unmounted.run("mount", folder.url, unmounted.path, code=3).err
     assert not list((unmounted.path.parent / "caches").rglob("*"))
-    assert "too many" in unmounted.run("mount", folder.url, unmounted.path, "more", code=2).err
+    assert "unexpected extra argument" in unmounted.run("mount", folder.url, unmounted.path, "more", code=2).err
     assert "there is none" in unmounted.run("mount", unmounted.path, "--endpoint", "http://x", code=2).err
     assert "no URL" in unmounted.run("mount", "ftp://x/y", unmounted.path, code=2).err
 

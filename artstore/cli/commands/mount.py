@@ -64,7 +64,7 @@ def _split_words(command: Callable[..., R]) -> Callable[..., R]:
         url = words[0] if words and is_url(words[0]) else None
         left = words if url is None else words[1:]
         if len(left) > 1:
-            raise UsageError(f"{left[1]!r} is one word too many", hint="artstore mount [URL] [DIR]")
+            raise click.UsageError(f"Got unexpected extra argument ({left[1]})")
         return command(*args, url=url, directory=left[0] if left else _DEFAULT, **rest)
 
     return run
