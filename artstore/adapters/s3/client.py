@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import boto3
 from botocore.config import Config
+from botocore.loaders import create_loader
+from botocore.session import get_session
 
 from artstore import limits
 from artstore.adapters.s3.errors import CERTIFICATES, translating
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from artstore.model import RemotePlace
 
 _REGION: Final = "us-east-1"  # what services take that have none
+_LOADER: Final = create_loader()  # of descriptions of services, which take longer to read than all else of a client
 
 
 def make_client(place: RemotePlace, bucket: str) -> S3Client:
@@ -32,7 +35,9 @@ def make_client(place: RemotePlace, bucket: str) -> S3Client:
         _require_certificates(place.url, ca)
     with translating("use", place.url, bucket):
         # Any: its methods name services whose types aren't installed.
-        session: Any = boto3.Session(profile_name=place.profile, region_name=place.region)
+        core: Any = get_session()
+        core.register_component("data_loader", _LOADER)
+        session: Any = boto3.Session(botocore_session=core, profile_name=place.profile, region_name=place.region)
         foreign = _is_foreign(session, place)
         client: S3Client = session.client(
             "s3",

@@ -201,9 +201,12 @@ class Surveyor:
     def _find_chunks(self, chunks: Sequence[ChunkWanted], page: _Open, survey: VersionSurvey) -> None:
         if not chunks:
             return
-        for chunk, place in zip(chunks, self._locate([chunk.id for chunk in chunks]), strict=True):
+        places = self._locate([chunk.id for chunk in chunks])
+        erased = self._erased([chunk.id for chunk, place in zip(chunks, places, strict=True) if place is None])
+        for chunk, place in zip(chunks, places, strict=True):
             if place is None:
-                self._miss_chunk(chunk, page, survey)
+                if chunk.id not in erased:  # that was on purpose: no damage
+                    self._miss_chunk(chunk, page, survey)
                 continue
             page.packs.add(place.pack)
             if place.raw != chunk.raw or place.kind is not ObjectKind.CHUNK:
@@ -211,14 +214,17 @@ class Surveyor:
                 survey.complain(chunk.path, chunk.id, f"chunk {chunk.id.hex()} is not of {chunk.raw} bytes")
 
     def _miss_chunk(self, chunk: ChunkWanted, page: _Open, survey: VersionSurvey) -> None:
-        with self._index.read() as reader:
-            if reader.erased(chunk.id):  # on purpose: no damage
-                return
         if self._may_lack:
             page.is_whole = False
             return
         page.is_hurt = True
         survey.complain(chunk.path, chunk.id, f"chunk {chunk.id.hex()} is lost", is_missing=True)
+
+    def _erased(self, ids: Sequence[bytes]) -> set[bytes]:
+        if not ids:
+            return set()
+        with self._index.read() as reader:
+            return {id for id in ids if reader.erased(id)}
 
     def _locate(self, ids: Sequence[bytes]) -> list[Location | None]:
         return good_copies(self._index, ids, self._damage, self._prefer)

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from artstore import limits
 from artstore.errors import Corrupt, NewerFormat, NotFound, RemoteError
 from artstore.format.pack import decode_table, parse_tail
-from artstore.format.remote import RemoteSet, decode_shard, set_key
+from artstore.format.remote import FORMAT_KEY, RemoteFormat, RemoteSet, decode_shard, set_key
 from artstore.model import Digest, PackKind
 from artstore.store.partial import partial_versions
-from artstore.store.remote.documents import read_checked, read_documents
+from artstore.store.remote.documents import read_checked, read_document, read_documents
+from artstore.store.remote.opening import require_known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -58,14 +59,18 @@ class FarPlaces:
         found = self.known(ids)
         if len(found) == len(set(ids)):
             return found
+        down: dict[bytes, RemoteError] = {}
         with self._learning:
             found = self.known(ids)  # another thread may have learnt it meanwhile
             for version in self._candidates():
                 if len(found) == len(set(ids)):
                     break
-                if self._learn(version):
+                if self._learn(version, down):
                     found = self.known(ids)
-        self._require_remotes(set(ids) - found.keys())
+        lost = set(ids) - found.keys()
+        for error in down.values() if lost else ():
+            raise error
+        self._require_remotes(lost)
         return found
 
     def known(self, ids: Sequence[bytes]) -> dict[bytes, FarPlace]:
@@ -122,19 +127,38 @@ class FarPlaces:
             partial = [version for version in partial_versions(reader) if version not in recent]
         yield from partial
 
-    def _learn(self, version: Digest) -> bool:
-        """Take in what the remotes' sets of a version name; whether anything is new. The lock is held."""
+    def _learn(self, version: Digest, down: dict[bytes, RemoteError]) -> bool:
+        """Take in what the remotes' sets of a version name; whether anything is new. The lock is held.
+
+        One that doesn't answer goes into `down`: another one may have it.
+        """
         new = False
         for id in self._pool.ids():
             moment = time.monotonic()
-            if moment - self._asked.get((id, version), float("-inf")) < limits.FAR_ASK_AGAIN_S:
+            if id in down or moment - self._asked.get((id, version), float("-inf")) < limits.FAR_ASK_AGAIN_S:
                 continue
-            remote = self._pool.open(id)
-            told = read_documents(remote, RemoteSet, [set_key(version)])[0]
-            if told is not None:
-                new |= self._take_in(id, remote, told[0])
+            try:
+                new |= self._ask(id, version)
+            except RemoteError as error:
+                down[id] = error
+                continue
             self._asked[id, version] = moment  # all that it tells is known: who failed half-way asks again
         return new
+
+    def _ask(self, id: bytes, version: Digest) -> bool:
+        """The same of one remote, which is there."""
+        remote = self._pool.open(id)
+        told = read_documents(remote, RemoteSet, [set_key(version)])[0]
+        if told is not None:
+            return self._take_in(id, remote, told[0])
+        self.require_known(id)
+        return False
+
+    def require_known(self, id: bytes) -> None:
+        """Something is gone from a remote: is it the remote as a whole? RemoteError then."""
+        remote = self._pool.open(id)
+        told = read_document(remote, RemoteFormat, FORMAT_KEY)
+        require_known(remote, None if told is None else told[0], known=id.hex())
 
     def _take_in(self, id: bytes, remote: Remote, told: RemoteSet) -> bool:
         with self._index.read() as reader:
@@ -202,5 +226,5 @@ def cannot_reach(error: RemoteError | NotFound) -> RemoteError:
         return RemoteError(f"it isn't here, and the remote that has it is gone: {error.message}", hint=error.hint)
     return RemoteError(
         f"it isn't here, and the remote that has it doesn't answer: {error.message}",
-        hint="try again when it can be reached; `artstore prefetch` keeps things here for such times",
+        hint=error.hint or "try again when it can be reached; `artstore prefetch` keeps things here for such times",
     )

@@ -14,14 +14,11 @@ from artstore import limits
 from artstore.errors import Corrupt, NotFound, RemoteError
 from artstore.format.codec import Decoder
 from artstore.format.frame import open_frame
-from artstore.format.remote import FORMAT_KEY, RemoteFormat
 from artstore.planning.ahead import ReadAhead, Span
 from artstore.planning.runs import end_of, plan_runs
 from artstore.store.far.flights import Arrived, Flights
 from artstore.store.far.kept import KeptPacks
 from artstore.store.far.places import FarPlace, FarPlaces, cannot_reach
-from artstore.store.remote.documents import read_document
-from artstore.store.remote.opening import require_known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -63,7 +60,7 @@ class FarSource:
                 if not gone:
                     break
                 for pack in gone:
-                    self._require_known(pack)
+                    self.places.require_known(pack.remote)
                     self.places.forget(pack)
                     self.kept.drop(pack)
         except (RemoteError, NotFound) as error:
@@ -168,12 +165,6 @@ class FarSource:
             raise NotFound(f"{pack.key} is not at the remote any more")
         self.kept.keep(pack, offset, data)
         return data
-
-    def _require_known(self, pack: FarPack) -> None:
-        """A pack is gone: is it the remote as a whole? RemoteError then."""
-        remote = self._pool.open(pack.remote)
-        told = read_document(remote, RemoteFormat, FORMAT_KEY)
-        require_known(remote, None if told is None else told[0], known=pack.remote.hex())
 
     # --- ahead of readers
 
