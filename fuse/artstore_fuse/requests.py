@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from artstore import limits
-from artstore.errors import ArtstoreError, Corrupt, Erased
+from artstore.errors import ArtstoreError, Corrupt, Erased, RemoteError
 from artstore_fuse.errnos import errno_of
 
 if TYPE_CHECKING:
@@ -55,13 +55,13 @@ class Requests:
         return number
 
     def _errno(self, request: Request, error: Exception) -> int:
-        if isinstance(error, Corrupt | Erased):
+        if isinstance(error, Corrupt | Erased | RemoteError):
             self._note_broken(request, error)
         elif not isinstance(error, ArtstoreError | OSError):
             _log.error("%s of %s failed", request.kind, self._name(request.inode), exc_info=error)
         return errno_of(error)
 
-    def _note_broken(self, request: Request, error: Corrupt | Erased) -> None:
+    def _note_broken(self, request: Request, error: Corrupt | Erased | RemoteError) -> None:
         name = self._name(request.inode)
         self._status.note_broken(name, error.message)
         # The kernel asks again, for less: one line for each place is enough.

@@ -11,7 +11,8 @@ The JSON document (`schema` is `artstore-mount/1`; times are UTC in ISO 8601, du
     remote {url, looked, fetched, error}  the remote whose names are followed, or null: when it was asked, names came
     remote_requests {gets, heads, lists, repeated, received_bytes}    what reading has asked of remotes
     chunks {hits, misses, decoded_bytes, requested, failed}    the cache of decoded chunks
-    broken [{time, name, message}], broken_count               reads that failed: the newest ones, and all of them
+    broken [{time, name, message}], broken_count               reads that failed, since what is stored is damaged or a
+                                          remote can't be reached: the newest ones, and all of them
     slow [{time, kind, name, seconds}], slow_count             requests of a second or longer, likewise
 """
 
