@@ -15,8 +15,6 @@ from artstore.model import PackState, Scalar
 from artstore.store.partial import partial_versions
 from artstore.store.remote.flow import Flow
 
-HOME: Final = "origin"  # the remote of a store that was made from one
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -26,6 +24,8 @@ if TYPE_CHECKING:
     from artstore.store.facade import AnyPath, Rev
     from artstore.store.rebuild import RebuildReport
     from artstore.store.remote.pull import PullResult
+
+HOME: Final = "origin"  # the remote of a store that was made from one
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +154,11 @@ class Store(Names):
                 wiring.init(where)
         store = cls(where, wiring.connect(where))
         try:
-            home = next(iter(store.remotes().values()), None)
-            if home is None:
-                store.add_remote(HOME, place)
-            elif (home.url, home.endpoint) != (place.url, place.endpoint):
+            if not store.remotes():
+                with suppress(Conflict):  # the same
+                    store.add_remote(HOME, place)
+            home = next(iter(store.remotes().values()))
+            if (home.url, home.endpoint) != (place.url, place.endpoint):
                 raise Conflict(f"the home of the store {where} is {home.url}", hint="name another store")
             try:
                 store.fetch(counters=counters)

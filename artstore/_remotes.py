@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from artstore import limits, wiring
-from artstore.errors import BadName, Conflict, NotFound, RemoteError
+from artstore.errors import ArtstoreError, BadName, Conflict, NotFound, RemoteError
 from artstore.model import RemotePlace, RemoteStats
 from artstore.store import facade
 from artstore.store.facade import AnyPath, Rev
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from artstore.store.remote.removing import RemoteRemoval
     from artstore.store.remote.selftest import RemoteFinding
     from artstore.store.remote.watch import RemoteWatch
+
+
+_log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,14 +255,21 @@ class Remotes(facade.Store):
         return result
 
     def _make_room(self, remote: Remote, id: bytes) -> int:
-        """Let go of what was pushed, the oldest first, if less of the disk is free than `disk.min_free` says; bytes."""
+        """Let go of what was pushed, the oldest first, if less of the disk is free than `disk.min_free` says; bytes.
+
+        The push is done: what goes wrong is for the log.
+        """
         from artstore.store.remote.evict import Evictor
 
         far = self.objects.fetcher.far()
         if far is None or self.context.far is None or self.context.far.keep_local or not far.kept.shortfall:
             return 0
-        evictor = Evictor(self.context, self.objects, far, remote, id)
-        return evictor.evict(None, bytes_max=far.kept.shortfall).freed_bytes
+        try:
+            evictor = Evictor(self.context, self.objects, far, remote, id)
+            return evictor.evict(None, bytes_max=far.kept.shortfall).freed_bytes
+        except ArtstoreError as error:
+            _log.warning("the disk is nearly full, and what was pushed can't be evicted: %s", error)
+            return 0
 
     def watch_remote(self, source: str | None = None) -> RemoteWatch:
         """Looks whether names were written at a remote, one request a look; it has to be closed."""

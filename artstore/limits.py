@@ -252,6 +252,7 @@ FAR_FLIGHT_BYTES_MAX = 256 * MIB  # on the way from remotes at once, of what was
 FAR_THREADS_MAX = 16  # that fetch
 FAR_RECENT_VERSIONS = 64  # versions opened lately, whose shards are looked through for what isn't found
 FAR_ASK_AGAIN_S = 30.0  # until a version's set, which told nothing of what was looked for, is asked for again
+FAR_ASKED_MAX = 1 << 16  # sets of which a process remembers when it asked for them
 FAR_PACKS_PER_WRITE = 16  # packs of a shard that are entered together
 FAR_ATTEMPTS_MAX = 3  # look-ups of a chunk whose pack was gone when it was asked for
 CACHE_DISK_SHARE = 10  # the cache takes one part in so many of its disk, unless the config says otherwise
@@ -259,6 +260,7 @@ CACHE_DISK_BYTES_MAX = 100 * 10**9
 CACHE_FREE_SHARE = 20  # and leaves one part in so many of the disk free
 CACHE_LOOK_BYTES = 64 * MIB  # written into the cache between two looks at what it takes
 CACHE_OFF_S = 60.0  # that nothing is kept after the cache could not be written
+CACHE_NOTED_MAX = 1 << 16  # packs of which a process remembers when it noted that
 CACHE_USE_S = 60.0  # between two notes that a pack is in use
 PREFETCH_IDS = 1 << 16  # chunks that are looked up together
 

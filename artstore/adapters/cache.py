@@ -68,6 +68,8 @@ class FileCache:
                 if data > offset:
                     found.append((offset, data - offset))
                 offset = min(_seek(descriptor, data, os.SEEK_HOLE, end), end) if data < end else end
+        except OSError:  # as in `read`
+            found.append((offset, end - offset))
         finally:
             os.close(descriptor)
         return found
@@ -84,7 +86,6 @@ class FileCache:
                     view, offset = view[count:], offset + count
             finally:
                 os.close(descriptor)
-        self._noted[name] = time.monotonic()
         faultpoints.reach("cache.written")
 
     def drop(self, name: bytes) -> None:
@@ -116,7 +117,8 @@ class FileCache:
             for folder in (self._root, os.path.dirname(path)):
                 with suppress(FileExistsError):
                     os.mkdir(folder, 0o700)
-                    if self._shared:
+                if self._shared:  # also where who made it was killed before
+                    with suppress(PermissionError):  # another user's
                         os.chmod(folder, FOLDER_MODE_SHARED)
             descriptor = os.open(path, flags, 0o600)
         if self._shared:
@@ -129,6 +131,8 @@ class FileCache:
         now = time.monotonic()
         if now - self._noted.get(name, float("-inf")) < limits.CACHE_USE_S:
             return
+        if len(self._noted) >= limits.CACHE_NOTED_MAX:
+            self._noted.clear()
         self._noted[name] = now
         with suppress(OSError):  # gone, or another user's
             os.utime(path)
@@ -151,5 +155,5 @@ def _entries(path: str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(path) as entries:
             return list(entries)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError):  # the last: another user's, who was killed
         return []

@@ -48,13 +48,16 @@ class ReadAhead:
         stream.window = min(max(2 * stream.window, limits.FAR_AHEAD_BYTES_MIN), limits.FAR_AHEAD_BYTES_MAX)
         return self._extend(stream, size)
 
+    def reaches_beyond(self, pack: int, *, size: int) -> int:
+        """How much of the pack behind one of `size` bytes its reader will come to soon; 0 if it isn't worth a look."""
+        stream = self._streams.get(pack)
+        window = 0 if stream is None else stream.window - (size - stream.read)
+        return window if window >= limits.FAR_AHEAD_BYTES_MIN else 0
+
     def go_on(self, before: int, pack: int, *, before_size: int, size: int) -> Span | None:
         """The reader of the pack `before`, who is near its end, will come to `pack`: what to fetch of it."""
-        stream = self._streams.get(before)
-        if stream is None:
-            return None
-        window = stream.window - (before_size - stream.read)
-        if window < limits.FAR_AHEAD_BYTES_MIN:
+        window = self.reaches_beyond(before, size=before_size)
+        if not window:
             return None
         following = self._streams.get(pack)
         if following is None:

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Final, TypedDict
 
 from artstore import limits
 from artstore.errors import Conflict, NotFound
+from artstore.format.undo import RemovedRef
 from artstore.format.version import encode_move
 from artstore.model import Alias, Digest, Move
 from artstore.planning.rollback import Refusal, RollbackPlan, plan_rollback
 from artstore.revision import check_ref_name
+from artstore.store.collect.records import note_removed
 from artstore.store.names import check_free, hold, shown
 from artstore.store.resolve import check_version
 
@@ -169,11 +171,16 @@ def plan_alias_removal(
 
 
 def enter(writer: IndexWriter, planned: Planned) -> Moved:
-    """Make a move that was planned on this state: what it leads to is kept [I3]. Conflict if the state has changed."""
-    if planned.move is not None:
-        if planned.move.target:
-            hold(writer, Digest(planned.move.target))
-        writer.put_move(planned.move)
+    """Make a move that was planned on this state: what it leads to is kept [I3], and what it removes `gc --undo` can
+    bring back. Conflict if the state has changed.
+    """
+    move = planned.move
+    if move is not None:
+        if move.target:
+            hold(writer, Digest(move.target))
+        writer.put_move(move)
+        if move.source and not move.target:
+            note_removed(writer, RemovedRef(move.alias, True, move.source, 0, move.time))
     return planned.moved
 
 

@@ -104,9 +104,13 @@ class Objects:
         """A page of a file's recipe."""
         return self.load(ObjectKind.RECIPE_PAGE, id)
 
-    def close(self) -> None:
-        """Let go of the memory, and of connections to remotes; later reads still work."""
+    def forget(self) -> None:
+        """Let go of the memory: what is read next is read anew. Who reads meanwhile goes on."""
         self._caches = self._empty()
+
+    def close(self) -> None:
+        """The same, and let go of connections to remotes; later reads still work."""
+        self.forget()
         self._fetcher.close()
 
     def _empty(self) -> _Caches:

@@ -34,8 +34,9 @@ def partial_versions(reader: IndexReader) -> Iterator[Digest]:
 
 
 def mark_partial(writer: IndexWriter, version: bytes, remote: bytes) -> None:
-    """Note that a part of the version is missing here."""
+    """Note that a part of the version is missing here, be it more than what it was made from lacks."""
     writer.put_journal(_PREFIX + version.hex(), remote)
+    writer.put_journal(_BASED + version.hex(), None)
 
 
 def remote_of(reader: IndexReader, version: bytes) -> bytes:

@@ -115,10 +115,13 @@ def purge(context: Context, objects: Objects, plan: PurgePlan, *, who: str, reas
     with context.sessions.begin() as session:
         run = _Purge(context, objects, session, plan)
         run.log(who, reason)
+        if context.far is not None:  # it may hold what was read of it from a remote
+            for kept in list(context.far.cache.list()):
+                context.far.cache.drop(kept.name)
         while rows := run.packs():
             run.rewrite_all(rows)
         remove_leftovers(context)  # of an earlier purge that was killed before it unlinked
-    objects.close()  # its caches may hold what was erased
+    objects.forget()  # its caches may hold what was erased
     return PurgeResult(plan.chunks, plan.size, run.rewritten, run.freed)
 
 

@@ -53,21 +53,19 @@ def remove(
         aliases = [each for each in found if isinstance(each, Alias)]
         for alias in aliases:
             refs.remove_alias(writer, alias.name, reason=reason, who=who, host=host, now=now)
-            records.note_removed(writer, RemovedRef(alias.name, True, alias.version, 0, now))
         _remove_tags(writer, tags.values(), now, who)
         unnamed = _unnamed(writer, (*tags.values(), *aliases))
         _refuse_needed(writer, facts, [version for version in unnamed if _had_tag(tags.values(), version)], now)
     return Removal(tuple(tags.values()), tuple(aliases), unnamed)
 
 
-def note_alias_removal(context: Context, moved: Moved) -> Removal:
-    """An alias was removed by this move: so that `gc --undo` brings it back."""
+def alias_removal(context: Context, moved: Moved) -> Removal:
+    """What an alias's removal by this move has left without a name."""
     assert moved.source is not None
     assert moved.target is None
     alias = Alias(moved.alias, moved.source, moved.seq, b"")
-    with context.index.write() as writer:
-        records.note_removed(writer, RemovedRef(moved.alias, True, moved.source, 0, moved.time))
-        return Removal((), (alias,), _unnamed(writer, (alias,)))
+    with context.index.read() as reader:
+        return Removal((), (alias,), _unnamed(reader, (alias,)))
 
 
 def plan_removal(context: Context, objects: Objects, policy: Policy, *, artifacts: Sequence[str] = ()) -> RetentionPlan:

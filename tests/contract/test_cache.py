@@ -89,3 +89,27 @@ def test_the_disk(tmp_path: Path, cache: FileCache) -> None:
     free, all_of_it = cache.disk()
     told = os.statvfs(tmp_path)
     assert 0 <= free <= all_of_it == told.f_blocks * told.f_frsize
+
+
+def test_a_disk_that_fails_is_a_miss(cache: FileCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bad sector below the cache would end a checkout that needs nothing of it."""
+    cache.write(NAME, 0, b"x" * BLOCK)
+
+    def fail(*_: object) -> int:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "lseek", fail)
+    assert cache.holes(NAME, 0, 2 * BLOCK) == [(0, 2 * BLOCK)]
+
+
+def test_a_folder_whose_maker_was_killed(tmp_path: Path) -> None:
+    """Of a store that a group shares: nobody else could ever keep anything there."""
+    for folder in (tmp_path / FOLDER, tmp_path / FOLDER / "00"):
+        folder.mkdir(mode=0o700)
+    FileCache(str(tmp_path), shared=True).write(NAME, 0, b"x")
+    (path,) = (tmp_path / FOLDER).rglob("*.pack")
+    assert path.stat().st_mode & 0o777 == 0o660
+    path.unlink()
+    (tmp_path / FOLDER / "00").rmdir()
+    FileCache(str(tmp_path), shared=True).write(NAME, 0, b"x")
+    assert {each.stat().st_mode & 0o7777 for each in (tmp_path / FOLDER, tmp_path / FOLDER / "00")} == {0o2770}

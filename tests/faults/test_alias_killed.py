@@ -59,3 +59,28 @@ def test_a_move_killed_at(tmp_path: Path, point: str) -> None:
     with clone:
         assert clone.check(data=True).is_sound
         clone.checkout(ALIAS, tmp_path / "out")
+
+
+@pytest.mark.parametrize("point", ["index.before_commit", "index.after_commit", "refslog.fsynced"])
+@pytest.mark.parametrize("pushed", [False, True])
+def test_a_removal_killed_at(tmp_path: Path, point: str, pushed: bool) -> None:
+    """What is removed can be brought back for seven days, wherever it was killed."""
+    folder = tmp_path / "folder"
+    fill(folder, 0)
+    for count in range(1, 20):
+        path = tmp_path / f"store-{count}"
+        with Store.init(path) as store:
+            if pushed:
+                store.add_remote("origin", RemotePlace(url=f"file://{tmp_path}/remote-{count}"))
+            store.commit(folder, tag="m/v1")
+            version = store.set_alias(ALIAS, "v1").target
+            if pushed:
+                store.push()
+        ended = artstore(path, "alias", "rm", ALIAS, "--yes", point=f"{point}:{count}")
+        with Store.open(path) as store:
+            if not any(alias.name == ALIAS for alias in store.aliases()):
+                store.gc_undo()
+            assert store.resolve(ALIAS).version == version
+        if ended == 0:
+            assert count > 1, "the point was never reached"
+            break

@@ -118,6 +118,9 @@ def test_what_makes_no_sense(remote_place: Place, unmounted: Mounted) -> None:
     assert not list((unmounted.path.parent / "caches").rglob("*"))
     assert "unexpected extra argument" in unmounted.run("mount", folder.url, unmounted.path, "more", code=2).err
     assert "there is none" in unmounted.run("mount", unmounted.path, "--endpoint", "http://x", code=2).err
+    assert (
+        "no remote" in unmounted.run("--store", unmounted.store, "mount", unmounted.path, "--follow", "5s", code=3).err
+    )
     assert "no URL" in unmounted.run("mount", "ftp://x/y", unmounted.path, code=2).err
 
 

@@ -52,7 +52,7 @@ class Databases(NamedTuple):
     move: Database
     journal: Database
     erased: Database
-    far: Database
+    far: Database | None  # a cache: None where an earlier release's index can only be read
     meta: Database
 
 
@@ -212,26 +212,20 @@ def _existing(env: lmdb.Environment) -> Databases | None:
     a writer that is at work, reading later does not.
     """
     try:
-        databases = Databases(*[_opened(env, name) for name in Databases._fields])
+        handles = {name: env.open_db(name.encode(), create=False) for name in Databases._fields if name != "far"}
     except (lmdb.NotFoundError, lmdb.ReadonlyError):  # the latter from an empty file that can only be read
         return None
     with env.begin() as transaction:
-        return None if transaction.get(META_FORMAT, db=databases.meta) is None else databases
+        if transaction.get(META_FORMAT, db=handles["meta"]) is None:
+            return None
+    return Databases(**handles, far=_far(env))
 
 
-def _opened(env: lmdb.Environment, name: str) -> Database:
+def _far(env: lmdb.Environment) -> Database | None:
     try:
-        return env.open_db(name.encode(), create=False)
+        return env.open_db(b"far", create=False)
     except lmdb.NotFoundError:
-        if name != "far" or env.flags()["readonly"] or not _is_complete(env):
-            raise
-        return env.open_db(name.encode())
-
-
-def _is_complete(env: lmdb.Environment) -> bool:
-    meta = env.open_db(b"meta", create=False)
-    with env.begin() as transaction:
-        return transaction.get(META_FORMAT, db=meta) is not None
+        return None if env.flags()["readonly"] else env.open_db(b"far")
 
 
 def _made(env: lmdb.Environment) -> Databases:

@@ -205,6 +205,8 @@ class Reader:
 
     def far_find_many(self, ids: Sequence[bytes]) -> list[Location | None]:
         """A copy of each in a pack at a remote."""
+        if self._databases.far is None:
+            return [None] * len(ids)
         wanted = sorted(set(ids))
         found: dict[bytes, Location | None] = {}
         with self._cursor("far") as cursor:
@@ -214,6 +216,8 @@ class Reader:
 
     def far_copies(self, id: bytes) -> list[Location]:
         """Every copy in packs at remotes."""
+        if self._databases.far is None:
+            return []
         places = [rows.location(key, value) for key, value in self._range("far", id) if len(key) == _ID + 4]
         return [place for place in places if self.far_pack(place.pack) is not None]
 
@@ -245,6 +249,8 @@ class Reader:
     def read_all(self) -> None:
         """Read every row and check it; Corrupt at the first damaged one, but for the stat cache."""
         for name in self._databases._fields:
+            if self._databases.far is None and name == "far":
+                continue
             for key, value in self._range(name):
                 if name in ("chunk", "far"):
                     rows.location(key, value)

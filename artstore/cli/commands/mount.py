@@ -139,6 +139,7 @@ def mount_command(
     """
     del url  # `place` has it
     _require_parts()
+    from artstore import wiring
     from artstore_fuse import mounting
 
     if not 0 < poll <= limits.MOUNT_POLL_S_MAX * _NS:
@@ -161,6 +162,8 @@ def mount_command(
     mounting.require_fuse()
     store = invocation.store if place is None else _cache_of(invocation, place)
     there, records = mounting.place_of(store, _at_home(directory)), _records()
+    if follow is not None:
+        wiring.find_remote(there.store)  # there must be one
     if foreground:
         return mounting.run(there, options, records, lambda outcome: _print_mounted(invocation, there, outcome, None))
     outcome = mounting.start(there, options, records)
@@ -172,7 +175,7 @@ def _cache_of(invocation: Invocation, place: RemotePlace) -> str:
     """The store that caches a remote, with the remote's names."""
     from artstore import Store
 
-    with invocation.work("fetch") as counters:
+    with invocation.transfer("fetch") as counters:
         store, error = Store.cache_of(place, invocation.store, counters=counters)
     with store:
         if error is not None:

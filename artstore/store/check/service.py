@@ -42,7 +42,7 @@ def check(
     counters = counters or Counters()
     findings = Findings()
     context = replace(context, far=None)  # what a remote has is no proof that it is here
-    objects.close()
+    objects.forget()
     objects = Objects(context)
     rows = _structure(context, objects, findings, counters)
     result = DataResult(finished=True, resumed=False)
@@ -116,7 +116,7 @@ def _survey(context: Context, objects: Objects, findings: Findings, *, everythin
         for version, name in names_of(reader):
             if version in versions:
                 names.setdefault(version, []).append(name)
-    objects.close()  # pages in memory were sound when they were read
+    objects.forget()  # pages in memory were sound when they were read
     surveyor = Surveyor(context.index, objects, findings.damage)
     for version in sorted(versions):
         survey = surveyor.version(version)

@@ -83,12 +83,12 @@ class Naming(Base):
 
     def remove_alias(self, name: str, *, reason: str = "", local: bool = False) -> Removal:
         """Remove an alias; its history stays. Where it moves, and `local`: as `set_alias`."""
-        from artstore.store.remove import note_alias_removal
+        from artstore.store.remove import alias_removal
 
         def plan(reader: IndexReader) -> Planned:
             return aliases.plan_alias_removal(reader, name, reason=reason, **self._mover())
 
-        return note_alias_removal(self.context, self._move(check_ref_name(name), plan, local=local))
+        return alias_removal(self.context, self._move(check_ref_name(name), plan, local=local))
 
     def remove(self, *names: str, reason: str = "") -> Removal:
         """Remove tags, aliases, and by its id a version with all its tags: all of them or, if one can't be, none.

@@ -116,7 +116,7 @@ class KeptPacks:
         if low and not going:
             raise NoSpace(
                 f"less than {free_min(self._bounds, disk=disk)} bytes are free, which `disk.min_free` keeps",
-                hint="free some space, or lower it: `artstore config disk.min_free`",
+                hint="free some space, or lower it: `artstore config set disk.min_free 1G`",
             )
 
     def _look_every(self, disk: int) -> int:

@@ -142,6 +142,8 @@ class FarPlaces:
             except RemoteError as error:
                 down[id] = error
                 continue
+            if len(self._asked) >= limits.FAR_ASKED_MAX:
+                self._asked.clear()
             self._asked[id, version] = moment  # all that it tells is known: who failed half-way asks again
         return new
 

@@ -19,6 +19,7 @@ from artstore.planning.runs import end_of, plan_runs
 from artstore.store.far.flights import Arrived, Flights
 from artstore.store.far.kept import KeptPacks
 from artstore.store.far.places import FarPlace, FarPlaces, cannot_reach
+from artstore.store.remote.documents import MEND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from artstore.planning.runs import Run
     from artstore.ports import Index, RemotePool
     from artstore.store.far.flights import Coming
-
-_DAMAGED = "delete that object there, then `artstore push --all` from a store that has it all"
 
 
 class FarSource:
@@ -151,7 +150,7 @@ class FarSource:
             where = f"{self._pool.open(at.pack.remote).url}/{at.pack.key}"
             self.kept.drop(at.pack)
             named = error.message if id.hex() in error.message else f"object {id.hex()}: {error.message}"
-            raise Corrupt(f"{named} ({where}, at {start})", digest=id, hint=_DAMAGED) from error
+            raise Corrupt(f"{named} ({where}, at {start})", digest=id, hint=MEND) from error
 
     def _fetch(self, pack: FarPack, offset: int, size: int) -> bytes:
         remote = self._pool.open(pack.remote)
@@ -174,9 +173,10 @@ class FarSource:
             return
         with self._ahead_lock:
             beyond = self._ahead.read(pack.number, span, size=pack.size)
+            is_near_end = self._ahead.reaches_beyond(pack.number, size=pack.size) > 0
         if beyond is not None:
             self._flights.bring_ahead(pack, *beyond)
-        if pack.size - span.end < limits.FAR_AHEAD_BYTES_MAX and (following := self._following(pack)) is not None:
+        if is_near_end and (following := self._following(pack)) is not None:
             with self._ahead_lock:
                 beyond = self._ahead.go_on(pack.number, following.number, before_size=pack.size, size=following.size)
             if beyond is not None:

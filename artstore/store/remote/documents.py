@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from artstore import limits
 from artstore.errors import Corrupt
 from artstore.format.remote import Stored, decode_remote
+
+MEND: Final = "delete that object there, then `artstore push --all` from a store that has it all"
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -31,7 +31,7 @@ from artstore.store.commit import revive
 from artstore.store.lost import heal_sets
 from artstore.store.partial import is_partial, mark_partial, mark_whole
 from artstore.store.provisional import is_provisional, keep_name, renumbered
-from artstore.store.remote.documents import read_checked, read_documents
+from artstore.store.remote.documents import MEND, read_checked, read_documents
 from artstore.store.remote.local_moves import gives_way, overrule
 from artstore.store.remote.names import Conflicting, read_move
 from artstore.store.remote.renumber import complete
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from artstore.store.objects import Objects
 
 _AGAIN = "push it again from elsewhere"
-_DAMAGED = "delete that object there, then `artstore push --all` from a store that has it all"
 
 
 @dataclass(slots=True)
@@ -203,7 +202,7 @@ class Puller:
         try:
             found = read_checked(self._remote, key, store)
         except Corrupt as error:
-            raise Corrupt(error.message, digest=error.digest, hint=_DAMAGED) from error
+            raise Corrupt(error.message, digest=error.digest, hint=MEND) from error
         if found is None:
             raise Corrupt(f"{key} is missing at {self._remote.url}", hint="push again from where its versions are")
         return found[0]

@@ -41,7 +41,7 @@ def repair(context: Context, objects: Objects, report: CheckReport, counters: Co
         here = replace(context, far=None)  # what a remote has can't be mended from what is here
         work = _Repair(here, Objects(here), report, session, counters or Counters())
         work.run()
-    objects.close()
+    objects.forget()
     return work.result(time.monotonic() - begun)
 
 

@@ -119,3 +119,20 @@ def test_a_dry_run_needs_no_home(lab: Lab, clone: Store, card: Path) -> None:
     lab.remote.rename(lab.path / "away")
     clone = lab.reopen(clone)
     assert clone.edit("m/v1", add=[("card", card)], options=CommitOptions(dry_run=True)).version is None
+
+
+def test_what_is_lost_since_is_not_named_again(lab: Lab, clone: Store, card: Path) -> None:
+    """Its own part was evicted here and is gone there: a set that names the base's part alone would look whole."""
+    made = clone.edit("m/v1", add=[("card", card)])
+    assert made.version is not None
+    told = lab.remote / set_key(made.version)
+    own = set(decode_remote(RemoteSet, told.read_bytes()).data)
+    assert clone.resolve("m/v1").version is not None
+    base = decode_remote(RemoteSet, (lab.remote / set_key(clone.resolve("m/v1").version)).read_bytes())
+    assert clone.evict().packs == 1
+    (new,) = own - set(base.data)
+    (lab.remote / new).unlink()
+    before = told.read_bytes()
+    with pytest.raises(NotFound, match="a part of it isn't here"):
+        clone.push(anew=True)
+    assert told.read_bytes() == before

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from artstore import Store
-from artstore.errors import NotFound, UsageError
+from artstore.errors import NotFound, RemoteError, UsageError
 from artstore.store.collect import gc_plan
+from artstore.store.remote.evict import Evictor, EvictResult
 
 from .conftest import MIB, Lab, files_of, noise, since
 
@@ -192,3 +193,21 @@ def test_versions_that_are_not_known(lab: Lab, store: Store) -> None:
         store.evict(["m/v9"])
     assert data_bytes(store) > 10 * MIB
     assert lab.is_same(store, "m/v1")
+
+
+def test_a_push_is_done_even_if_nothing_can_be_evicted(
+    lab: Lab, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The version is there: an error would let a script push for ever."""
+
+    def fail(self: Evictor, versions: object, *, bytes_max: int | None = None) -> EvictResult:
+        raise RemoteError("the network went just then")
+
+    monkeypatch.setattr(Evictor, "evict", fail)
+    store.configure("disk.min_free", "100TB")
+    store = lab.reopen(store)
+    lab.write(more=noise(MIB, 3))
+    store.commit(lab.folder, tag="m/v2")
+    result = store.push()
+    assert (result.written, result.freed_bytes) == (["m/v2"], 0)
+    assert "the network went" in caplog.text

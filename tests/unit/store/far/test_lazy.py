@@ -11,8 +11,9 @@ import pytest
 
 from artstore import Store
 from artstore.adapters.remote_folder import FolderRemote
-from artstore.errors import Corrupt, Erased, NoSpace, NotFound, RemoteError
-from artstore.model import FarPack
+from artstore.errors import Conflict, Corrupt, Erased, NoSpace, NotFound, RemoteError
+from artstore.model import FarPack, RemotePlace
+from artstore.store.far import FarSource
 from artstore.store.far.flights import Coming, Flights
 from artstore.testing.damage import flip
 
@@ -362,3 +363,66 @@ def test_a_forked_child_reads_on(big: Lab) -> None:
         os._exit(0 if right else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert clone.open("m/v1", "part6").read() == noise(5000, 6)
+
+
+# --- beside other things
+
+
+def test_what_was_purged_is_not_kept(lab: Lab) -> None:
+    """Erased here, and still on this disk for whoever looks."""
+    origin = lab.origin()
+    secret = noise(300_000, 9)
+    lab.write(secret=secret, config=b"{}")
+    origin.commit(lab.folder, tag="m/v1")
+    origin.push()
+    clone = lab.clone()
+    clone.open("m/v1", "secret").read()
+    assert any(secret[:1000] in path.read_bytes() for path in Path(clone.path, "cache").rglob("*.pack"))
+    clone.purge(clone.purge_plan("secret"))
+    assert not any(secret[:1000] in path.read_bytes() for path in Path(clone.path, "cache").rglob("*.pack"))
+
+
+def test_a_check_leaves_readers_alone(big: Lab) -> None:
+    """Their connections and what is on its way would be given up under them: "the store was closed"."""
+    clone = big.clone()
+    clone.open("m/v1", "config").read()
+    far = clone.objects.fetcher.far()
+    assert clone.check(data=True).is_sound
+    assert clone.objects.fetcher.far() is far
+
+
+def test_reads_here_and_there_look_for_nothing_behind(big: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each read of what is cached would ask the index which pack comes next."""
+    clone = big.clone()
+    clone.prefetch("m/v1")
+    clone = big.reopen(clone)
+    asked: list[str] = []
+    real = FarSource._following  # pyright: ignore[reportPrivateUsage]
+
+    def following(self: FarSource, pack: FarPack) -> FarPack | None:
+        asked.append(pack.key)
+        return real(self, pack)
+
+    monkeypatch.setattr(FarSource, "_following", following)
+    with clone.open("m/v1", "weights") as file:
+        for at in (70, 10, 50, 30, 60, 20):
+            file.seek(at * MIB)
+            assert len(file.read(1000)) == 1000
+    assert asked == []
+
+
+def test_two_processes_make_the_cache_of_a_remote(big: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten containers start at once; nine mounts would fail."""
+    real = Store.add_remote
+
+    def late(self: Store, name: str, place: RemotePlace) -> None:
+        real(self, name, place)  # another process's
+        real(self, name, place)
+
+    monkeypatch.setattr(Store, "add_remote", late)
+    store, error = Store.cache_of(big.place, big.path / "cached")
+    big.opened.append(store)
+    assert error is None
+    assert [tag.name for tag in store.tags()] == ["m/v1"]
+    with pytest.raises(Conflict, match="the home of the store"):
+        Store.cache_of(RemotePlace(url=f"file://{big.path}/other"), big.path / "cached")
