@@ -27,7 +27,12 @@ def older(tmp_path: Path) -> Path:
 
 def test_who_may_only_read_it_reads_it(older: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A colleague's store, after an upgrade: it would be told to be damaged."""
-    monkeypatch.setattr(environment, "_writable", lambda path, *, create: False)
+
+    def no(path: str, *, create: bool) -> bool:
+        del path, create
+        return False
+
+    monkeypatch.setattr(environment, "_writable", no)
     index = LmdbIndex(str(older))
     with index.read() as reader:
         assert reader.find(ONE) == Location(1, 0, 1, 2, 0, 0)
