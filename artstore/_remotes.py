@@ -66,6 +66,7 @@ class Remotes(facade.Store):
     def remove_remote(self, name: str) -> None:
         """Forget a remote; nothing at it is touched."""
         wiring.drop_remote(self.path, name)
+        self.objects.close()  # reads are to find out, too
 
     def check_remote(self, name: str | None = None) -> tuple[str, list[RemoteFinding]]:
         """Try out what a remote promises, the home one if none is named; whether several may write is noted."""

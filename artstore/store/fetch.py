@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from artstore import limits
@@ -44,12 +45,12 @@ class Fetcher:
         self._pack_ids: dict[int, PackId] = {}
         self._tools = _Tools()
         self._far: tuple[int, FarSource] | None = None  # and the process it belongs to
+        self._opened: deque[Digest] = deque(maxlen=limits.FAR_RECENT_VERSIONS)  # lately, the latest last
 
     def note_opened(self, version: Digest) -> None:
         """Somebody reads this version: what of it isn't here can be found sooner."""
-        far = self.far()
-        if far is not None:
-            far.note_opened(version)
+        if not self._opened or self._opened[-1] != version:
+            self._opened.append(version)
 
     def far(self) -> FarSource | None:
         """Where what isn't here comes from; None for a store without remotes."""
@@ -62,7 +63,7 @@ class Fetcher:
             from artstore.store.far.kept import KeptPacks
 
             kept = KeptPacks(places.cache, places.bounds)
-            known = self._far = os.getpid(), FarSource(self._context.index, places.pool, kept)
+            known = self._far = os.getpid(), FarSource(self._context.index, places.pool, kept, self._opened)
         return known[1]
 
     def close(self) -> None:

@@ -7,7 +7,6 @@ be here in part only; a pack counts only while a set names it, what else a shard
 from __future__ import annotations
 
 import time
-from collections import deque
 from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
@@ -39,18 +38,16 @@ class FarPlace(NamedTuple):
 class FarPlaces:
     """What one process knows of remotes. Thread-safe."""
 
-    def __init__(self, index: Index, pool: RemotePool) -> None:
+    def __init__(self, index: Index, pool: RemotePool, opened: Sequence[Digest]) -> None:
+        """`opened`: versions that somebody reads, the latest last: what is missing next is likely to be in their sets.
+        The caller goes on adding to it.
+        """
         self._index = index
         self._pool = pool
-        self._recent: deque[Digest] = deque(maxlen=limits.FAR_RECENT_VERSIONS)
+        self._opened = opened
         self._asked: dict[tuple[bytes, Digest], float] = {}  # when a version's set was last asked for
         self._remotes: frozenset[bytes] = frozenset()  # this store's, as far as they were asked for
         self._learning = Lock()
-
-    def note_opened(self, version: Digest) -> None:
-        """Somebody reads this version: what is missing next is likely to be in its set."""
-        if not self._recent or self._recent[-1] != version:
-            self._recent.append(version)
 
     def find(self, ids: Sequence[bytes]) -> dict[bytes, FarPlace]:
         """Where these lie, as far as that can be learnt. RemoteError if it can't be, since a remote doesn't answer;
@@ -121,7 +118,7 @@ class FarPlaces:
 
     def _candidates(self) -> Iterable[Digest]:
         """Versions whose sets may tell: those opened lately, the latest first, then all that are here in part."""
-        recent = list(dict.fromkeys(reversed(self._recent)))
+        recent = list(dict.fromkeys(reversed(tuple(self._opened))))
         yield from recent
         with self._index.read() as reader:
             partial = [version for version in partial_versions(reader) if version not in recent]

@@ -45,7 +45,7 @@ def prefetch(
     NoSpace, naming `cache.size`, and nothing is fetched, if the cache can't hold them; RemoteError; Corrupt for a chunk
     that no remote has, or that is damaged there.
     """
-    far.note_opened(version)
+    objects.fetcher.note_opened(version)
     work = _Prefetch(context.index, far)
     chunks = 0
     for ids in _batches(objects, version, path):  # how much it is, before anything comes

@@ -22,7 +22,7 @@ from artstore.store.far.places import FarPlace, FarPlaces, cannot_reach
 from artstore.store.remote.documents import MEND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from artstore.model import Digest, FarPack, Location, ObjectKind
     from artstore.planning.runs import Run
@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 class FarSource:
     """Verified reads of what lies at the remotes of one store. Thread-safe; `close` ends its threads."""
 
-    def __init__(self, index: Index, pool: RemotePool, kept: KeptPacks) -> None:
-        self.places = FarPlaces(index, pool)
+    def __init__(self, index: Index, pool: RemotePool, kept: KeptPacks, opened: Sequence[Digest]) -> None:
+        """`opened`: versions that somebody reads, the latest last; the caller goes on adding to it."""
+        self.places = FarPlaces(index, pool, opened)
         self.kept = kept
         self._index = index
         self._pool = pool
@@ -42,10 +43,6 @@ class FarSource:
         self._ahead = ReadAhead()
         self._ahead_lock = Lock()
         self._tools = _Tools()
-
-    def note_opened(self, version: Digest) -> None:
-        """Somebody reads this version."""
-        self.places.note_opened(version)
 
     def many(self, kind: ObjectKind, ids: Iterable[bytes]) -> dict[bytes, bytes]:
         """Those of these objects that a remote has. RemoteError if it doesn't answer or is gone; Corrupt for damage."""
