@@ -124,10 +124,10 @@ class Store(Names):
         if path is not None and wiring.is_store(wiring.place_of(os.fspath(path))):
             raise Conflict(f"{os.fspath(path)} is a store already", hint=f"artstore remote add {name} {place.url}")
         Flow.require(limit_rate)
-        wiring.check_remote_place(place)
+        reached = wiring.reach_remote(place)
         store = cls.init(path)
         try:
-            store.add_remote(name, place)
+            store._note_remote(name, place, reach=lambda: reached)
             return store, (store.pull if full else store.fetch)(limit_rate=limit_rate, counters=counters)
         except BaseException:
             store.close()
@@ -149,7 +149,7 @@ class Store(Names):
         """
         where = wiring.cache_path(place) if path is None else wiring.place_of(os.fspath(path))
         if not wiring.is_store(where):
-            wiring.check_remote_place(place)
+            wiring.reach_remote(place)
             with suppress(Conflict):  # another process was quicker
                 wiring.init(where)
         store = cls(where, wiring.connect(where))

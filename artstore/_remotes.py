@@ -54,6 +54,10 @@ class Remotes(facade.Store):
 
     def add_remote(self, name: str, place: RemotePlace) -> None:
         """Note a remote, once it was reached and is empty or one of artstore's. Conflict, RemoteError, NotPermitted."""
+        self._note_remote(name, place, reach=lambda: wiring.prepare_remote(self.path, place))
+
+    def _note_remote(self, name: str, place: RemotePlace, *, reach: Callable[[], RemotePlace]) -> None:
+        """The same; `reach`: what gives the place with the id of what was found there."""
         _require_name(name)
         known = self.remotes()
         if name in known:
@@ -61,7 +65,7 @@ class Remotes(facade.Store):
         for other, there in known.items():
             if there.url.rstrip("/") == place.url.rstrip("/") and there.endpoint == place.endpoint:
                 raise Conflict(f"{place.url} is the remote {other} already")
-        wiring.put_remote(self.path, name, wiring.prepare_remote(self.path, place), known=False)
+        wiring.put_remote(self.path, name, reach(), known=False)
 
     def remove_remote(self, name: str) -> None:
         """Forget a remote; nothing at it is touched."""

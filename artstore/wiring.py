@@ -278,15 +278,19 @@ def open_remote(place: RemotePlace, flow: Flow | None = None) -> Remote:
     return RetryingRemote(S3Remote(place, flow), flow=flow)
 
 
-def check_remote_place(place: RemotePlace) -> None:
-    """Is there a remote that can be read? RemoteError, with its URL, if nothing was pushed there."""
+def reach_remote(place: RemotePlace) -> RemotePlace:
+    """A remote that can be read, with its id. NotFound, with its URL, if nothing was pushed there; RemoteError."""
+    from dataclasses import replace
+
     from artstore.chunking import CHUNKER_ID
     from artstore.store.remote.opening import look_at_remote
 
     remote = open_remote(place)
     try:
-        if look_at_remote(remote, chunker=CHUNKER_ID) is None:
+        told = look_at_remote(remote, chunker=CHUNKER_ID)
+        if told is None:
             raise NotFound(f"{place.url} is no remote: nothing was pushed there", hint="correct the URL")
+        return replace(place, id=told.id.hex())
     finally:
         remote.close()
 

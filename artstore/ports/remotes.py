@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from artstore.model import CachedPack, Fetched, Listed, RemoteStats, Unchanged, Written
@@ -90,6 +90,12 @@ class Remote(Protocol):
     def stats(self) -> RemoteStats: ...
     def get(self, key: str) -> Fetched | None:
         """A whole object; None if there is none."""
+        ...
+
+    def get_into(self, key: str, room: Callable[[int], memoryview]) -> memoryview | None:
+        """The bytes of a whole object that is never replaced, in memory of at least so many bytes which `room` gives;
+        None if there is none. It counts as a `get`.
+        """
         ...
 
     def poll(self, key: str, etag: str) -> Fetched | Unchanged | None:

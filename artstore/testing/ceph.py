@@ -64,7 +64,7 @@ osd crush chooseleaf type = 0
 osd objectstore = memstore
 memstore device bytes = 4294967296
 osd op num threads per shard = 1
-rgw frontends = beast endpoint=127.0.0.1:{port}
+rgw frontends = beast endpoint=127.0.0.1:{port} tcp_nodelay=1
 rgw dns name = localhost
 rgw thread pool size = 64
 rgw enable usage log = false

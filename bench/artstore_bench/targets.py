@@ -107,7 +107,7 @@ _REMOTE_TARGETS: Final[Sequence[Target]] = (
     _remote("full clone", "fetch", Figure.SPEED_RATIO, 0.85, "boto3"),
     *(
         _remote(work, question, Figure.TIME_RATIO, 1.0, peer)
-        for work, question in (("commit and push", "backup"), ("full clone and checkout", "restore"))
+        for work, question in (("commit and push", "backup"), ("clone and checkout", "restore"))
         for peer in ("restic", "rclone")
     ),
     _remote("push of 50,000 files", "many", Figure.PUT_SHARE, 1.0),

@@ -111,6 +111,28 @@ def patient(remote: Remote) -> Remote:
     return cast("Remote", inner)
 
 
+def test_what_comes_into_memory_that_is_there(remote: Remote) -> None:
+    """A pack would be kept with the end of the one before."""
+    memory = memoryview(bytearray(b"x" * 700_000))
+    asked: list[int] = []
+
+    def room(size: int) -> memoryview:
+        asked.append(size)
+        return memory
+
+    assert remote.get_into("p/x/1", room) is None
+    assert not asked
+    before = replace(remote.stats)
+    for data in (bytes(range(256)) * 2000, b"short", b""):
+        remote.put("p/x/1", data)
+        found = remote.get_into("p/x/1", room)
+        assert found is not None
+        assert bytes(found) == data
+        assert asked.pop() == len(data)
+    assert remote.stats.received_bytes - before.received_bytes == 512_005
+    assert (remote.stats.gets - before.gets, remote.stats.repeated) == (3, 0)
+
+
 def test_listing(remote: Remote) -> None:
     """A clone would miss tags, or see those of another prefix."""
     names = ["aliases/m/production", "p/0/1", "sets/aa", "tags/m", "tags/m-x/v1", "tags/m/v1", "tags/m/v1/deep", "x"]

@@ -24,7 +24,7 @@ from artstore.errors import NotFound, RemoteError, UsageError
 from artstore.model import UNCHANGED, Fetched, Listed, RemotePlace, RemoteStats, Unchanged, Written
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from artstore.ports import Body, Pace
 
@@ -61,6 +61,22 @@ class FolderRemote:
         found = self.poll(key, "")
         assert found is not UNCHANGED  # no object has an empty ETag
         return found
+
+    def get_into(self, key: str, room: Callable[[int], memoryview]) -> memoryview | None:
+        self._count(gets=1)
+        with self._translating("read", key):
+            try:
+                with open(self._path(key), "rb", buffering=0) as file:
+                    size = os.fstat(file.fileno()).st_size
+                    view = room(size)[:size]
+                    came = self._read_into(file, view)
+            except (FileNotFoundError, NotADirectoryError):
+                self._require_parent()
+                return None
+        self._count(received_bytes=came)
+        if came != size:
+            raise RemoteError(f"{self._name(key)} became shorter while it was read")
+        return view
 
     def poll(self, key: str, etag: str) -> Fetched | Unchanged | None:
         self._count(gets=1)
@@ -209,6 +225,13 @@ class FolderRemote:
             self._pass(len(piece))
             read.write(piece)
         return read.getvalue()
+
+    def _read_into(self, file: io.FileIO, view: memoryview) -> int:
+        at = 0
+        while size := file.readinto(view[at : at + self._piece_bytes]):
+            self._pass(size)
+            at += size
+        return at
 
     def _pread(self, descriptor: int, offset: int, size: int) -> Iterator[bytes]:
         """What a file has of a range; the system may give it in parts."""

@@ -31,7 +31,7 @@ _LOADER: Final = create_loader()  # of descriptions of services, which take long
 def make_client(place: RemotePlace, bucket: str) -> S3Client:
     """A client for one bucket. NotPermitted if there is no such profile, RemoteError without its certificates."""
     ca = place.ca or os.environ.get("AWS_CA_BUNDLE")
-    if ca:
+    if ca and not (place.endpoint or "").startswith("http:"):
         _require_certificates(place.url, ca)
     with translating("use", place.url, bucket):
         # Any: its methods name services whose types aren't installed.

@@ -41,11 +41,23 @@ def read_paced(body: StreamingBody, pace: Pace | None) -> bytes:
     """All of an answer's body."""
     if pace is None:
         return body.read()
-    read = io.BytesIO()  # hands over what it has without a copy
-    while piece := body.read(pace.piece_bytes):
-        pace.passing(len(piece))
-        read.write(piece)
-    return read.getvalue()
+    return b"".join(_pieces(body, pace))
+
+
+def read_paced_into(body: StreamingBody, pace: Pace | None, view: memoryview) -> int:
+    """The same, into memory that holds it all; how many bytes came."""
+    at = 0
+    for piece in _pieces(body, pace):
+        view[at : at + len(piece)] = piece
+        at += len(piece)
+    return at
+
+
+def _pieces(body: StreamingBody, pace: Pace | None) -> Iterator[bytes]:
+    while piece := body.read(limits.TRANSFER_PIECE_BYTES_MAX if pace is None else pace.piece_bytes):
+        if pace is not None:
+            pace.passing(len(piece))
+        yield piece
 
 
 class _PacedFile:

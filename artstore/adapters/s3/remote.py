@@ -14,12 +14,14 @@ from botocore.exceptions import ClientError
 
 from artstore.adapters.s3.client import make_client
 from artstore.adapters.s3.errors import is_absent, is_hidden, is_lost, is_unchanged, translating
-from artstore.adapters.s3.pacing import pace_bodies, read_paced
+from artstore.adapters.s3.pacing import pace_bodies, read_paced, read_paced_into
 from artstore.errors import RemoteError, UsageError
 from artstore.model import UNCHANGED, Fetched, Listed, RemotePlace, RemoteStats, Unchanged, Written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
 
     from artstore.ports import Body, Pace
 
@@ -54,6 +56,17 @@ class S3Remote:
         found = self._get(key, {})
         assert found is not UNCHANGED
         return found
+
+    def get_into(self, key: str, room: Callable[[int], memoryview]) -> memoryview | None:
+        with translating("read", self._name(key), self._bucket):
+            answer = self._ask(key, {})
+            if answer is None:
+                return None
+            assert not isinstance(answer, Unchanged)
+            size = answer["ContentLength"]
+            view = room(size)[:size]
+            self._require(key, read_paced_into(answer["Body"], self._pace, view), size)
+        return view
 
     def poll(self, key: str, etag: str) -> Fetched | Unchanged | None:
         return self._get(key, {"IfNoneMatch": etag})
@@ -130,21 +143,26 @@ class S3Remote:
         self._client.close()
 
     def _get(self, key: str, condition: Mapping[str, str]) -> Fetched | Unchanged | None:
-        self._count(gets=1)
         with translating("read", self._name(key), self._bucket):
-            try:
-                options: Any = condition  # Any: which condition it is, its type can't say
-                answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key, **options)
-            except ClientError as error:
-                if self._is_gone(key, error):
-                    return None
-                if condition and is_unchanged(error):
-                    return UNCHANGED
-                raise
+            answer = self._ask(key, condition)
+            if answer is None or isinstance(answer, Unchanged):
+                return answer
             data = read_paced(answer["Body"], self._pace)
         self._require(key, len(data), answer["ContentLength"])
-        self._count(received_bytes=len(data))
         return Fetched(data, _bare(answer["ETag"]), _time(answer["ResponseMetadata"]["HTTPHeaders"]))
+
+    def _ask(self, key: str, condition: Mapping[str, str]) -> GetObjectOutputTypeDef | Unchanged | None:
+        """Have a whole object come."""
+        self._count(gets=1)
+        try:
+            options: Any = condition  # Any: which condition it is, its type can't say
+            return self._client.get_object(Bucket=self._bucket, Key=self._prefix + key, **options)
+        except ClientError as error:
+            if self._is_gone(key, error):
+                return None
+            if condition and is_unchanged(error):
+                return UNCHANGED
+            raise
 
     def _put(self, key: str, body: Body, condition: Mapping[str, str]) -> Written | None:
         size = len(body) if isinstance(body, bytes) else body.seek(0, 2)
@@ -182,6 +200,7 @@ class S3Remote:
     def _require(self, key: str, size: int, told: int) -> None:
         if size != told:
             raise RemoteError(f"{self._name(key)}: {size} of {told} bytes came", transient=True)
+        self._count(received_bytes=size)
 
     def _name(self, key: str) -> str:
         return f"{self._url}/{key}"

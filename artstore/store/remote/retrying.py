@@ -55,6 +55,9 @@ class RetryingRemote:
     def get(self, key: str) -> Fetched | None:
         return self._again(lambda: self._remote.get(key))
 
+    def get_into(self, key: str, room: Callable[[int], memoryview]) -> memoryview | None:
+        return self._again(lambda: self._remote.get_into(key, room))
+
     def poll(self, key: str, etag: str) -> Fetched | Unchanged | None:
         return self._again(lambda: self._remote.poll(key, etag))
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from artstore.model import PackRow
     from artstore.planning.push import Gathered
-    from artstore.ports import IndexReader, IndexWriter, Session
+    from artstore.ports import Buffer, IndexReader, IndexWriter, Session
     from artstore.store.context import Context
 
 _PACKS = "pack-at/"
@@ -91,7 +91,7 @@ def gather(context: Context, rows: Mapping[int, PackRow], wanted: Gathered, pack
     return made.getvalue(), PackTail(pack, wanted.kind, entries)
 
 
-def store_pack(context: Context, session: Session, key: str, data: bytes, remote_id: bytes) -> int:
+def store_pack(context: Context, session: Session, key: str, data: Buffer, remote_id: bytes) -> int:
     """Keep a pack that came from a remote, under a name of ours: durable, then named in the index [I1]. Its number.
 
     Corrupt unless each of its objects is what it says.
@@ -124,10 +124,10 @@ def live_packs(reader: IndexReader, remote_id: bytes) -> dict[PackId, PackAt]:
     }
 
 
-def _verified(data: bytes, name: str) -> PackTail:
+def _verified(data: Buffer, name: str) -> PackTail:
     """What the pack's end says, once each frame has been opened."""
     with _naming(name):
-        tail = parse_tail(len(data), lambda offset, size: data[offset : offset + size])
+        tail = parse_tail(len(data), lambda offset, size: bytes(data[offset : offset + size]))
         _open_frames(memoryview(data), tail.entries, Decoder(), start=0)
     return tail
 

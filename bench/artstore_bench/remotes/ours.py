@@ -46,7 +46,7 @@ def stock(lab: Lab, corpus: Corpus) -> Stock:
 
 
 def ask_stored(lab: Lab, stored: Stock) -> list[Run]:
-    """Push what was committed before, clone it all, and once more with a checkout, which is compared."""
+    """Push what was committed before, clone it all; then clone names only and check out, which is compared."""
     copy, out = lab.place / "copy", lab.place / "out"
     name = f"r{lab.repetition}"
     with lab.service.bucket() as bucket:
@@ -57,7 +57,7 @@ def ask_stored(lab: Lab, stored: Stock) -> list[Run]:
         cloning = _clone(copy, bucket, full=True)
         fetched = lab.told(lab.timed("fetch", [cloning], inputs=(), input_bytes=size))
         shutil.rmtree(copy)
-        restoring = [cloning, _command(copy, "checkout", TAG, str(out), bucket=bucket)]
+        restoring = [_clone(copy, bucket, full=False), _command(copy, "checkout", TAG, str(out), bucket=bucket)]
         manifest = stored.corpus.manifests[VERSION]
         restored = lab.timed("restore", restoring, inputs=(), input_bytes=manifest.size)
     wrong = differences(out, manifest)

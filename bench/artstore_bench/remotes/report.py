@@ -13,7 +13,7 @@ TITLES: Final[Mapping[str, str]] = {
     "push": "push: the packs alone",
     "fetch": "full clone: the packs alone",
     "backup": "commit and push",
-    "restore": "full clone and checkout",
+    "restore": "clone and checkout",
     "many": "push 50,000 files",
     "changed": "push one changed file of 1 GiB",
     "many-changed": "push one changed file of 50,000",

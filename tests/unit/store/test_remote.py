@@ -59,6 +59,9 @@ class Flaky:
     def get(self, key: str) -> Fetched | None:
         return self._do(lambda: self.inner.get(key))
 
+    def get_into(self, key: str, room: Callable[[int], memoryview]) -> memoryview | None:
+        return self._do(lambda: self.inner.get_into(key, room))
+
     def poll(self, key: str, etag: str) -> Fetched | Unchanged | None:
         return self._do(lambda: self.inner.poll(key, etag))
 
