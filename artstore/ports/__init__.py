@@ -7,7 +7,7 @@ from artstore.ports.buffers import Body, Buffer
 from artstore.ports.index import Index, IndexReader, IndexWriter, RefsLog
 from artstore.ports.packs import PackFiles, PackSink
 from artstore.ports.processes import Clock, Session, Sessions
-from artstore.ports.remotes import Pace, PackCache, Remote, RemotePool
+from artstore.ports.remotes import Pace, PackCache, Remote, RemotePool, Streamed
 
 __all__ = [
     "Body",
@@ -25,4 +25,5 @@ __all__ = [
     "RemotePool",
     "Session",
     "Sessions",
+    "Streamed",
 ]

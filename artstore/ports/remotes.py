@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Generator, Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 from artstore.model import CachedPack, Fetched, Listed, RemoteStats, Unchanged, Written
 from artstore.ports.buffers import Body, Buffer
@@ -73,6 +73,13 @@ class RemotePool(Protocol):
         ...
 
 
+class Streamed(NamedTuple):
+    """A remote's object as it comes. `size`: of all of it; `pieces`: its bytes from where they were asked for."""
+
+    size: int
+    pieces: Generator[bytes]
+
+
 class Remote(Protocol):
     """A place that packs and refs are replicated to: objects by key. Thread-safe.
 
@@ -92,9 +99,9 @@ class Remote(Protocol):
         """A whole object; None if there is none."""
         ...
 
-    def get_into(self, key: str, room: Callable[[int], memoryview]) -> memoryview | None:
-        """The bytes of a whole object that is never replaced, in memory of at least so many bytes which `room` gives;
-        None if there is none. It counts as a `get`.
+    def stream(self, key: str, *, offset: int = 0) -> Streamed | None:
+        """An object that is never replaced, from `offset`, which lies within it, to its end; None if there is none. It
+        counts as a `get`. Who doesn't take all pieces closes them; they raise as all requests.
         """
         ...
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-from contextlib import suppress
 
 from artstore import limits
 
@@ -18,8 +17,5 @@ class Room:
         """Room for `PackFiles.read_range` of so many bytes; what was given before is used again."""
         size += limits.READ_ROOM_SPARE
         if size > len(self._view):
-            memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-            with suppress(OSError):  # a kernel without huge pages; they only make the first touch quicker
-                memory.madvise(mmap.MADV_HUGEPAGE)
-            self._view = memoryview(memory)
+            self._view = memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
         return self._view[:size]

@@ -18,7 +18,7 @@ from typing import cast
 
 import pytest
 
-from artstore import wiring
+from artstore import limits, wiring
 from artstore.errors import NotFound, RemoteError, UsageError
 from artstore.model import UNCHANGED, RemotePlace, Unchanged
 from artstore.ports import Remote
@@ -111,26 +111,26 @@ def patient(remote: Remote) -> Remote:
     return cast("Remote", inner)
 
 
-def test_what_comes_into_memory_that_is_there(remote: Remote) -> None:
-    """A pack would be kept with the end of the one before."""
-    memory = memoryview(bytearray(b"x" * 700_000))
-    asked: list[int] = []
-
-    def room(size: int) -> memoryview:
-        asked.append(size)
-        return memory
-
-    assert remote.get_into("p/x/1", room) is None
-    assert not asked
+def test_what_comes_piece_by_piece(remote: Remote) -> None:
+    """A pack would be kept without its end, or all of it be in memory at once."""
+    data = bytes(range(256)) * 4000
+    assert remote.stream("p/x/1") is None
+    remote.put("p/x/1", data)
     before = replace(remote.stats)
-    for data in (bytes(range(256)) * 2000, b"short", b""):
-        remote.put("p/x/1", data)
-        found = remote.get_into("p/x/1", room)
+    for offset in (0, 1, 700_001, len(data) - 1):
+        found = remote.stream("p/x/1", offset=offset)
         assert found is not None
-        assert bytes(found) == data
-        assert asked.pop() == len(data)
-    assert remote.stats.received_bytes - before.received_bytes == 512_005
-    assert (remote.stats.gets - before.gets, remote.stats.repeated) == (3, 0)
+        assert found.size == len(data)
+        pieces = list(found.pieces)
+        assert b"".join(pieces) == data[offset:]
+        assert max(map(len, pieces)) <= limits.TRANSFER_PIECE_BYTES_MAX
+    assert (remote.stats.gets - before.gets, remote.stats.repeated) == (4, 0)
+    assert (remote.stats.received_bytes - before.received_bytes) == 3 * len(data) - 700_002 + 1
+    begun = remote.stream("p/x/1")
+    assert begun is not None
+    assert next(begun.pieces) == data[: limits.TRANSFER_PIECE_BYTES_MAX]
+    begun.pieces.close()
+    assert remote.get("p/x/1") is not None, "its connection is free again"
 
 
 def test_listing(remote: Remote) -> None:

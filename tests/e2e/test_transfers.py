@@ -12,8 +12,8 @@ import pytest
 from artstore import Store, limits
 from artstore.adapters.remote_folder import FolderRemote
 from artstore.errors import NotPermitted, UsageError
-from artstore.model import Fetched, RemotePlace, Written
-from artstore.ports import Body
+from artstore.model import RemotePlace, Written
+from artstore.ports import Body, Streamed
 from artstore.store.context import Counters
 from artstore.store.remote.flow import Flow
 
@@ -46,7 +46,7 @@ def origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Stor
 
 def failing(monkeypatch: pytest.MonkeyPatch, good: int) -> pytest.MonkeyPatch:
     """After so many packs the remote refuses this user."""
-    put, get = FolderRemote.put, FolderRemote.get
+    put, stream = FolderRemote.put, FolderRemote.stream
     left = good
 
     def reach(key: str) -> None:
@@ -60,12 +60,12 @@ def failing(monkeypatch: pytest.MonkeyPatch, good: int) -> pytest.MonkeyPatch:
         reach(key)
         return put(self, key, body)
 
-    def get_some(self: FolderRemote, key: str) -> Fetched | None:
+    def stream_some(self: FolderRemote, key: str, *, offset: int = 0) -> Streamed | None:
         reach(key)
-        return get(self, key)
+        return stream(self, key, offset=offset)
 
     monkeypatch.setattr(FolderRemote, "put", put_some)
-    monkeypatch.setattr(FolderRemote, "get", get_some)
+    monkeypatch.setattr(FolderRemote, "stream", stream_some)
     return monkeypatch
 
 

@@ -22,9 +22,10 @@ from artstore.adapters.disk.errnos import translating
 from artstore.adapters.disk.files import fsync_folder, write_all
 from artstore.errors import NotFound, RemoteError, UsageError
 from artstore.model import UNCHANGED, Fetched, Listed, RemotePlace, RemoteStats, Unchanged, Written
+from artstore.ports import Streamed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Generator, Iterator
 
     from artstore.ports import Body, Pace
 
@@ -62,21 +63,15 @@ class FolderRemote:
         assert found is not UNCHANGED  # no object has an empty ETag
         return found
 
-    def get_into(self, key: str, room: Callable[[int], memoryview]) -> memoryview | None:
+    def stream(self, key: str, *, offset: int = 0) -> Streamed | None:
         self._count(gets=1)
         with self._translating("read", key):
             try:
-                with open(self._path(key), "rb", buffering=0) as file:
-                    size = os.fstat(file.fileno()).st_size
-                    view = room(size)[:size]
-                    came = self._read_into(file, view)
+                size = os.stat(self._path(key)).st_size
             except (FileNotFoundError, NotADirectoryError):
                 self._require_parent()
                 return None
-        self._count(received_bytes=came)
-        if came != size:
-            raise RemoteError(f"{self._name(key)} became shorter while it was read")
-        return view
+        return Streamed(size, self._pieces(key, offset))
 
     def poll(self, key: str, etag: str) -> Fetched | Unchanged | None:
         self._count(gets=1)
@@ -226,12 +221,13 @@ class FolderRemote:
             read.write(piece)
         return read.getvalue()
 
-    def _read_into(self, file: io.FileIO, view: memoryview) -> int:
-        at = 0
-        while size := file.readinto(view[at : at + self._piece_bytes]):
-            self._pass(size)
-            at += size
-        return at
+    def _pieces(self, key: str, offset: int) -> Generator[bytes]:
+        with self._translating("read", key), open(self._path(key), "rb", buffering=0) as file:
+            file.seek(offset)
+            while piece := file.read(self._piece_bytes):
+                self._pass(len(piece))
+                self._count(received_bytes=len(piece))
+                yield piece
 
     def _pread(self, descriptor: int, offset: int, size: int) -> Iterator[bytes]:
         """What a file has of a range; the system may give it in parts."""

@@ -41,19 +41,11 @@ def read_paced(body: StreamingBody, pace: Pace | None) -> bytes:
     """All of an answer's body."""
     if pace is None:
         return body.read()
-    return b"".join(_pieces(body, pace))
+    return b"".join(paced_pieces(body, pace))
 
 
-def read_paced_into(body: StreamingBody, pace: Pace | None, view: memoryview) -> int:
-    """The same, into memory that holds it all; how many bytes came."""
-    at = 0
-    for piece in _pieces(body, pace):
-        view[at : at + len(piece)] = piece
-        at += len(piece)
-    return at
-
-
-def _pieces(body: StreamingBody, pace: Pace | None) -> Iterator[bytes]:
+def paced_pieces(body: StreamingBody, pace: Pace | None) -> Iterator[bytes]:
+    """The same, as it comes."""
     while piece := body.read(limits.TRANSFER_PIECE_BYTES_MAX if pace is None else pace.piece_bytes):
         if pace is not None:
             pace.passing(len(piece))

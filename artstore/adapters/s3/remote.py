@@ -6,6 +6,7 @@ Conditional writes are S3's own: `If-None-Match: *` and `If-Match` of PutObject.
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from email.utils import parsedate_to_datetime
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
@@ -14,12 +15,13 @@ from botocore.exceptions import ClientError
 
 from artstore.adapters.s3.client import make_client
 from artstore.adapters.s3.errors import is_absent, is_hidden, is_lost, is_unchanged, translating
-from artstore.adapters.s3.pacing import pace_bodies, read_paced, read_paced_into
+from artstore.adapters.s3.pacing import pace_bodies, paced_pieces, read_paced
 from artstore.errors import RemoteError, UsageError
 from artstore.model import UNCHANGED, Fetched, Listed, RemotePlace, RemoteStats, Unchanged, Written
+from artstore.ports import Streamed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping
 
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
 
@@ -57,16 +59,16 @@ class S3Remote:
         assert found is not UNCHANGED
         return found
 
-    def get_into(self, key: str, room: Callable[[int], memoryview]) -> memoryview | None:
+    def stream(self, key: str, *, offset: int = 0) -> Streamed | None:
         with translating("read", self._name(key), self._bucket):
-            answer = self._ask(key, {})
-            if answer is None:
-                return None
-            assert not isinstance(answer, Unchanged)
-            size = answer["ContentLength"]
-            view = room(size)[:size]
-            self._require(key, read_paced_into(answer["Body"], self._pace, view), size)
-        return view
+            answer = self._ask(key, {"Range": f"bytes={offset}-"} if offset else {})
+        if answer is None:
+            return None
+        assert not isinstance(answer, Unchanged)
+        is_part = "ContentRange" in answer
+        size = answer["ContentLength"] + (offset if is_part else 0)
+        # A service that knows no ranges sends all of it.
+        return Streamed(size, self._pieces(key, answer, skip=0 if is_part else offset))
 
     def poll(self, key: str, etag: str) -> Fetched | Unchanged | None:
         return self._get(key, {"IfNoneMatch": etag})
@@ -151,11 +153,21 @@ class S3Remote:
         self._require(key, len(data), answer["ContentLength"])
         return Fetched(data, _bare(answer["ETag"]), _time(answer["ResponseMetadata"]["HTTPHeaders"]))
 
+    def _pieces(self, key: str, answer: GetObjectOutputTypeDef, *, skip: int) -> Generator[bytes]:
+        body, came = answer["Body"], 0
+        with closing(body), translating("read", self._name(key), self._bucket):
+            for piece in paced_pieces(body, self._pace):
+                rest = piece[max(0, skip - came) :]
+                came += len(piece)
+                if rest:
+                    yield rest
+        self._require(key, came, answer["ContentLength"])
+
     def _ask(self, key: str, condition: Mapping[str, str]) -> GetObjectOutputTypeDef | Unchanged | None:
-        """Have a whole object come."""
+        """Have an object come, all of it but for a `Range`."""
         self._count(gets=1)
         try:
-            options: Any = condition  # Any: which condition it is, its type can't say
+            options: Any = condition  # Any: which one it is, its type can't say
             return self._client.get_object(Bucket=self._bucket, Key=self._prefix + key, **options)
         except ClientError as error:
             if self._is_gone(key, error):

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from artstore import limits
 from artstore.errors import Corrupt
-from artstore.format.ids import checksum
 from artstore.format.remote import Stored, decode_remote
 
 MEND: Final = "delete that object there, then `artstore push --all` from a store that has it all"
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
     from artstore.model import Fetched
     from artstore.ports import Remote
-    from artstore.store.room import Room
 
 T = TypeVar("T", bound=Stored)
 V = TypeVar("V")
@@ -54,18 +52,3 @@ def read_checked(remote: Remote, key: str, check: Callable[[bytes], V]) -> tuple
         if again is None or again.data == found.data:
             raise Corrupt(f"{remote.url}/{key}: {error.message}", digest=error.digest, hint=error.hint) from error
     return check(again.data), again
-
-
-def read_checked_into(remote: Remote, key: str, room: Room, check: Callable[[memoryview], V]) -> V | None:
-    """The same of an object that is never replaced; its bytes lie in `room`."""
-    data = remote.get_into(key, room.take)
-    if data is None:
-        return None
-    try:
-        return check(data)
-    except Corrupt as error:
-        before = checksum(data)
-        again = remote.get_into(key, room.take)
-        if again is None or checksum(again) == before:
-            raise Corrupt(f"{remote.url}/{key}: {error.message}", digest=error.digest, hint=error.hint) from error
-    return check(again)

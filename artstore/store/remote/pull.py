@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import partial
-from threading import local
 from typing import TYPE_CHECKING
 
 from artstore import limits
@@ -32,13 +31,12 @@ from artstore.store.commit import revive
 from artstore.store.lost import heal_sets
 from artstore.store.partial import is_partial, mark_partial, mark_whole
 from artstore.store.provisional import is_provisional, keep_name, renumbered
-from artstore.store.remote.documents import MEND, read_checked_into, read_documents
+from artstore.store.remote.documents import MEND, read_documents
 from artstore.store.remote.local_moves import gives_way, overrule
 from artstore.store.remote.names import Conflicting, read_move
 from artstore.store.remote.renumber import complete
 from artstore.store.remote.transfer import live_packs, note_ref, ref_at, store_pack
 from artstore.store.remote.transfers import Transfer, Transfers
-from artstore.store.room import Room
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -117,7 +115,6 @@ class Puller:
         self._remote_id = remote_id
         self._counters = counters
         self._result = PullResult()
-        self._tools = _Tools()
 
     def pull(self, wanted: RemoteRefs, *, whole: bool) -> PullResult:
         """Bring what these refs lead to, and enter them; `whole`: chunks too. Corrupt if something is damaged there."""
@@ -196,19 +193,25 @@ class Puller:
         return {each.key: each.size for each in found if each.key in wanted}
 
     def _receive(self, session: Session, key: str) -> int:
-        """Fetch one pack; its bytes."""
-
-        def store(data: memoryview) -> int:
-            store_pack(self._context, session, key, data, self._remote_id)
-            return len(data)
-
+        """Fetch one pack; its bytes. One that came damaged is asked for once more: it may have been the network."""
         try:
-            size = read_checked_into(self._remote, key, self._tools.room, store)
-        except Corrupt as error:
-            raise Corrupt(error.message, digest=error.digest, hint=MEND) from error
+            size = self._receive_once(session, key)
+        except Corrupt:
+            self._context.flow.repeated()
+            try:
+                size = self._receive_once(session, key)
+            except Corrupt as error:
+                raise Corrupt(f"{self._remote.url}/{key}: {error.message}", digest=error.digest, hint=MEND) from error
         if size is None:
             raise Corrupt(f"{key} is missing at {self._remote.url}", hint="push again from where its versions are")
         return size
+
+    def _receive_once(self, session: Session, key: str) -> int | None:
+        came = self._remote.stream(key)
+        if came is None:
+            return None
+        store_pack(self._context, session, key, came, self._remote_id)
+        return came.size
 
     def _enter(self, sets: dict[Digest, RemoteSet], *, whole: bool) -> None:
         """A set here for each version, once all it needs is found to be here, chunks only if `whole` [I2]."""
@@ -317,13 +320,6 @@ class Puller:
             self._result.unchanged.append(name)
         else:
             self._result.conflicts.append(Conflicting(name, why))
-
-
-class _Tools(local):
-    """What each thread has for itself."""
-
-    def __init__(self) -> None:
-        self.room = Room()
 
 
 def _is_new(chain: Sequence[tuple[bytes, Move]]) -> bool:

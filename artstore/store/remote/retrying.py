@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import closing
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 from artstore.errors import RemoteError
 from artstore.model import Fetched, Listed, RemoteStats, Unchanged, Written
 from artstore.planning.retry import RetryPolicy, delay_s
+from artstore.ports import Streamed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from artstore.ports import Body, Remote
     from artstore.store.remote.flow import Flow
@@ -55,8 +58,10 @@ class RetryingRemote:
     def get(self, key: str) -> Fetched | None:
         return self._again(lambda: self._remote.get(key))
 
-    def get_into(self, key: str, room: Callable[[int], memoryview]) -> memoryview | None:
-        return self._again(lambda: self._remote.get_into(key, room))
+    def stream(self, key: str, *, offset: int = 0) -> Streamed | None:
+        """What broke off goes on where it did: keys of streams are never given to other bytes."""
+        first = self._again(lambda: self._remote.stream(key, offset=offset))
+        return first and Streamed(first.size, self._pieces(key, first, offset))
 
     def poll(self, key: str, etag: str) -> Fetched | Unchanged | None:
         return self._again(lambda: self._remote.poll(key, etag))
@@ -96,6 +101,24 @@ class RetryingRemote:
     def close(self) -> None:
         self._remote.close()
 
+    def _pieces(self, key: str, streamed: Streamed, offset: int) -> Generator[bytes]:
+        attempts, size = 1, streamed.size
+        while True:
+            try:
+                with closing(streamed.pieces):
+                    for piece in streamed.pieces:
+                        attempts, offset = 1, offset + len(piece)
+                        yield piece
+            except RemoteError as error:
+                self._pause(attempts, error, anew=False)
+                attempts += 1
+            else:
+                return
+            following = self._again(partial(self._remote.stream, key, offset=offset))
+            if following is None or following.size != size:
+                raise RemoteError(f"{self.url}/{key} was replaced or deleted while it was read")
+            streamed = following
+
     def _conditional(self, key: str, data: bytes, write: Callable[[], Written | None]) -> Written | None:
         attempts = 0
         written: Written | None = None
@@ -124,8 +147,8 @@ class RetryingRemote:
                 self._pause(attempts, error)
             attempts += 1
 
-    def _pause(self, attempts: int, error: RemoteError) -> None:
-        """Wait until the next attempt; raise the error if there is none."""
+    def _pause(self, attempts: int, error: RemoteError, *, anew: bool = True) -> None:
+        """Wait until the next attempt; raise the error if there is none. `anew`: it begins at the beginning."""
         pause = None
         if error.overloaded:
             with self._lock:
@@ -136,6 +159,6 @@ class RetryingRemote:
             raise error
         with self._lock:
             self.stats.repeated += 1
-        if self._flow is not None:
+        if self._flow is not None and anew:
             self._flow.repeated()
         self._sleep(pause)

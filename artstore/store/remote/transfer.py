@@ -7,7 +7,7 @@ in the journal. Neither is ever used for other bytes [I6].
 from __future__ import annotations
 
 import io
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from artstore import limits
 from artstore.errors import Corrupt
 from artstore.format.codec import Decoder
 from artstore.format.frame import KIND_MASK, open_frame
+from artstore.format.incoming import IncomingPack
 from artstore.format.pack import PackTail, encode_tail, parse_tail
 from artstore.format.remote import PackAt, decode_remote, encode_remote
 from artstore.model import ObjectKind, PackId, PackState, TableEntry
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from artstore.model import PackRow
     from artstore.planning.push import Gathered
-    from artstore.ports import Buffer, IndexReader, IndexWriter, Session
+    from artstore.ports import IndexReader, IndexWriter, PackSink, Session, Streamed
     from artstore.store.context import Context
 
 _PACKS = "pack-at/"
@@ -91,26 +92,46 @@ def gather(context: Context, rows: Mapping[int, PackRow], wanted: Gathered, pack
     return made.getvalue(), PackTail(pack, wanted.kind, entries)
 
 
-def store_pack(context: Context, session: Session, key: str, data: Buffer, remote_id: bytes) -> int:
-    """Keep a pack that came from a remote, under a name of ours: durable, then named in the index [I1]. Its number.
+def store_pack(context: Context, session: Session, key: str, came: Streamed, remote_id: bytes) -> int:
+    """Keep a pack that comes from a remote, under a name of ours: durable, then named in the index [I1]. Its number.
 
-    Corrupt unless each of its objects is what it says.
+    Corrupt, and nothing is kept, unless each of its objects is what it says. No more of it is in memory than a frame
+    and a piece.
     """
-    tail = _verified(data, "a pack")
-    end = tail.entries[-1].offset + limits.FRAME_HEADER_BYTES + tail.entries[-1].stored
     pack = session.next_pack_id()
-    sink = context.packs.create(pack)
-    try:
-        sink.append([memoryview(data)[:end], encode_tail(pack, tail.kind, tail.entries)])
-        size = sink.size
-        sink.seal()
-    except BaseException:
-        sink.abort()
-        raise
+    with closing(came.pieces), _naming("a pack"):
+        incoming = IncomingPack(came.size)
+        sink = context.packs.create(pack)
+        try:
+            tail = incoming.finish(_receive(came.pieces, incoming, sink))
+            sink.append([encode_tail(pack, tail.kind, tail.entries)])
+            size = sink.size
+            sink.seal()
+        except BaseException:
+            sink.abort()
+            raise
     with context.index.write() as writer:
         number = writer.add_pack(pack, tail.kind, size=size, created=context.clock.now_ns(), table=tail.entries)
         note_pack(writer, remote_id, pack, PackAt(key, ""))
     return number
+
+
+def _receive(pieces: Iterable[bytes], incoming: IncomingPack, sink: PackSink) -> bytes:
+    """Check the frames that come and hand them on; what comes behind them."""
+    decoder = Decoder()
+    waiting = bytearray()
+    for piece in pieces:
+        waiting += piece
+        with memoryview(waiting) as view:
+            entries = incoming.take(view)
+            if not entries:
+                continue
+            start, end = entries[0].offset, entries[-1].offset + limits.FRAME_HEADER_BYTES + entries[-1].stored
+            with view[: end - start] as frames:
+                _open_frames(frames, entries, decoder, start=start)
+                sink.append([frames])
+        del waiting[: end - start]
+    return bytes(waiting)
 
 
 def live_packs(reader: IndexReader, remote_id: bytes) -> dict[PackId, PackAt]:
@@ -124,10 +145,10 @@ def live_packs(reader: IndexReader, remote_id: bytes) -> dict[PackId, PackAt]:
     }
 
 
-def _verified(data: Buffer, name: str) -> PackTail:
+def _verified(data: bytes, name: str) -> PackTail:
     """What the pack's end says, once each frame has been opened."""
     with _naming(name):
-        tail = parse_tail(len(data), lambda offset, size: bytes(data[offset : offset + size]))
+        tail = parse_tail(len(data), lambda offset, size: data[offset : offset + size])
         _open_frames(memoryview(data), tail.entries, Decoder(), start=0)
     return tail
 

@@ -29,12 +29,13 @@ def sealed(packs: FilePacks, name: PackId) -> None:
     sink.seal()
 
 
-def held_but_deleted() -> int:
-    """Descriptors of this process whose file has no name any more."""
+def held_but_deleted(store: Path) -> int:
+    """Descriptors of this process to files of a store that have no name any more."""
     found = 0
     for name in os.listdir("/proc/self/fd"):
         with suppress(FileNotFoundError):
-            found += os.readlink(f"/proc/self/fd/{name}").endswith(".pack (deleted)")
+            path = os.readlink(f"/proc/self/fd/{name}")
+            found += path.startswith(str(store)) and path.endswith(".pack (deleted)")
     return found
 
 
@@ -48,10 +49,10 @@ def test_a_long_reader_lets_go_of_packs_that_others_delete(store: Path) -> None:
         assert packs.read(name, 0, 16) == name
     for name in names[:3]:
         other.delete(name)
-    assert held_but_deleted() == 3
+    assert held_but_deleted(store) == 3
     for _ in range(limits.PACK_USES_PER_LOOK):
         assert packs.read(names[3], 0, 16) == names[3]
-    assert held_but_deleted() == 0
+    assert held_but_deleted(store) == 0
     with pytest.raises(Corrupt, match="missing"):
         packs.read(names[0], 0, 16)
     packs.close()
@@ -68,5 +69,5 @@ def test_who_reads_a_deleted_pack_reads_on(store: Path) -> None:
         for _ in range(limits.PACK_USES_PER_LOOK):
             packs.read(names[1], 0, 16)
         assert os.pread(descriptor, 16, 0) == names[0]
-    assert held_but_deleted() == 0
+    assert held_but_deleted(store) == 0
     packs.close()

@@ -112,7 +112,7 @@ def test_nothing_moves_without_home(machines: Machines, one: Store) -> None:
 
 def test_a_request_that_fails(machines: Machines, one: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever it is: here nothing has moved, or what has reached home; asked again it goes on."""
-    names = ("get", "head", "put", "create", "swap", "list")
+    names = ("get", "stream", "head", "put", "create", "swap", "list")
     originals = {name: getattr(FolderRemote, name) for name in names}
     left = 0
 

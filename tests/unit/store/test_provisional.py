@@ -409,7 +409,7 @@ def test_beside_another_process(
 
 def test_a_request_that_fails(machines: Machines, one: Store, two: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever it is: the next push completes, with the same number."""
-    methods = ("get", "head", "put", "create", "swap", "list")
+    methods = ("get", "stream", "head", "put", "create", "swap", "list")
     originals = {name: getattr(FolderRemote, name) for name in methods}
     left = 0
 

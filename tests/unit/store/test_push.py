@@ -397,7 +397,7 @@ def test_a_remote_that_was_deleted(machines: Machines) -> None:
 def test_each_request_may_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever request fails for good: the push ends with an error, and the next one completes."""
     left = 0
-    names = ("get", "head", "put", "create", "swap", "delete", "list")
+    names = ("get", "stream", "head", "put", "create", "swap", "delete", "list")
     originals = {name: getattr(FolderRemote, name) for name in names}
 
     def failing(name: str) -> Callable[..., object]:

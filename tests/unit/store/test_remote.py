@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
+from artstore import limits
 from artstore.adapters.remote_folder import FolderRemote
 from artstore.errors import Conflict, NewerFormat, RemoteError
 from artstore.format.ids import checksum
 from artstore.format.remote import FORMAT_KEY, RemoteFormat, decode_remote, encode_remote
 from artstore.model import Fetched, Listed, RemotePlace, RemoteStats, Unchanged, Written
 from artstore.planning.retry import RetryPolicy
-from artstore.ports import Body, Remote
+from artstore.ports import Body, Remote, Streamed
 from artstore.store.remote.opening import look_at_remote, prepare_remote
 from artstore.store.remote.retrying import RetryingRemote
 from artstore.store.remote.selftest import check_remote
@@ -59,8 +60,8 @@ class Flaky:
     def get(self, key: str) -> Fetched | None:
         return self._do(lambda: self.inner.get(key))
 
-    def get_into(self, key: str, room: Callable[[int], memoryview]) -> memoryview | None:
-        return self._do(lambda: self.inner.get_into(key, room))
+    def stream(self, key: str, *, offset: int = 0) -> Streamed | None:
+        return self._do(lambda: self.inner.stream(key, offset=offset))
 
     def poll(self, key: str, etag: str) -> Fetched | Unchanged | None:
         return self._do(lambda: self.inner.poll(key, etag))
@@ -117,6 +118,7 @@ def requests(remote: Remote) -> list[Callable[[], object]]:
         lambda: remote.get("a"),
         lambda: remote.poll("a", "none"),
         lambda: remote.get_range("a", 0, 1),
+        lambda: b"".join((remote.stream("a") or pytest.fail("it isn't there")).pieces),
         lambda: remote.head("a"),
         lambda: list(remote.list("")),
         lambda: remote.create("b", b"x"),
@@ -130,7 +132,7 @@ def test_what_fails_for_the_moment_is_asked_again(flaky: Flaky, remote: Retrying
         flaky.before = 2
         request()
         flaky.before = 0
-    assert pauses == [1.0, 2.0] * 7, "a listing of one object does not fail here"
+    assert pauses == [1.0, 2.0] * 8, "a listing of one object does not fail here"
     assert remote.stats.repeated == len(pauses)
 
 
@@ -189,6 +191,50 @@ def test_a_refusal_at_once_is_a_lost_race(remote: RetryingRemote) -> None:
     """Of two writers who write the same bytes both would believe to have won."""
     assert remote.create("a", b"same") is not None
     assert remote.create("a", b"same") is None
+
+
+class Torn(FolderRemote):
+    """Breaks off after a piece of each stream, as often as it is told."""
+
+    times = 0
+    replaced = False
+
+    def stream(self, key: str, *, offset: int = 0) -> Streamed | None:
+        found = super().stream(key, offset=offset)
+        return found and Streamed(found.size + (self.replaced and offset > 0), self._torn(found.pieces))
+
+    def _torn(self, pieces: Generator[bytes]) -> Generator[bytes]:
+        for number, piece in enumerate(pieces):
+            if number and self.times:
+                self.times -= 1
+                raise RemoteError("connection reset", transient=True)
+            yield piece
+
+
+def test_a_stream_goes_on_where_it_broke(tmp_path: Path, pauses: list[float]) -> None:
+    """A pack of 64 MiB would come from its beginning again and again, or with a piece too much."""
+    torn = Torn(RemotePlace(f"file://{tmp_path}"))
+    remote = RetryingRemote(torn, policy=RetryPolicy(attempts_max=2, delay_s_min=1.0), sleep=pauses.append)
+    data = bytes(range(251)) * (6 * limits.TRANSFER_PIECE_BYTES_MAX // 251)
+    remote.put("p/x/1", data)
+    torn.times = 4
+    found = remote.stream("p/x/1", offset=7)
+    assert found is not None
+    assert b"".join(found.pieces) == data[7:]
+    assert (len(pauses), torn.stats.gets) == (4, 5), "each piece that comes is progress"
+    assert torn.stats.received_bytes < len(data) + 5 * limits.TRANSFER_PIECE_BYTES_MAX
+
+
+def test_a_stream_of_something_else(tmp_path: Path, pauses: list[float]) -> None:
+    """Two halves of two packs would be taken for one."""
+    torn = Torn(RemotePlace(f"file://{tmp_path}"))
+    remote = RetryingRemote(torn, sleep=pauses.append)
+    remote.put("p/x/1", bytes(3 * limits.TRANSFER_PIECE_BYTES_MAX))
+    torn.times, torn.replaced = 1, True
+    found = remote.stream("p/x/1")
+    assert found is not None
+    with pytest.raises(RemoteError, match="replaced or deleted"):
+        b"".join(found.pieces)
 
 
 def test_a_listing_goes_on_where_it_broke(flaky: Flaky, remote: RetryingRemote) -> None:
