@@ -18,6 +18,7 @@ from artstore.store.facade import AnyPath, Rev
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from artstore.model import Tag
     from artstore.ports import Remote
     from artstore.store.context import Counters
     from artstore.store.far.prefetch import PrefetchResult
@@ -118,6 +119,15 @@ class Remotes(facade.Store):
         with self.context.index.read() as reader:
             compared = compare(reader, there)
         return RemoteStatus(name, place.url, compared.only_here, compared.only_there, compared.differing)
+
+    def unpushed(self, remote: str | None = None, prefix: str = "") -> list[Tag]:
+        """Tags that were not seen at a remote, the home one if none is named, as they are here. It is not asked."""
+        from artstore.store.remote.status import ahead
+
+        _, place = wiring.find_remote(self.path, remote)
+        with self.context.index.read() as reader:
+            names = set(ahead(reader, bytes.fromhex(place.id or "")))
+        return [tag for tag in self.tags(prefix) if tag.name in names]
 
     def push(
         self,

@@ -75,6 +75,12 @@ class BadInput(UsageError):
         super().__init__(message, hint=hint)
 
 
+class Changing(BadInput):
+    """Files which changed while they were read; nothing else is wrong."""
+
+    code = "changing"
+
+
 class Unsafe(UsageError):
     """A tree would write outside of its destination or overwrite something else."""
 

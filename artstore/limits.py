@@ -264,6 +264,25 @@ CACHE_NOTED_MAX = 1 << 16  # packs of which a process remembers when it noted th
 CACHE_USE_S = 60.0  # between two notes that a pack is in use
 PREFETCH_IDS = 1 << 16  # chunks that are looked up together
 
+# --- the daemon
+WATCH_SETTLE_S = 2.0  # that a folder has to be quiet before it is committed
+WATCH_EVERY_S = 900.0  # that one which never is may wait
+WATCH_POLL_S = 30.0  # between two looks at a folder of whose changes the system doesn't tell
+WATCH_LOOK_S = 2.0  # between two looks whether a folder is there
+WATCH_RESCAN_S = 3600.0  # after which a folder is looked through, whatever was heard
+WATCH_FOLDERS_MAX = 1 << 20  # below one watched folder, of whose changes the system is asked to tell
+WATCH_PARTS_MAX = 1 << 14  # sub-folders of one folder that become versions of their own
+SENDING_LOOK_S = 60.0  # between two looks at the clock on the wall
+FOLLOW_POLL_S = 10.0  # between two looks at what an alias names
+FOLLOW_POLL_S_MIN = 1.0
+FOLLOW_POLL_S_MAX = 300.0  # the same, while the remote can't be reached
+HOOK_S_MAX = 300.0  # that a follower's hook may take
+HOOK_SAID_BYTES = 4 * KIB  # of its errors, from their end
+DAEMON_RETRY_S_MIN = 1.0  # until what failed is tried again
+DAEMON_RETRY_S_MAX = 300.0
+DAEMON_STOP_S = 10.0  # that what is under way may take to end
+DAEMON_HAPPENINGS_KEPT = 1000
+
 # --- command line
 SOURCE_PROBE_S = 5.0  # that a git command may take to describe the folder of a commit
 PROGRESS_HZ = 10  # how often counters are polled on a terminal

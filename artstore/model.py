@@ -23,6 +23,8 @@ Scalar = str | int | float | bool | None
 # Keys of a version's `source`, there if files changed while they were read and were taken all the same.
 CHANGED_WHILE_READ: Final = "changed_while_read"  # how many
 CHANGED_PATHS: Final = "changed_paths"  # the first of them
+AS_BEFORE_COUNT: Final = "as_before"  # files that were being written, and are as they were in the version before
+AS_BEFORE_PATHS: Final = "as_before_paths"  # the first of them
 
 
 class ObjectKind(IntEnum):

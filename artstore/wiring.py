@@ -14,7 +14,7 @@ from artstore.store.remote.flow import Flow
 from artstore.store.remote.pool import LazyPool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from artstore.adapters.store_folder import StoreConfig
     from artstore.model import RemotePlace
@@ -44,6 +44,13 @@ def cache_path(place: RemotePlace) -> str:
 
     told = checksum(f"{place.url.rstrip('/')}\0{place.endpoint or ''}".encode())
     return os.path.join(user_cache_dir("artstore"), told.hex()[:_CACHE_HEX])
+
+
+def state_path() -> str:
+    """Where what runs in the background keeps its logs: the XDG state folder."""
+    from platformdirs import user_state_dir
+
+    return user_state_dir("artstore", appauthor=False)
 
 
 def place_of(path: str | None) -> str:
@@ -227,6 +234,38 @@ def put_remote(path: str, name: str, place: RemotePlace, *, known: bool) -> None
         return replace(config, remotes={**config.remotes, name: {**rest, **store_folder.table_of(place)}})
 
     store_folder.change_config(path, change)
+
+
+def section(path: str, name: str) -> dict[str, dict[str, object]]:
+    """The tables of a part of a store's config that isn't the library's own, by name, in their order. Corrupt."""
+    from artstore.adapters import store_folder
+
+    return store_folder.section(store_folder.load_config(path), path, name)
+
+
+def change_section(
+    path: str, name: str, change: Callable[[dict[str, Mapping[str, object]]], Mapping[str, Mapping[str, object]]]
+) -> None:
+    """Replace these tables by what `change` makes of them."""
+    from dataclasses import replace
+
+    from artstore.adapters import store_folder
+
+    def changed(config: StoreConfig) -> StoreConfig:
+        tables = change(dict(store_folder.section(config, path, name)))
+        rest = {key: value for key, value in config.rest.items() if key != name}
+        return replace(
+            config, rest={**rest, name: {key: dict(table) for key, table in tables.items()}} if tables else rest
+        )
+
+    store_folder.change_config(path, changed)
+
+
+def is_told_of_changes(file_system: str) -> bool:
+    """Does the system hear of all changes on such a file system? Not of those that other machines make."""
+    from artstore.adapters.disk import mounts
+
+    return file_system not in mounts.NETWORK and not file_system.startswith("fuse")
 
 
 def drop_remote(path: str, name: str) -> None:

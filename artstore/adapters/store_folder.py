@@ -193,6 +193,15 @@ def own_group() -> str:
         raise UsageError("your group has no name on this machine", hint="name one: --shared=GROUP") from error
 
 
+def section(config: StoreConfig, path: str, name: str) -> dict[str, dict[str, object]]:
+    """Tables that this release leaves to others: `[NAME.KEY]`, by key, in their order. Corrupt."""
+    tables = _table(config.rest, name)
+    found = {} if tables is None else {key: _table(tables, key) for key in tables}
+    if tables is None or any(table is None for table in found.values()):
+        raise _damaged(path, f"{name} is a table of tables")
+    return {key: table or {} for key, table in found.items()}
+
+
 def place_of(values: dict[str, object]) -> RemotePlace:
     """A remote as its table in the config tells it; what isn't known here is left to those who wrote it."""
     told = {key: value for key, value in values.items() if key in _PLACE and isinstance(value, str)}

@@ -1,9 +1,9 @@
 """Which versions local collection keeps, and why; the others go.
 
-Roots are what tags name, what aliases name or named within their last moves, versions younger than the undo window, and
-the inputs of all of these. Parents are no roots: a collected parent shows as such. Nor are the moves of an alias that
-was removed: their versions can come back within the undo window, as any others. (Running sessions hold packs, not
-versions: see `planning.gc`.)
+Roots are what tags name, what aliases name or named within their last moves, what followers serve, versions younger
+than the undo window, and the inputs of all of these. Parents are no roots: a collected parent shows as such. Nor are
+the moves of an alias that was removed: their versions can come back within the undo window, as any others. (Running
+sessions hold packs, not versions: see `planning.gc`.)
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ class Why(Enum):
     TAG = "tag"
     ALIAS = "alias"
     MOVE = "one of the last moves of"
+    FOLLOWED = "served by the follower of"
     YOUNG = "younger than the undo window"
     INPUT = "input of"
     LAST = "among the last of"
@@ -72,9 +73,13 @@ def plan_roots(
     histories: Iterable[AliasHistory],
     versions: Mapping[Digest, VersionFacts],
     now: int,
+    followed: Mapping[Digest, str] | None = None,
     undo_ns: int = limits.UNDO_NS,
 ) -> RootsPlan:
-    """Judge all versions of the store; a version with several reasons gets the first of the list in `Why`."""
+    """Judge all versions of the store; a version with several reasons gets the first of the list in `Why`.
+
+    `followed`: versions that are served here, and of which alias.
+    """
     reasons: dict[Digest, Reason] = {}
     for tag in tags:
         reasons.setdefault(Digest(tag.version), Reason(Why.TAG, tag.name))
@@ -85,6 +90,8 @@ def plan_roots(
     missing = tuple((reason.name, version) for version, reason in reasons.items() if version not in versions)
     for version, reason in held.items():
         reasons.setdefault(version, reason)
+    for version, alias in (followed or {}).items():
+        reasons.setdefault(version, Reason(Why.FOLLOWED, alias))
     for version, facts in versions.items():
         if facts.created > now - undo_ns:
             reasons.setdefault(version, Reason(Why.YOUNG))

@@ -1,4 +1,4 @@
-"""How a version says that files changed while they were read and were taken all the same: in its `source`."""
+"""How a version says in its `source` that files changed while they were read, and what was done about it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from artstore import limits
-from artstore.model import CHANGED_PATHS, CHANGED_WHILE_READ, Metadata
+from artstore.model import Metadata
 from artstore.store.edit import parts_of
 
 if TYPE_CHECKING:
@@ -27,15 +27,15 @@ def changed_paths(walked: Sequence[bytes], additions: Sequence[Addition] | None)
     )
 
 
-def with_changed(metadata: Metadata, paths: Sequence[bytes], count: int) -> Metadata:
-    """The same, and in `source` that `count` paths within the version changed while they were read, these among them.
+def with_paths(metadata: Metadata, keys: tuple[str, str], paths: Sequence[bytes], count: int) -> Metadata:
+    """The same, and in `source`, under these keys, that it was so with `count` paths within the version, and which.
 
     The paths are a JSON list in one text, with `\\xNN` for each byte that is not UTF-8, as many as fit.
     """
     named = [json.dumps(path.decode("utf-8", "backslashreplace"), ensure_ascii=False) for path in paths]
     ends = accumulate(len(each.encode()) + len(", ") for each in named)  # the last comma makes room for the brackets
     fitting = [each for each, end in zip(named, ends, strict=True) if end <= limits.METADATA_VALUE_BYTES_MAX]
-    told: dict[str, Scalar] = {CHANGED_WHILE_READ: count, CHANGED_PATHS: f"[{', '.join(fitting)}]"}
+    told: dict[str, Scalar] = {keys[0]: count, keys[1]: f"[{', '.join(fitting)}]"}
     return Metadata(
         params=metadata.params,
         metrics=metadata.metrics,

@@ -15,25 +15,35 @@ from artstore import limits
 from artstore.errors import BadInput, Corrupt, NotFound, UsageError
 from artstore.format.tree_page import check_name
 from artstore.format.version import encode_version
-from artstore.model import CHANGED_WHILE_READ, Digest, PackState, Version
+from artstore.model import (
+    AS_BEFORE_COUNT,
+    AS_BEFORE_PATHS,
+    CHANGED_PATHS,
+    CHANGED_WHILE_READ,
+    Digest,
+    Kind,
+    PackState,
+    Version,
+)
 from artstore.planning.ignore import IgnoreStack
 from artstore.revision import artifact_of
 from artstore.store import provisional, refs
-from artstore.store.changing import changed_paths, with_changed
+from artstore.store.changing import changed_paths, with_paths
 from artstore.store.context import Context, Counters
 from artstore.store.edit import apply_edits, parts_of
 from artstore.store.lost import heal_sets
 from artstore.store.partial import mark_based
+from artstore.store.read import entry_at
 from artstore.store.trouble import translate
 from artstore.store.write.assemble import TreeResult
 from artstore.store.write.pipeline import Pipeline
-from artstore.store.write.trouble import CHANGING
+from artstore.store.write.trouble import AS_BEFORE, CHANGING
 from artstore.store.write.walk import Walker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from artstore.model import Metadata
+    from artstore.model import Entry, Metadata
     from artstore.ports import IndexWriter
     from artstore.store.objects import Objects
     from artstore.store.write.packer import OpenPack
@@ -46,7 +56,9 @@ class CommitOptions:
     """What to read, and what to do about what can't be.
 
     `links`: what becomes of symlinks which lead out of the folder: "fail", "follow" (commit what they name) or "keep".
-    `stat_cache=False` reads every file again.
+    `stat_cache=False` reads every file again. `keep_former`: files that change while they are read stay as they were in
+    the artifact's newest version, or are left out if they weren't in it; so do those of `being_written`, absolute
+    paths, which aren't read at all.
     """
 
     excludes: tuple[str, ...] = ()
@@ -54,6 +66,8 @@ class CommitOptions:
     links: Literal["fail", "follow", "keep"] = "fail"
     skip_unreadable: bool = False
     allow_changing: bool = False
+    keep_former: bool = False
+    being_written: frozenset[bytes] = frozenset()
     dry_run: bool = False
     stat_cache: bool = True
 
@@ -101,7 +115,7 @@ class CommitResult:
 
     `parent`: the version's own first parent, be it collected by now, or in a dry run what would be; None if it has
     none. `skipped`: local paths left out; `changed`: some of the paths within the version that changed while they were
-    read, which it says of itself.
+    read, which it says of itself; `as_before`: some of the paths that are as they were before, as it says, too.
     """
 
     version: Digest | None
@@ -116,6 +130,7 @@ class CommitResult:
     unchanged: bool
     skipped: tuple[bytes, ...]
     changed: tuple[bytes, ...]
+    as_before: tuple[bytes, ...]
     seconds: float
 
 
@@ -255,7 +270,15 @@ class _Commit:
             context.sessions.begin() as session,
             Pipeline(context, session, self._counters, store=store, keep_top=keep_top) as pipeline,
         ):
-            walker = Walker(context.path, context.index, context.clock, pipeline.gatherer, options, self._counters)
+            walker = Walker(
+                context.path,
+                context.index,
+                context.clock,
+                pipeline.gatherer,
+                options,
+                self._counters,
+                former=self._former() if options.keep_former and edit is None else None,
+            )
             gather(walker)
             walker.trouble.fail()
             if walker.changed:
@@ -270,6 +293,21 @@ class _Commit:
                 self._keep(pipeline, tree, same)
                 return self._result(walker, tree, same, unchanged=True)
             return self._publish(walker, pipeline, tree, same, base=None if edit is None else edit.base)
+
+    def _former(self) -> Callable[[bytes], Entry | None]:
+        """What a path was in the artifact's newest version."""
+        newest = self._parent
+
+        def look(path: bytes) -> Entry | None:
+            if newest is None:
+                return None
+            try:
+                entry = entry_at(self._objects, self._objects.version(newest), path)
+            except NotFound:
+                return None
+            return entry if entry.kind in (Kind.FILE, Kind.EXEC) else None
+
+        return look
 
     def _edited(self, edit: _Edit, added: TreeResult, pipeline: Pipeline) -> TreeResult:
         """The base with what was read put into it. Its set holds all packs of the base: rather more than too few."""
@@ -366,9 +404,12 @@ class _Commit:
 
     def _metadata(self, walker: Walker) -> Metadata:
         """What is said of the version, and what it has to say of itself."""
-        if not self._changed:
-            return self._said.metadata
-        return with_changed(self._said.metadata, self._changed, walker.trouble.counts[CHANGING])
+        metadata, counts = self._said.metadata, walker.trouble.counts
+        if self._changed:
+            metadata = with_paths(metadata, (CHANGED_WHILE_READ, CHANGED_PATHS), self._changed, counts[CHANGING])
+        if walker.as_before:
+            metadata = with_paths(metadata, (AS_BEFORE_COUNT, AS_BEFORE_PATHS), walker.as_before, counts[AS_BEFORE])
+        return metadata
 
     def _result(self, walker: Walker, tree: TreeResult, version: Digest | None, *, unchanged: bool) -> CommitResult:
         counters = self._counters
@@ -385,6 +426,7 @@ class _Commit:
             unchanged=unchanged,
             skipped=tuple(walker.trouble.skipped),
             changed=self._changed,
+            as_before=tuple(walker.as_before),
             seconds=time.monotonic() - self._begun,
         )
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from artstore import limits
 from artstore.model import Digest, ObjectKind
 from artstore.revision import is_id_prefix
+from artstore.store.followed import followed
 from artstore_fuse.names import IDS, AliasRow, Folder, Link, Path, Place, VersionName, arrange, differences
 
 if TYPE_CHECKING:
@@ -63,7 +64,11 @@ class Places:
             if reader.sequence == self._sequence:
                 return []
             sequence = reader.sequence
-            aliases = [AliasRow(alias.name, alias.version, _moved(reader, alias.move)) for alias in reader.aliases()]
+            served = {row.alias: row.current for row in followed(reader).values() if row.current is not None}
+            aliases = [
+                AliasRow(alias.name, served.get(alias.name, alias.version), _moved(reader, alias.move))
+                for alias in reader.aliases()
+            ]
             names = arrange(reader.tags(), aliases, self._pattern)
         before, self._names, self._sequence = self._names, names, sequence  # a look that failed is repeated
         return list(differences(before, names))

@@ -20,6 +20,15 @@ from artstore.cli.documents.care import (
     RepairItem,
     UndoDocument,
 )
+from artstore.cli.documents.daemon import (
+    DaemonDocument,
+    FollowDocument,
+    FollowItem,
+    WatchDocument,
+    WatchedItem,
+    WatchListDocument,
+    WatchNowDocument,
+)
 from artstore.cli.documents.mounts import (
     MountDocument,
     MountItem,
@@ -98,6 +107,7 @@ __all__ = [
     "ConfigDocument",
     "ConfigItem",
     "ConflictItem",
+    "DaemonDocument",
     "DiffDocument",
     "DiffHead",
     "DoctorDocument",
@@ -107,6 +117,8 @@ __all__ = [
     "EvictDocument",
     "FetchDocument",
     "FindingItem",
+    "FollowDocument",
+    "FollowItem",
     "FreedItem",
     "GcDocument",
     "GoingItem",
@@ -154,4 +166,8 @@ __all__ = [
     "UndoDocument",
     "UsageItem",
     "VersionItem",
+    "WatchDocument",
+    "WatchListDocument",
+    "WatchNowDocument",
+    "WatchedItem",
 ]

@@ -16,6 +16,7 @@ from artstore.model import Digest
 from artstore.planning.gc import GcView
 from artstore.planning.roots import AliasHistory, RootsPlan, VersionFacts, plan_roots
 from artstore.store.collect import records
+from artstore.store.followed import followed_versions
 
 if TYPE_CHECKING:
     from artstore.ports import IndexReader
@@ -85,7 +86,12 @@ def judge(
     """
     versions = facts.of_all(reader)
     roots = plan_roots(
-        tags=reader.tags(), histories=alias_histories(reader), versions=versions, now=now, undo_ns=undo_ns
+        tags=reader.tags(),
+        histories=alias_histories(reader),
+        versions=versions,
+        now=now,
+        followed=followed_versions(reader),
+        undo_ns=undo_ns,
     )
     if strict:
         _refuse_doubt(facts, roots)

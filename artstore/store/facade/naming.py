@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from artstore.model import Alias, Digest, Move, Tag
     from artstore.ports import IndexReader
     from artstore.store.aliases import Moved, Mover, Planned, Planner
+    from artstore.store.followed import Followed
     from artstore.store.provisional import Renumbering
     from artstore.store.refs import RefRow, TagSet
     from artstore.store.remove import Removal
@@ -139,6 +140,27 @@ class Naming(Base):
                 return own
             tags = [tag for tag in reader.tags() if tag.version == version]
         return max(tags, key=lambda tag: (tag.created, tag.name)).name if tags else None
+
+    def followed(self) -> dict[str, Followed]:
+        """What followers on this machine serve, by alias."""
+        from artstore.store import followed
+
+        with self.context.index.read() as reader:
+            return followed.followed(reader)
+
+    def put_followed(self, row: Followed) -> None:
+        """Note what one serves: its versions are neither evicted nor collected from now on, and mounts show it."""
+        from artstore.store import followed
+
+        with self.context.index.write() as writer:
+            followed.put_followed(writer, row)
+
+    def drop_followed(self, alias: str) -> None:
+        """Nobody follows an alias any more."""
+        from artstore.store import followed
+
+        with self.context.index.write() as writer:
+            followed.drop_followed(writer, alias)
 
     def _move(self, name: str, planner: Planner, *, local: bool, back: bool = False) -> Moved:
         """Decide on an alias and move it, here: this class knows no remote. `back`: it is a rollback."""

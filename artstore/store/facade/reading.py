@@ -150,6 +150,14 @@ class Reading(Base):
             named = [*(tag.version for tag in reader.tags()), *(alias.version for alias in reader.aliases())]
         return usage(self.context, self.objects, [*wanted, *named])
 
+    def is_here(self, revision: Rev) -> bool:
+        """Can a version be read without a remote, as far as the index knows?"""
+        from artstore.store.partial import is_partial
+
+        version = self.resolve(revision).version
+        with self.context.index.read() as reader:
+            return reader.version_set(version) is not None and not is_partial(reader, version)
+
     def missing(self, revision: Rev) -> str | None:
         """What a version lacks in this store, in words; None if every pack it needs is here at its full size."""
         version = self.resolve(revision).version

@@ -18,6 +18,7 @@ from artstore.format.remote import ALIASES, TAGS, RemoteAlias, RemoteSet, Remote
 from artstore.model import Digest, PackKind, PackState
 from artstore.store.collect import records
 from artstore.store.collect.live import table_of
+from artstore.store.followed import followed_versions
 from artstore.store.partial import mark_partial
 from artstore.store.remote.documents import read_document, read_documents
 from artstore.store.remote.presence import absent, look
@@ -90,6 +91,9 @@ class Evictor:
                 for number in reader.version_set(version) or ():
                     users[number].add(version)
             rows = {number: reader.pack(number) for number in users}
+            served = followed_versions(reader)
+        for version in served.keys() & (allowed or ()):
+            self._keep(version, f"the follower of {served[version]} serves it, or would go back to it")
         return {
             number: needing
             for number, needing in users.items()
@@ -98,6 +102,7 @@ class Evictor:
             and row.state is PackState.LIVE
             and row.id[:_SESSION_BYTES] not in running
             and (allowed is None or needing <= allowed)
+            and needing.isdisjoint(served)
         }
 
     def _tell_shared(self, allowed: Iterable[Digest], going: Mapping[int, PackRow]) -> None:

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from artstore import limits
-from artstore.errors import BadInput
+from artstore.errors import BadInput, Changing
 
 if TYPE_CHECKING:
     from artstore.store.commit import CommitOptions
@@ -15,6 +15,7 @@ UNREADABLE = "can't be read"
 ODD = "is neither file, folder nor symlink"
 CHANGING = "changed while it was read"
 LEADS_OUT = "is a symlink that leads out of the folder"
+AS_BEFORE = "is being written, and stays as it was before"
 LOOP = "is a symlink to a folder it lies in"
 
 
@@ -26,7 +27,7 @@ class Trouble:
         self.counts: dict[str, int] = {}
         self.skipped: list[bytes] = []
         skip = options.skip_unreadable
-        self._allowed = {UNREADABLE: skip, ODD: skip, CHANGING: options.allow_changing}
+        self._allowed = {UNREADABLE: skip, ODD: skip, CHANGING: options.allow_changing, AS_BEFORE: True}
 
     def add(self, reason: str, path: bytes) -> None:
         """Note a path."""
@@ -46,7 +47,7 @@ class Trouble:
         return any(not self._allowed.get(reason, False) for reason in self.counts)
 
     def fail(self) -> None:
-        """BadInput with the paths that the options do not allow."""
+        """BadInput with the paths that the options do not allow; Changing if these are all that is wrong."""
         for reason, hint in _HINTS.items():
             paths = self.paths.get(reason, [])
             if not paths:
@@ -58,7 +59,8 @@ class Trouble:
             count = self.counts[reason]
             names = ", ".join(os.fsdecode(path) for path in paths[:5]) + (", …" if count > 5 else "")
             what = f"{names} {reason}" if count == 1 else f"{count} paths, each {reason}: {names}"
-            raise BadInput(f"nothing was committed: {what}", paths, hint=hint)
+            kind = Changing if reason == CHANGING else BadInput  # it is the last one
+            raise kind(f"nothing was committed: {what}", paths, hint=hint)
 
 
 _HINTS = {

@@ -21,10 +21,10 @@ from artstore.store.write import source
 from artstore.store.write.batch import Enter, Known, Leave
 from artstore.store.write.files import FileReader
 from artstore.store.write.statcache import UNTRUSTED, directory_key, fingerprint, head_of, is_racy, row_of, rows_of
-from artstore.store.write.trouble import CHANGING, LEADS_OUT, LOOP, ODD, UNREADABLE, Trouble
+from artstore.store.write.trouble import AS_BEFORE, CHANGING, LEADS_OUT, LOOP, ODD, UNREADABLE, Trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from artstore.planning.ignore import IgnoreStack
     from artstore.ports import Clock, Index, IndexReader
@@ -59,8 +59,17 @@ class Walker:
     """
 
     def __init__(
-        self, store: str, index: Index, clock: Clock, gatherer: Gatherer, options: CommitOptions, counters: Counters
+        self,
+        store: str,
+        index: Index,
+        clock: Clock,
+        gatherer: Gatherer,
+        options: CommitOptions,
+        counters: Counters,
+        *,
+        former: Callable[[bytes], Entry | None] | None = None,
     ) -> None:
+        """`former`: what a path of the version was before, for files that are being written."""
         self._store = _identity(os.stat(store))
         self._index = index
         self._clock = clock
@@ -76,6 +85,8 @@ class Walker:
         self._files = FileReader(gatherer, counters, allow_changing=options.allow_changing)
         self.trouble = Trouble(options)
         self.changed: list[bytes] = []
+        self.as_before: list[bytes] = []
+        self._former = former
         self._root = self._name = b""  # what is walked, and the name it gets
         self.ignored = 0
 
@@ -233,7 +244,7 @@ class Walker:
         try:
             descriptor = source.open_directory(name, frame.descriptor, follow=follow)
         except FileNotFoundError:
-            self._changing(path)
+            self._vanished(path)
             return
         except OSError as error:
             self._unreadable(error, path)
@@ -262,7 +273,28 @@ class Walker:
     def _changing(self, path: bytes) -> None:
         self.trouble.add(CHANGING, path)
         if len(self.changed) < limits.CHANGED_PATHS_MAX:
-            self.changed.append((self._name + path[len(self._root) :]).lstrip(b"/"))
+            self.changed.append(self._within(path))
+
+    def _vanished(self, path: bytes) -> None:
+        """It was listed a moment ago."""
+        if self._former is None:
+            self._changing(path)
+
+    def _take_former(self, path: bytes, name: bytes, former: Callable[[bytes], Entry | None]) -> None:
+        """A file that is being written: it is as it was before, or isn't there yet."""
+        within = self._within(path)
+        self.trouble.add(AS_BEFORE, path)  # so that its folder isn't taken for known next time
+        if len(self.as_before) < limits.CHANGED_PATHS_MAX:
+            self.as_before.append(within)
+        entry = former(within)
+        packs = None if entry is None else self._packs_of(entry.content)
+        if entry is not None and packs is not None:
+            entry = Entry(name, entry.kind, entry.size, entry.content, entry.files)
+            self._gatherer.add(Known(entry, packs, UNTRUSTED))
+
+    def _within(self, path: bytes) -> bytes:
+        """Where in the version a walked path lies."""
+        return (self._name + path[len(self._root) :]).lstrip(b"/")
 
     # -- files and links
 
@@ -302,7 +334,7 @@ class Walker:
         try:
             target = os.readlink(name, dir_fd=frame.descriptor)
         except OSError:
-            self._changing(path)
+            self._vanished(path)
             return
         links = self._options.links
         if links != "keep" and source.leads_out(target, len(self._stack) - 1):
@@ -344,10 +376,13 @@ class Walker:
         self._reader_uses += 1
         if self._reader_uses >= READER_USES or stat.st_size >= limits.BATCH_BYTES:
             self._end_reading()
+        if self._former is not None and path in self._options.being_written:
+            self._take_former(path, entry_name or name, self._former)
+            return
         try:
             descriptor = source.open_file(name, parent, follow=follow)
         except FileNotFoundError:
-            self._changing(path)
+            self._vanished(path)
             return
         except OSError as error:
             self._unreadable(error, path)
@@ -356,7 +391,10 @@ class Walker:
             if self.trouble.is_fatal:
                 return
             if not self._files.take(descriptor, entry_name or name, stat, row):
-                self._changing(path)
+                if self._former is None:
+                    self._changing(path)
+                else:
+                    self._take_former(path, entry_name or name, self._former)
         except OSError as error:
             self._unreadable(error, path)
         finally:

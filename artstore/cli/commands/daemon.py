@@ -1,0 +1,180 @@
+"""The daemon: `daemon`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from artstore.cli.command import Group
+from artstore.cli.invocation import Invocation
+from artstore.errors import Busy, NotFound
+
+if TYPE_CHECKING:
+    from artstore.cli.documents import DaemonDocument
+    from artstore_daemon.places import Places
+
+_LINES_DEFAULT = 50
+
+
+@click.group(
+    "daemon",
+    cls=Group,
+    examples=[
+        ("artstore watch add ~/runs/llama --push origin", "what it is to do"),
+        ("artstore daemon start", "in the background"),
+        ("artstore daemon status", "how it stands"),
+    ],
+)
+def daemon_command() -> None:
+    """Watches folders, pushes, and follows aliases in the background.
+
+    One runs for each store. What it is to do, `artstore watch` and `artstore follow` say.
+    """
+
+
+@daemon_command.command("start", examples=[("artstore daemon start", "returns when it is ready")])
+@click.option("--tcp", is_flag=True, help="Answer on a port of 127.0.0.1, too, to who has the token.")
+@click.pass_obj
+def start_command(invocation: Invocation, tcp: bool) -> None:
+    """Start it in the background.
+
+    Under systemd, `systemctl --user enable --now artstore-daemon` does, at each login.
+    """
+    require_daemon()
+    from artstore_daemon import service
+
+    places = _places(invocation)
+    process = service.start(places, service.Options(tcp=tcp))
+    _show(invocation, _document(places), [f"it runs, process {process}; it logs to {places.log}"])
+    for warning in _warnings():
+        invocation.output.note(warning)
+
+
+@daemon_command.command("stop", examples=[("artstore daemon stop", "within 10 seconds")])
+@click.pass_obj
+def stop_command(invocation: Invocation) -> None:
+    """End it. What is under way ends, or is gone on with next time."""
+    require_daemon()
+    from artstore_daemon import service
+
+    places = _places(invocation)
+    ended = service.stop(places)
+    _show(invocation, _document(places), ["it has ended" if ended else "it doesn't run"])
+
+
+@daemon_command.command(
+    "run",
+    examples=[
+        ("artstore daemon run", "in the foreground, as service managers want it"),
+        ("artstore -v daemon run", "and tell more"),
+    ],
+)
+@click.option("--tcp", is_flag=True, help="Answer on a port of 127.0.0.1, too, to who has the token.")
+@click.option("--log", metavar="FILE", type=click.Path(dir_okay=False), help="Log to a file; else to stderr.")
+@click.pass_obj
+def run_command(invocation: Invocation, tcp: bool, log: str | None) -> int:
+    """Be the daemon until SIGTERM or Ctrl-C. SIGHUP: look at the config again."""
+    require_daemon()
+    from artstore_daemon import service
+
+    options = service.Options(log=log, tcp=tcp, verbose=invocation.verbose > 0)
+    return service.run(_places(invocation), options)
+
+
+@daemon_command.command("status", examples=[("artstore daemon status --json", "for programs")])
+@click.pass_obj
+def status_command(invocation: Invocation) -> int:
+    """How it stands. Exit 8 if it doesn't run."""
+    require_daemon()
+    places = _places(invocation)
+    document = _document(places)
+    if document.running:
+        lines = [f"it runs, process {document.process}; it logs to {places.log}"]
+    else:
+        lines = ["it doesn't run: `artstore daemon start` starts it"]
+    lines += [f"watches {name}" for name in document.watches]
+    lines += [f"follows {name}" for name in document.follows]
+    _show(invocation, document, lines)
+    return 0 if document.running else Busy.exit_code
+
+
+@daemon_command.command("logs", examples=[("artstore daemon logs -n 200", "its last words")])
+@click.option("-n", "lines", metavar="N", type=click.IntRange(1), default=_LINES_DEFAULT, show_default=True)
+@click.pass_obj
+def logs_command(invocation: Invocation, lines: int) -> None:
+    """The end of its log. A daemon under systemd logs to the journal: `journalctl --user -u artstore-daemon`."""
+    require_daemon()
+    places = _places(invocation)
+    try:
+        with open(places.log, encoding="utf-8", errors="replace") as file:
+            said = file.read().splitlines()[-lines:]
+    except FileNotFoundError as error:
+        raise NotFound(f"there is no log at {places.log}", hint="it has not run in the background yet") from error
+    for line in said:
+        invocation.output.line(line)
+
+
+def require_daemon() -> None:
+    """NotFound, with what to install, if what it needs is missing."""
+    try:
+        import hypercorn
+        import starlette
+        import structlog
+        import trio
+        import watchdog
+    except ModuleNotFoundError as error:
+        raise NotFound(
+            f"what the daemon needs is missing: {error.name} is not installed", hint="pip install 'artstore[daemon]'"
+        ) from error
+    del hypercorn, starlette, structlog, trio, watchdog
+
+
+def tell_daemon(places: Places) -> bool:
+    """Have a running daemon look at the config; whether there is one."""
+    import signal
+
+    from artstore_daemon import lock
+
+    holder = lock.holder(places.lock)
+    if not holder:
+        return False
+    os.kill(holder, signal.SIGHUP)
+    return True
+
+
+def _places(invocation: Invocation) -> Places:
+    from artstore_daemon.places import places_of
+
+    return places_of(invocation.store)
+
+
+def _document(places: Places) -> DaemonDocument:
+    from artstore.cli.documents import DaemonDocument
+    from artstore_daemon import lock, settings
+
+    holder = lock.holder(places.lock)
+    return DaemonDocument(
+        running=holder is not None,
+        process=holder,
+        log=places.log,
+        socket=places.socket,
+        watches=list(settings.watches(places.store)),
+        follows=list(settings.follows(places.store)),
+    )
+
+
+def _show(invocation: Invocation, document: DaemonDocument, lines: list[str]) -> None:
+    invocation.output.document(document, lines=lambda: lines, ids=lambda: [str(document.process or "")])
+
+
+def _warnings() -> list[str]:
+    """What people learn too late."""
+    import getpass
+
+    user = getpass.getuser()
+    is_systemd = os.path.isdir("/run/systemd/users")
+    if os.getuid() and is_systemd and not os.path.exists(f"/var/lib/systemd/linger/{user}"):
+        return [f"it may be ended when you log out: `loginctl enable-linger {user}` keeps it"]
+    return []

@@ -1,0 +1,166 @@
+"""Does what the machines decide, with the store, on threads: each call is one commit, push or step of a follower.
+
+Whatever goes wrong is told as an outcome; nothing is raised but what is a bug of ours.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from artstore.errors import (
+    ArtstoreError,
+    BadInput,
+    BadName,
+    Changing,
+    Conflict,
+    NewerFormat,
+    NotFound,
+    NotPermitted,
+    UsageError,
+)
+from artstore_daemon.machine import folder, sending
+from artstore_daemon.watch.looking import mount_point_of, written_now
+
+if TYPE_CHECKING:
+    from artstore import Store
+    from artstore_daemon.settings import WatchSpec
+
+# What editors and downloads leave beside the real thing, until they rename it.
+TEMPORARY: Final = (
+    *("*.tmp", "*.temp", "*.part", "*.partial", "*.crdownload", ".nfs*"),
+    *("*~", ".*.sw?", "\\#*#", ".#*", ".~lock.*#"),
+)
+# What a remote refuses until somebody does something.
+_FOR_GOOD: Final = (NotPermitted, NotFound, NewerFormat, UsageError)
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """How a commit ended. `tag`: the name of the version, if there is one; `made`: it is a new one; `kept`: paths that
+    stayed as they were before.
+    """
+
+    outcome: folder.Outcome
+    tag: str | None = None
+    version: str | None = None
+    made: bool = False
+    files: int = 0
+    size: int = 0
+    kept: tuple[bytes, ...] = ()
+    error: str | None = None
+
+
+def is_there(spec: WatchSpec) -> bool:
+    """Is there such a folder, on the disk that it was on?"""
+    return os.path.isdir(spec.folder) and spec.mount in (None, mount_point_of(spec.folder))
+
+
+def commit_folder(store: Store, spec: WatchSpec, part: str, *, patient: bool) -> Committed:
+    """Commit a watched folder, or its sub-folder `part`, if it may be committed now."""
+    path = os.path.join(spec.folder, part) if part else spec.folder
+    outcome = _obstacle(spec, path)
+    if outcome is not None:
+        return Committed(outcome)
+    writing = written_now(path)
+    if writing and patient:
+        return Committed(folder.Outcome.BUSY, error=f"{_shown(writing)} is open for writing")
+    try:
+        return _commit(store, spec, part, path, writing, patient=patient)
+    except ArtstoreError as error:
+        return Committed(_outcome_of(error), error=told(error))
+    except OSError as error:
+        return Committed(folder.Outcome.FAILED, error=str(error))
+
+
+def push_name(store: Store, remote: str, name: str, *, limit_rate: int | None) -> tuple[sending.Outcome, str | None]:
+    """Push one name; how it ended, and what is to be told of it. One that isn't here any more needn't be."""
+    try:
+        store.resolve(name)
+    except NotFound:
+        return sending.Outcome.DONE, None
+    try:
+        result = store.push([name], to=remote, limit_rate=limit_rate)
+    except _FOR_GOOD as error:
+        return sending.Outcome.REFUSED, told(error)
+    except (ArtstoreError, OSError) as error:
+        return sending.Outcome.AWAY, told(error)
+    for conflict in result.conflicts:
+        return sending.Outcome.LOST, f"{conflict.name}: {conflict.why}"
+    return sending.Outcome.DONE, None
+
+
+def unpushed(store: Store, remote: str, artifact: str) -> list[str]:
+    """Tags of an artifact that a remote isn't known to have, oldest first; none if there is no such remote."""
+    try:
+        tags = store.unpushed(remote, artifact + "/")
+    except NotFound:
+        return []
+    return [tag.name for tag in sorted(tags, key=lambda tag: (tag.created, tag.name))]
+
+
+def keep_last(store: Store, artifact: str, count: int) -> str | None:
+    """Remove the names of an artifact's versions but for the last ones, and of those that something else needs; what
+    went wrong.
+    """
+    from artstore import Policy
+
+    policy = Policy(keep_last=count)
+    try:
+        store.retain(policy, store.retention_plan(policy, [artifact]), [artifact])
+    except (ArtstoreError, OSError) as error:
+        return told(error)
+    return None
+
+
+def told(error: BaseException) -> str:
+    """An error as people are told of it."""
+    if isinstance(error, ArtstoreError):
+        return f"{error.message}; {error.hint}" if error.hint else error.message
+    return str(error) or type(error).__name__
+
+
+def _obstacle(spec: WatchSpec, path: str) -> folder.Outcome | None:
+    """Why a folder can't be committed, before it is looked into."""
+    if not os.path.isdir(path) or not is_there(spec):
+        return folder.Outcome.ABSENT
+    if spec.ready is not None and not os.path.lexists(os.path.join(path, spec.ready)):
+        return folder.Outcome.UNREADY
+    with os.scandir(path) as entries:  # a folder that was made anew isn't a version without anything in it
+        return None if any(True for _ in entries) else folder.Outcome.UNREADY
+
+
+def _commit(store: Store, spec: WatchSpec, part: str, path: str, writing: set[bytes], *, patient: bool) -> Committed:
+    from artstore import CommitOptions
+
+    options = CommitOptions(
+        excludes=(*TEMPORARY, *spec.exclude), links="keep", keep_former=not patient, being_written=frozenset(writing)
+    )
+    if part:
+        result = store.commit(path, tag=f"{spec.artifact}/{part}", options=options)
+    else:
+        result = store.commit(path, artifact=spec.artifact, options=options)
+    return Committed(
+        folder.Outcome.PARTLY if result.as_before else folder.Outcome.DONE,
+        tag=result.tag,
+        version=None if result.version is None else result.version.hex(),
+        made=not result.unchanged,
+        files=result.files,
+        size=result.size,
+        kept=result.as_before,
+    )
+
+
+def _outcome_of(error: ArtstoreError) -> folder.Outcome:
+    match error:
+        case Changing():
+            return folder.Outcome.BUSY
+        case BadInput() | BadName() | Conflict() | UsageError() | NotPermitted() | NewerFormat():
+            return folder.Outcome.REFUSED
+        case _:  # what passes by itself, or what `check` is needed for
+            return folder.Outcome.FAILED
+
+
+def _shown(paths: set[bytes]) -> str:
+    return os.fsdecode(min(paths)) + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")

@@ -1,0 +1,206 @@
+"""When a watched folder is committed: once it has been quiet for a while, and at the latest some time after it changed.
+
+Knows nothing of how changes are found. An event is a hint: what has changed is what the commit finds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import assert_never
+
+from artstore.errors import UsageError
+from artstore_daemon.machine.backoff import retry_at
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """`settle_s`: how long a folder has to be quiet; `every_s`: how long one that never is may wait."""
+
+    settle_s: float
+    every_s: float
+
+
+class Hint(Enum):
+    """What a watched folder's surroundings tell."""
+
+    TOUCHED = "touched"  # something in it may have changed
+    ASKED = "asked"  # somebody wants it committed now; at the start, after lost events, now and then
+    GONE = "gone"  # there is no such folder, or its disk isn't mounted
+    BACK = "back"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    DUE = "due"  # the time has come that `Wake` asked for
+
+
+class Outcome(Enum):
+    """How a commit ended."""
+
+    DONE = "done"  # a version was made, or there is one of just that
+    PARTLY = "partly"  # the same, with some files as they were before, since they were being written
+    BUSY = "busy"  # somebody was writing: nothing was made
+    UNREADY = "unready"  # the file that says that all is there isn't
+    ABSENT = "absent"  # there was no folder
+    FAILED = "failed"  # for the moment
+    REFUSED = "refused"  # until something is changed
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A commit has ended; `spread`: a random number of 0..1, for when it is tried again."""
+
+    outcome: Outcome
+    error: str | None = None
+    spread: float = 1.0
+
+
+Event = Hint | Ended
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Commit the folder now. `patient`: not while somebody writes there; else such files stay as they were."""
+
+    patient: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Tell `DUE` at this time, unless another `Wake` says otherwise."""
+
+    at: float
+
+
+Action = Commit | Wake
+
+
+@dataclass(frozen=True, slots=True)
+class FolderState:
+    """`changed`: when the first change came that no version has; `last`: the latest one; `asked`: since when a commit
+    is wanted in any case; `begun`: the changes that a commit under way may have found, as `changed`.
+    """
+
+    changed: float | None = None
+    last: float | None = None
+    asked: bool = False
+    running: bool = False
+    begun: float | None = None
+    unready: bool = False
+    refused: bool = False
+    failures: int = 0
+    not_before: float | None = None
+    error: str | None = None
+    paused: bool = False
+    gone: bool = False
+
+    @property
+    def is_pending(self) -> bool:
+        """Is there anything that isn't in a version, as far as is known?"""
+        return self.running or self.asked or (self.changed is not None and not self.unready)
+
+
+def step(state: FolderState, event: Event, *, now: float, rules: Rules) -> tuple[FolderState, Sequence[Action]]:
+    """The state after an event, and what is to be done about it."""
+    return _decide(_take(state, event, now=now, rules=rules), now=now, rules=rules)
+
+
+def _take(state: FolderState, event: Event, *, now: float, rules: Rules) -> FolderState:
+    match event:
+        case Hint.TOUCHED:
+            return _touched(state, now)
+        case Hint.ASKED:
+            return replace(state, asked=True, not_before=None)
+        case Hint.GONE:
+            return replace(state, gone=True)
+        case Hint.BACK:  # what happened meanwhile nobody has seen
+            return replace(state, gone=False, asked=True) if state.gone else state
+        case Hint.PAUSED:
+            return replace(state, paused=True)
+        case Hint.RESUMED:
+            return replace(state, paused=False, asked=True) if state.paused else state
+        case Hint.DUE:
+            return state
+        case Ended():
+            return _ended(state, event, now=now, rules=rules)
+        case _:
+            assert_never(event)
+
+
+def _touched(state: FolderState, now: float) -> FolderState:
+    return replace(
+        state,
+        changed=now if state.changed is None else state.changed,
+        last=now,
+        unready=False,
+        refused=False,
+        not_before=None if state.refused else state.not_before,
+    )
+
+
+def _ended(state: FolderState, event: Ended, *, now: float, rules: Rules) -> FolderState:
+    assert state.running
+    begun, ended = state.begun, replace(state, running=False, begun=None, refused=False)
+    match event.outcome:
+        case Outcome.DONE:
+            return replace(ended, failures=0, not_before=None, error=None)
+        case Outcome.PARTLY:  # the rest has its whole time again
+            return replace(_touched(ended, now), failures=0, not_before=None, error=None)
+        case Outcome.BUSY:
+            return replace(_pending(ended, begun, now), last=now, error=event.error)
+        case Outcome.UNREADY:
+            return replace(_pending(ended, begun, now), unready=ended.changed is None, error=None)
+        case Outcome.ABSENT:
+            return replace(ended, gone=True, asked=False)
+        case Outcome.FAILED:
+            failures = state.failures + 1
+            later = retry_at(failures, now=now, spread=event.spread)
+            return replace(_pending(ended, begun, now), failures=failures, not_before=later, error=event.error)
+        case Outcome.REFUSED:  # whoever mends it touches something, as a rule
+            later = now + rules.every_s
+            waits = ended.changed is None  # else it was mended, or so it seems
+            return replace(
+                _pending(ended, begun, now), refused=waits, not_before=later if waits else None, error=event.error
+            )
+        case _:
+            assert_never(event.outcome)
+
+
+def _pending(state: FolderState, begun: float | None, now: float) -> FolderState:
+    """What a commit didn't bring is still to come; it has waited since `begun`."""
+    changed = now if begun is None else begun
+    return replace(state, changed=changed, last=now if state.last is None else state.last)
+
+
+def _decide(state: FolderState, *, now: float, rules: Rules) -> tuple[FolderState, Sequence[Action]]:
+    if state.running or state.paused or state.gone:
+        return state, ()
+    due = _due(state, now=now, rules=rules)
+    if due is None:
+        return state, ()
+    if due > now:
+        return state, (Wake(due),)
+    patient = state.changed is None or now < state.changed + rules.every_s
+    begun = replace(state, running=True, begun=state.changed, changed=None, last=None, asked=False, not_before=None)
+    return begun, (Commit(patient),)
+
+
+def _due(state: FolderState, *, now: float, rules: Rules) -> float | None:
+    """When the next commit is to begin; None: not before something happens."""
+    if state.asked:
+        due = now
+    elif state.changed is not None and not state.unready:
+        assert state.last is not None
+        due = min(state.last + rules.settle_s, state.changed + rules.every_s)
+    else:
+        return None
+    return due if state.not_before is None else max(due, state.not_before)
+
+
+def require_rules(settle_s: float, every_s: float) -> Rules:
+    """Rules that make sense."""
+    if not 0 < settle_s <= every_s:
+        raise UsageError(
+            f"a folder that settles in {settle_s:g} s can't be committed every {every_s:g} s at the latest"
+        )
+    return Rules(settle_s, every_s)

@@ -1,0 +1,194 @@
+"""A daemon as a process: started, told to the service manager, asked over its socket, and ended in good order."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from artstore import Store, limits, wiring
+from artstore.errors import ArtstoreError, Busy
+from artstore_daemon import lock, logs, systemd
+from artstore_daemon.api.server import serve
+from artstore_daemon.daemon import Daemon
+
+if TYPE_CHECKING:
+    from artstore_daemon.places import Places
+
+_log: Final = logging.getLogger(__name__)
+_READY_FD: Final = "ARTSTORE_READY_FD"
+_START_S: Final = 30.0
+_LOOK_S: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to run. `log`: a file; None: standard error. `tcp`: also answer on a port of this machine's own."""
+
+    log: str | None = None
+    tcp: bool = False
+    verbose: bool = False
+
+
+def run(places: Places, options: Options) -> int:
+    """Be the daemon of a store until SIGTERM, Ctrl-C, or somebody asks for the end. Busy if there is one already."""
+    places.prepare()
+    if options.log is None:
+        logs.to_stderr(verbose=options.verbose)
+    else:
+        logs.to_file(options.log, verbose=options.verbose)
+    with lock.held(places.lock), Store.open(places.store) as store:
+        wiring.prepare_process()
+        trio.run(_serve, store, places, options)
+    return 0
+
+
+def start(places: Places, options: Options) -> int:
+    """Have a daemon run in the background; its process. Returns when it answers. Busy if there is one already."""
+    holder = lock.holder(places.lock)
+    if holder is not None:
+        raise Busy(
+            f"a daemon watches over this store already, process {holder}", hint="`artstore daemon status` asks it"
+        )
+    places.prepare()
+    ready, tell = os.pipe()
+    command = [sys.executable, "-P", "-m", "artstore", "--store", places.store, "daemon", "run", "--log", places.log]
+    command += ["--tcp"] if options.tcp else []
+    try:
+        process = subprocess.Popen(  # noqa: S603 - this program itself
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            pass_fds=(tell,),
+            env={**os.environ, _READY_FD: str(tell)},
+            cwd="/",
+            start_new_session=True,
+        )
+    finally:
+        os.close(tell)
+    try:
+        _await_ready(process, ready)
+    finally:
+        os.close(ready)
+    return process.pid
+
+
+def stop(places: Places, *, wait_s: float = 3 * limits.DAEMON_STOP_S) -> int | None:
+    """End the daemon of a store; its process, None if there was none. Busy if it doesn't end."""
+    holder = lock.holder(places.lock)
+    if not holder:
+        return None
+    try:
+        os.kill(holder, signal.SIGTERM)
+    except ProcessLookupError:
+        return None
+    until = time.monotonic() + wait_s
+    while lock.holder(places.lock) == holder:
+        if time.monotonic() > until:
+            raise Busy(f"process {holder} doesn't end", hint=f"see {places.log}; `kill -9 {holder}` does no harm")
+        time.sleep(_LOOK_S)
+    return holder
+
+
+def _await_ready(process: subprocess.Popen[bytes], ready: int) -> None:
+    """Until it answers; what it said if it ended instead."""
+    os.set_blocking(ready, False)
+    until = time.monotonic() + _START_S
+    while time.monotonic() < until:
+        try:
+            if os.read(ready, 1):
+                assert process.stderr is not None
+                process.stderr.close()
+                return
+        except BlockingIOError:
+            time.sleep(_LOOK_S)
+            continue
+        break  # it let go of the pipe without a word
+    if process.poll() is None:
+        process.terminate()
+    _, said = process.communicate()
+    lines = said.decode(errors="replace").strip().splitlines()
+    raise ArtstoreError(f"the daemon didn't start: {lines[-1] if lines else 'it said nothing'}")
+
+
+async def _serve(store: Store, places: Places, options: Options) -> None:
+    stop = trio.Event()
+    daemon = Daemon(store)
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_heed, signals, daemon, stop)
+            nursery.start_soon(_keep_alive)
+            async with trio.open_nursery() as working:
+                working.start_soon(daemon.run)
+                await working.start(_answer, daemon, places, options, stop)
+                _say_ready()
+                await stop.wait()
+                systemd.notify("STOPPING=1")
+                _log.info("ending")
+                _limit_end()
+                working.cancel_scope.cancel()  # a commit or push that a thread is at is waited for
+            nursery.cancel_scope.cancel()
+
+
+async def _answer(
+    daemon: Daemon, places: Places, options: Options, stop: trio.Event, *, task_status: trio.TaskStatus[None]
+) -> None:
+    inherited = systemd.listening()
+    await serve(
+        daemon,
+        socket_path=places.socket if inherited is None else None,
+        inherited=inherited,
+        tcp=options.tcp,
+        port_path=places.port,
+        token_path=places.token,
+        stop=stop,
+        task_status=task_status,
+    )
+
+
+async def _heed(signals: AsyncIterator[int], daemon: Daemon, stop: trio.Event) -> None:
+    async for number in signals:
+        if number == signal.SIGHUP:
+            daemon.reload()
+        else:
+            stop.set()
+
+
+async def _keep_alive() -> None:
+    """Tell the service manager that this loop goes round."""
+    every = systemd.watchdog_s()
+    while every is not None:
+        systemd.notify("WATCHDOG=1")
+        await trio.sleep(every / 3)
+
+
+def _limit_end() -> None:
+    """What a thread is at may take hours: then it is gone on with next time, as after a kill."""
+
+    def end() -> None:
+        _log.warning("what is under way took more than %g s, and is gone on with next time", limits.DAEMON_STOP_S)
+        logging.shutdown()
+        os._exit(0)
+
+    timer = threading.Timer(limits.DAEMON_STOP_S, end)
+    timer.daemon = True
+    timer.start()
+
+
+def _say_ready() -> None:
+    systemd.notify("READY=1", f"STATUS=watching, process {os.getpid()}")
+    told = os.environ.pop(_READY_FD, "")
+    if told.isdigit():
+        os.write(int(told), b"1")
+        os.close(int(told))
+    _log.info("ready")

@@ -1,0 +1,238 @@
+"""One watched folder: what is heard goes to the machine, what it decides is done on a thread."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from artstore import limits
+from artstore.errors import NotFound
+from artstore_daemon.engine import Committed, commit_folder, is_there, told
+from artstore_daemon.machine import folder
+from artstore_daemon.machine.folder import FolderState, Hint, Outcome
+from artstore_daemon.signals import Inbox
+from artstore_daemon.watch.looking import parts_of
+from artstore_daemon.watch.sources import Source, open_source
+
+if TYPE_CHECKING:
+    from artstore import Store
+    from artstore_daemon.clock import Clock
+    from artstore_daemon.settings import WatchSpec
+    from artstore_daemon.watch.inotify import Notifier
+
+_log: Final = logging.getLogger(__name__)
+_WHOLE: Final = ""  # the part that is the folder itself
+
+Told = Callable[[Committed], None]
+
+
+@dataclass(slots=True)
+class WatchStatus:
+    """How a watch stands, for people. `how`: what tells of changes; `why`: why it is polled, if it is."""
+
+    how: str = "starting"
+    why: str | None = None
+    folders: int = 0
+    commits: int = 0
+    last_tag: str | None = None
+    last_commit: float | None = None
+    error: str | None = None
+    kept: list[str] = field(default_factory=list[str])
+
+
+class Watching:
+    """The task of one watch. Made within trio."""
+
+    def __init__(
+        self,
+        store: Store,
+        spec: WatchSpec,
+        clock: Clock,
+        *,
+        notifier: Callable[[], Notifier],
+        committing: trio.CapacityLimiter,
+        told: Told,
+    ) -> None:
+        self.spec = spec
+        self.status = WatchStatus()
+        self.states: dict[str, FolderState] = {}
+        self._store = store
+        self._clock = clock
+        self._notifier = notifier
+        self._committing = committing
+        self._told = told
+        self._inbox = Inbox[tuple[str, Hint]]()
+        self._wakes: dict[str, float] = {}
+        self._source: Source | None = None
+        self._there: bool | None = None  # nobody has looked yet
+
+    # --- from others
+
+    def ask(self) -> None:
+        """Commit it now. From a trio task."""
+        for part in self._parts():
+            self._inbox.put_here((part, Hint.ASKED))
+
+    @property
+    def is_pending(self) -> bool:
+        """Is there anything that isn't in a version yet, as far as is known?"""
+        return any(state.is_pending for state in self.states.values())
+
+    @property
+    def next_at(self) -> float | None:
+        """When something will be tried next, on the daemon's clock."""
+        return min(self._wakes.values(), default=None)
+
+    # --- the task
+
+    async def run(self) -> None:
+        """Watch until cancelled. What a commit has begun it ends."""
+        try:
+            async with trio.open_nursery() as nursery:
+                if self.spec.paused:
+                    self.status.how = "paused"
+                    await trio.sleep_forever()
+                nursery.start_soon(self._look_after)
+                await self._loop(nursery)
+        finally:
+            if self._source is not None:
+                self._source.close()
+
+    async def _loop(self, nursery: trio.Nursery) -> None:
+        while True:
+            until = min(self._wakes.values(), default=None)
+            pause = None if until is None else max(0.0, until - self._clock.now())
+            hints = await self._inbox.take(None if pause is None else trio.current_time() + pause)
+            now = self._clock.now()
+            for part, hint in hints:
+                self._step(nursery, part, hint, now)
+            for part in [part for part, at in self._wakes.items() if at <= now]:
+                self._step(nursery, part, Hint.DUE, now)
+
+    def _step(self, nursery: trio.Nursery, part: str, event: folder.Event, now: float) -> None:
+        state, actions = folder.step(self.states.get(part, FolderState()), event, now=now, rules=self._rules())
+        self.states[part] = state
+        self._wakes.pop(part, None)
+        for action in actions:
+            match action:
+                case folder.Wake():
+                    self._wakes[part] = action.at
+                case folder.Commit():
+                    nursery.start_soon(self._commit, nursery, part, action.patient)
+
+    async def _commit(self, nursery: trio.Nursery, part: str, patient: bool) -> None:
+        done = await trio.to_thread.run_sync(
+            lambda: commit_folder(self._store, self.spec, part, patient=patient),
+            limiter=self._committing,
+        )
+        self._note(done)
+        self._told(done)
+        ended = folder.Ended(done.outcome, error=done.error, spread=random.random())  # noqa: S311 - no secret
+        self._step(nursery, part, ended, self._clock.now())
+        self._inbox.nudge()  # there may be another time to wake at
+        if part and done.outcome is Outcome.ABSENT:  # its version stays
+            self.states.pop(part, None)
+            self._wakes.pop(part, None)
+
+    def _note(self, done: Committed) -> None:
+        status = self.status
+        status.error = done.error
+        status.kept = [os.fsdecode(path) for path in done.kept]
+        if done.made:
+            status.commits += 1
+            status.last_tag, status.last_commit = done.tag, self._clock.time()
+
+    # --- what there is to be heard
+
+    async def _look_after(self) -> None:
+        """See to it that changes are heard of, and that a look is taken in any case now and then."""
+        rescan = self._next_rescan()
+        while True:
+            there = await trio.to_thread.run_sync(self._is_there)
+            if there != self._there:
+                self._there = there
+                await self._appear() if there else self._vanish()
+            elif there and self._clock.now() >= rescan:
+                rescan = self._next_rescan()
+                self.ask()
+            if there:
+                await self._tend()
+            await trio.sleep(limits.WATCH_LOOK_S)
+
+    def _is_there(self) -> bool:
+        return is_there(self.spec)
+
+    async def _appear(self) -> None:
+        await self._open()
+        for part in self._parts():
+            self._inbox.put_here((part, Hint.BACK))
+            self._inbox.put_here((part, Hint.ASKED))
+
+    def _vanish(self) -> None:
+        self.status.how, self.status.why = "gone", f"{self.spec.folder} isn't there"
+        if self._source is not None:
+            self._source.close()
+            self._source = None
+        for part in self.states:
+            self._inbox.put_here((part, Hint.GONE))
+
+    async def _open(self) -> None:
+        try:
+            self._source = await trio.to_thread.run_sync(
+                lambda: open_source(
+                    self.spec.folder, self._notifier, poll_s=self.spec.poll_s, touched=self._heard, lost=self._missed
+                )
+            )
+        except (NotFound, OSError) as error:  # gone again: the next look tells
+            self._there = None
+            self.status.error = told(error)
+            return
+        self.status.how, self.status.why = self._source.how, self._source.why
+
+    async def _tend(self) -> None:
+        """What a source needs now and then: polling, registering what isn't."""
+        source = self._source
+        if source is None:
+            await self._open()
+            return
+        await trio.to_thread.run_sync(source.tend, self._clock.now())
+        self.status.how, self.status.why, self.status.folders = source.how, source.why, source.folders
+
+    def _heard(self, path: bytes) -> None:
+        """Something changed in a folder. On another thread."""
+        for part in self._parts_of(os.fsdecode(path)):
+            self._inbox.put((part, Hint.TOUCHED))
+
+    def _missed(self) -> None:
+        """Nobody knows what changed. On another thread."""
+        for part in self._parts():
+            self._inbox.put((part, Hint.TOUCHED))
+
+    def _parts_of(self, path: str) -> Sequence[str]:
+        """The parts of the folder that a change at a path concerns."""
+        if self.spec.each is None:
+            return [_WHOLE]
+        inside = os.path.relpath(path, self.spec.folder)
+        part = inside.partition(os.sep)[0]
+        if part == os.curdir:  # one may have come or gone
+            return self._parts()
+        return [part] if fnmatchcase(part, self.spec.each) else []
+
+    def _parts(self) -> Sequence[str]:
+        """All that become versions of their own."""
+        return parts_of(self.spec.folder, self.spec.each)
+
+    def _rules(self) -> folder.Rules:
+        settle_s = max(self.spec.settle_s, 0.0 if self._source is None else self._source.settle_s_min)
+        return folder.Rules(settle_s, max(settle_s, self.spec.every_s))
+
+    def _next_rescan(self) -> float:
+        spread = random.uniform(0.9, 1.1)  # noqa: S311 - no secret; so that watches don't all look at once
+        return self._clock.now() + limits.WATCH_RESCAN_S * spread

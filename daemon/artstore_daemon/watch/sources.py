@@ -1,0 +1,145 @@
+"""What tells of changes in one folder: the system, where it can, and else a look now and then."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Protocol
+
+from artstore import limits
+from artstore_daemon.watch.inotify import NotifiedTree, Notifier, TooMany, raising_queue
+from artstore_daemon.watch.looking import signature, why_polled
+
+Touched = Callable[[bytes], None]
+Lost = Callable[[], None]
+
+
+class Source(Protocol):
+    """One folder. `how`: in a word; `why`: why it isn't otherwise, None if that needs no saying."""
+
+    @property
+    def how(self) -> str: ...
+    @property
+    def why(self) -> str | None: ...
+    @property
+    def folders(self) -> int:
+        """How many are watched; 0 if none has to be."""
+        ...
+
+    @property
+    def settle_s_min(self) -> float:
+        """How long nothing must have been heard, so that nothing has happened."""
+        ...
+
+    def tend(self, now: float) -> None:
+        """Called now and then, on any thread, never twice at once."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def open_source(
+    root: str, notifier: Callable[[], Notifier], *, poll_s: float | None, touched: Touched, lost: Lost
+) -> Source:
+    """Hear of changes below a folder: `touched` with where, `lost` if nobody knows. FileNotFoundError.
+
+    `notifier`: the process's one, made when it is first needed; `poll_s`: look that often instead.
+    """
+    if poll_s is not None:
+        return Polled(root, poll_s, touched, why=None)
+    why = why_polled(root)
+    if why is not None:
+        return Polled(root, limits.WATCH_POLL_S, touched, why=why)
+    try:
+        return Notified(root, notifier(), touched, lost)
+    except TooMany as error:
+        return Polled(root, limits.WATCH_POLL_S, touched, why=f"{error.message}: {error.hint}")
+
+
+class Notified:
+    """The system tells."""
+
+    def __init__(self, root: str, notifier: Notifier, touched: Touched, lost: Lost) -> None:
+        self._lost = lost
+        self._overflows = 0
+        self._renewed = 0
+        self._why: str | None = None
+        self._tree: NotifiedTree = notifier.tree(root, touched=touched, lost=self._overflowed, gone=lost)
+
+    @property
+    def how(self) -> str:
+        return "inotify"
+
+    @property
+    def why(self) -> str | None:
+        return self._why
+
+    @property
+    def folders(self) -> int:
+        return self._tree.folders
+
+    @property
+    def settle_s_min(self) -> float:
+        return 0.0
+
+    def tend(self, now: float) -> None:
+        """Register again what may have been missed."""
+        del now
+        if self._renewed == self._overflows:
+            return
+        self._renewed = self._overflows
+        try:
+            self._tree.renew()
+        except TooMany as error:
+            self._why = f"some folders aren't watched: {error.message}: {error.hint}"
+        self._lost()  # what happened until they were registered
+
+    def close(self) -> None:
+        self._tree.close()
+
+    def _overflowed(self) -> None:
+        self._overflows += 1
+        self._why = f"events were lost {self._overflows} times; it was looked through instead: {raising_queue()}"
+        self._lost()
+
+
+class Polled:
+    """Nobody tells: the folder is looked through every so often."""
+
+    def __init__(self, root: str, every_s: float, touched: Touched, *, why: str | None) -> None:
+        self._root = root
+        self._every_s = every_s
+        self._touched = touched
+        self._why = why
+        self._seen: bytes | None = None
+        self._next = float("-inf")
+
+    @property
+    def how(self) -> str:
+        return f"polled every {self._every_s:g} s"
+
+    @property
+    def why(self) -> str | None:
+        return self._why
+
+    @property
+    def folders(self) -> int:
+        return 0
+
+    @property
+    def settle_s_min(self) -> float:
+        return self._every_s + 2 * limits.WATCH_LOOK_S
+
+    def tend(self, now: float) -> None:
+        """Look, if it is time."""
+        if now < self._next:
+            return
+        self._next = now + self._every_s
+        found = signature(self._root)
+        if found is not None and found != self._seen:
+            if self._seen is not None:
+                self._touched(os.fsencode(self._root))
+            self._seen = found
+
+    def close(self) -> None:
+        return
