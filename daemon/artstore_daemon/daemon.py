@@ -74,6 +74,7 @@ class Daemon:
         self._errors: dict[str, str] = {}
         self._told = trio.Event()
         self._reload = trio.Event()
+        self._reconciled = trio.Event()
 
     # --- what others ask
 
@@ -105,6 +106,12 @@ class Daemon:
     def reload(self) -> None:
         """Look at the config again. From a trio task."""
         self._reload.set()
+
+    async def reloaded(self) -> None:
+        """The same; returns when it is as the config says."""
+        done = self._reconciled
+        self.reload()
+        await done.wait()
 
     def commit_now(self, artifact: str | None = None) -> list[str]:
         """Commit a watched folder now, or all; and push what waits. The artifacts."""
@@ -139,7 +146,9 @@ class Daemon:
             async with trio.open_nursery() as nursery:
                 while True:
                     self._reload = trio.Event()
+                    done, self._reconciled = self._reconciled, trio.Event()
                     await self._reconcile(nursery)
+                    done.set()
                     await self._reload.wait()
         finally:
             if self._notifier is not None:

@@ -17,7 +17,7 @@ import msgspec
 import trio
 
 from artstore import limits
-from artstore.errors import ArtstoreError, Conflict
+from artstore.errors import ArtstoreError, Conflict, NotFound
 from artstore.model import Digest
 from artstore.store.followed import Followed
 from artstore_daemon.engine import told
@@ -92,7 +92,8 @@ class Follower:
             if self._watch is None:
                 self._watch = self._store.watch_remote(self._spec.remote)
             if self._watch.changed():
-                self._store.fetch([self._spec.alias], source=self._spec.remote)
+                with suppress(NotFound):  # the remote is there, the alias isn't yet
+                    self._store.fetch([self._spec.alias], source=self._spec.remote)
         except (ArtstoreError, OSError) as error:
             self.close()  # the next look fetches, whatever it finds
             return told(error)

@@ -66,7 +66,7 @@ def _begin(handler: logging.Handler, renderer: Any, *, verbose: bool, with_time:
     root.setLevel(logging.INFO)
     logging.getLogger("artstore").setLevel(logging.DEBUG if verbose else logging.INFO)
     logging.getLogger("artstore_daemon").setLevel(logging.DEBUG if verbose else logging.INFO)
-    for chatty in ("botocore", "boto3", "urllib3", "s3transfer", "hypercorn", "watchdog"):
+    for chatty in ("botocore", "boto3", "urllib3", "s3transfer", "artstore_daemon.http", "watchdog"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

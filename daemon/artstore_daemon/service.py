@@ -128,9 +128,9 @@ async def _serve(store: Store, places: Places, options: Options) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_heed, signals, daemon, stop)
             nursery.start_soon(_keep_alive)
-            async with trio.open_nursery() as working:
+            async with trio.open_nursery() as answering, trio.open_nursery() as working:
                 working.start_soon(daemon.run)
-                await working.start(_answer, daemon, places, options, stop)
+                await answering.start(_answer, daemon, places, options, stop)
                 _say_ready()
                 await stop.wait()
                 systemd.notify("STOPPING=1")
@@ -143,11 +143,10 @@ async def _serve(store: Store, places: Places, options: Options) -> None:
 async def _answer(
     daemon: Daemon, places: Places, options: Options, stop: trio.Event, *, task_status: trio.TaskStatus[None]
 ) -> None:
-    inherited = systemd.listening()
     await serve(
         daemon,
-        socket_path=places.socket if inherited is None else None,
-        inherited=inherited,
+        socket_path=places.socket,
+        inherited=systemd.listening(),
         tcp=options.tcp,
         port_path=places.port,
         token_path=places.token,

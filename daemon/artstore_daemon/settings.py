@@ -193,40 +193,39 @@ def _table(spec: WatchSpec | FollowSpec) -> Mapping[str, object]:
 def _watch_of(name: str, table: Mapping[str, object]) -> WatchSpec:
     return WatchSpec(
         artifact=name,
-        folder=_read(name, table, "folder", str, ""),
+        folder=_read(name, table, "folder", str) or "",
         settle_s=_seconds(name, table, "settle_s", limits.WATCH_SETTLE_S),
         every_s=_seconds(name, table, "every_s", limits.WATCH_EVERY_S),
         exclude=_texts(name, table, "exclude"),
-        each=_read(name, table, "each", str, None),
-        ready=_read(name, table, "ready", str, None),
-        keep_last=_read(name, table, "keep_last", int, None),
+        each=_read(name, table, "each", str),
+        ready=_read(name, table, "ready", str),
+        keep_last=_read(name, table, "keep_last", int),
         push=_texts(name, table, "push"),
-        only=_read(name, table, "only", str, None),
-        limit_rate=_read(name, table, "limit_rate", int, None),
+        only=_read(name, table, "only", str),
+        limit_rate=_read(name, table, "limit_rate", int),
         poll_s=None if "poll_s" not in table else _seconds(name, table, "poll_s", 0.0),
-        mount=_read(name, table, "mount", str, None),
-        paused=_read(name, table, "paused", bool, False),
+        mount=_read(name, table, "mount", str),
+        paused=_read(name, table, "paused", bool) or False,
     )
 
 
 def _follow_of(name: str, table: Mapping[str, object]) -> FollowSpec:
     return FollowSpec(
         alias=name,
-        to=_read(name, table, "to", str, None),
-        hook=_read(name, table, "hook", str, None),
-        remote=_read(name, table, "remote", str, None),
+        to=_read(name, table, "to", str),
+        hook=_read(name, table, "hook", str),
+        remote=_read(name, table, "remote", str),
         poll_s=_seconds(name, table, "poll_s", limits.FOLLOW_POLL_S),
-        paused=_read(name, table, "paused", bool, False),
+        paused=_read(name, table, "paused", bool) or False,
     )
 
 
-V = TypeVar("V")
-D = TypeVar("D")
+V = TypeVar("V", str, int, bool)
 
 
-def _read(name: str, table: Mapping[str, object], key: str, kind: type[V], default: D) -> V | D:
-    value = table.get(key, default)
-    if value is default or isinstance(value, kind):
+def _read(name: str, table: Mapping[str, object], key: str, kind: type[V]) -> V | None:
+    value = table.get(key)
+    if value is None or isinstance(value, kind):
         return value
     raise _odd(name, key)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from artstore_daemon.places import Places
 
 _LINES_DEFAULT = 50
+_NEEDED = ("hypercorn", "starlette", "structlog", "trio", "watchdog")
 
 
 @click.group(
@@ -118,17 +120,11 @@ def logs_command(invocation: Invocation, lines: int) -> None:
 
 def require_daemon() -> None:
     """NotFound, with what to install, if what it needs is missing."""
-    try:
-        import hypercorn
-        import starlette
-        import structlog
-        import trio
-        import watchdog
-    except ModuleNotFoundError as error:
-        raise NotFound(
-            f"what the daemon needs is missing: {error.name} is not installed", hint="pip install 'artstore[daemon]'"
-        ) from error
-    del hypercorn, starlette, structlog, trio, watchdog
+    for name in _NEEDED:
+        if importlib.util.find_spec(name) is None:
+            raise NotFound(
+                f"what the daemon needs is missing: {name} is not installed", hint="pip install 'artstore[daemon]'"
+            )
 
 
 def tell_daemon(places: Places) -> bool:

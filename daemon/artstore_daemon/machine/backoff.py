@@ -1,4 +1,4 @@
-"""How long to wait after something failed, for as long as it takes: unlike a request's, a daemon's patience has no end."""
+"""How long to wait after something failed: a daemon's patience has no end, unlike a request's."""
 
 from __future__ import annotations
 

@@ -77,8 +77,9 @@ Action = Commit | Wake
 
 @dataclass(frozen=True, slots=True)
 class FolderState:
-    """`changed`: when the first change came that no version has; `last`: the latest one; `asked`: since when a commit
-    is wanted in any case; `begun`: the changes that a commit under way may have found, as `changed`.
+    """`changed`: when the first change came that no version has; `last`: the latest one; `asked`: a commit is wanted in
+    any case; `begun`: the changes that a commit under way may have found, as `changed`; `busy`: how often somebody was
+    writing although nothing was touched meanwhile; `refused`: `not_before` holds until something is touched.
     """
 
     changed: float | None = None
@@ -86,7 +87,7 @@ class FolderState:
     asked: bool = False
     running: bool = False
     begun: float | None = None
-    unready: bool = False
+    busy: int = 0
     refused: bool = False
     failures: int = 0
     not_before: float | None = None
@@ -96,8 +97,8 @@ class FolderState:
 
     @property
     def is_pending(self) -> bool:
-        """Is there anything that isn't in a version, as far as is known?"""
-        return self.running or self.asked or (self.changed is not None and not self.unready)
+        """Is there anything that isn't in a version and can be, as far as is known?"""
+        return self.running or (not self.gone and (self.asked or self.changed is not None))
 
 
 def step(state: FolderState, event: Event, *, now: float, rules: Rules) -> tuple[FolderState, Sequence[Action]]:
@@ -110,15 +111,15 @@ def _take(state: FolderState, event: Event, *, now: float, rules: Rules) -> Fold
         case Hint.TOUCHED:
             return _touched(state, now)
         case Hint.ASKED:
-            return replace(state, asked=True, not_before=None)
+            return replace(state, asked=True, busy=0, not_before=None)
         case Hint.GONE:
             return replace(state, gone=True)
-        case Hint.BACK:  # what happened meanwhile nobody has seen
-            return replace(state, gone=False, asked=True) if state.gone else state
+        case Hint.BACK:
+            return _unseen(replace(state, gone=False), now) if state.gone else state
         case Hint.PAUSED:
             return replace(state, paused=True)
         case Hint.RESUMED:
-            return replace(state, paused=False, asked=True) if state.paused else state
+            return _unseen(replace(state, paused=False), now) if state.paused else state
         case Hint.DUE:
             return state
         case Ended():
@@ -132,44 +133,55 @@ def _touched(state: FolderState, now: float) -> FolderState:
         state,
         changed=now if state.changed is None else state.changed,
         last=now,
-        unready=False,
+        busy=0,
         refused=False,
         not_before=None if state.refused else state.not_before,
     )
 
 
+def _unseen(state: FolderState, now: float) -> FolderState:
+    """What happened meanwhile nobody has seen, and it may be going on: as if it had begun just now."""
+    return _touched(replace(state, changed=None, not_before=None), now)
+
+
 def _ended(state: FolderState, event: Ended, *, now: float, rules: Rules) -> FolderState:
     assert state.running
-    begun, ended = state.begun, replace(state, running=False, begun=None, refused=False)
+    ended = replace(state, running=False, begun=None, refused=False, error=event.error)
     match event.outcome:
         case Outcome.DONE:
-            return replace(ended, failures=0, not_before=None, error=None)
+            return replace(ended, failures=0, busy=0, error=None)
         case Outcome.PARTLY:  # the rest has its whole time again
-            return replace(_touched(ended, now), failures=0, not_before=None, error=None)
+            return replace(_touched(ended, now), failures=0, error=None)
         case Outcome.BUSY:
-            return replace(_pending(ended, begun, now), last=now, error=event.error)
-        case Outcome.UNREADY:
-            return replace(_pending(ended, begun, now), unready=ended.changed is None, error=None)
-        case Outcome.ABSENT:
-            return replace(ended, gone=True, asked=False)
+            still = _pending(ended, state.begun, now)
+            if _is_patient(still, now, rules):
+                return replace(still, last=now, busy=state.busy + 1)
+            return _failed(still, event, now)
+        case Outcome.UNREADY:  # the rest of it will be heard of, and its time begins then
+            return replace(ended, failures=0, busy=0, error=None)
+        case Outcome.ABSENT:  # whoever looks after it tells if it stays so; who asks for what isn't there waits, too
+            return _failed(replace(_pending(ended, state.begun, now), asked=False), event, now)
         case Outcome.FAILED:
-            failures = state.failures + 1
-            later = retry_at(failures, now=now, spread=event.spread)
-            return replace(_pending(ended, begun, now), failures=failures, not_before=later, error=event.error)
+            return _failed(_pending(ended, state.begun, now), event, now)
         case Outcome.REFUSED:  # whoever mends it touches something, as a rule
-            later = now + rules.every_s
-            waits = ended.changed is None  # else it was mended, or so it seems
-            return replace(
-                _pending(ended, begun, now), refused=waits, not_before=later if waits else None, error=event.error
-            )
+            again = _touched(ended, now)
+            is_mended = ended.changed is not None or ended.asked  # or so it seems
+            return again if is_mended else replace(again, refused=True, not_before=now + rules.every_s)
         case _:
             assert_never(event.outcome)
 
 
 def _pending(state: FolderState, begun: float | None, now: float) -> FolderState:
     """What a commit didn't bring is still to come; it has waited since `begun`."""
-    changed = now if begun is None else begun
+    changed = next((at for at in (begun, state.changed) if at is not None), now)
     return replace(state, changed=changed, last=now if state.last is None else state.last)
+
+
+def _failed(state: FolderState, event: Ended, now: float) -> FolderState:
+    """Try again later; at once if somebody asked meanwhile, who may have mended it."""
+    failures = state.failures + 1
+    later = None if state.asked else retry_at(failures, now=now, spread=event.spread)
+    return replace(state, failures=failures, not_before=later)
 
 
 def _decide(state: FolderState, *, now: float, rules: Rules) -> tuple[FolderState, Sequence[Action]]:
@@ -180,21 +192,25 @@ def _decide(state: FolderState, *, now: float, rules: Rules) -> tuple[FolderStat
         return state, ()
     if due > now:
         return state, (Wake(due),)
-    patient = state.changed is None or now < state.changed + rules.every_s
     begun = replace(state, running=True, begun=state.changed, changed=None, last=None, asked=False, not_before=None)
-    return begun, (Commit(patient),)
+    return begun, (Commit(_is_patient(state, now, rules)),)
 
 
 def _due(state: FolderState, *, now: float, rules: Rules) -> float | None:
     """When the next commit is to begin; None: not before something happens."""
     if state.asked:
         due = now
-    elif state.changed is not None and not state.unready:
+    elif state.changed is not None:
         assert state.last is not None
-        due = min(state.last + rules.settle_s, state.changed + rules.every_s)
+        # A file may stay open for days: each look at who writes waits twice as long as the one before.
+        due = min(state.last + rules.settle_s * 2.0 ** max(0, state.busy - 1), state.changed + rules.every_s)
     else:
         return None
     return due if state.not_before is None else max(due, state.not_before)
+
+
+def _is_patient(state: FolderState, now: float, rules: Rules) -> bool:
+    return state.changed is None or now < state.changed + rules.every_s
 
 
 def require_rules(settle_s: float, every_s: float) -> Rules:

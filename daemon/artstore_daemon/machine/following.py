@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import assert_never
+from typing import Final, assert_never
 
 from artstore_daemon.machine.backoff import retry_at
+
+_HOOK_FAILED: Final = "its hook failed; it isn't tried again until that is asked for"
 
 
 class Phase(Enum):
@@ -20,7 +22,7 @@ class Phase(Enum):
     FETCHING = "fetching"
     SWITCHING = "switching"
     HOOKING = "hooking"
-    RETURNING = "returning"  # to where it was before, since the hook failed
+    RETURNING = "returning"  # to where it was before, since the hook failed, or switching did
 
 
 class Hint(Enum):
@@ -84,8 +86,9 @@ Action = Fetch | Switch | Hook | Wake
 
 @dataclass(frozen=True, slots=True)
 class FollowState:
-    """`current`: the version that is served, `previous`: the one before; `wanted`: what the alias names; `target`: what
-    is under way; `bad`: the version whose hook failed, which isn't tried again by itself. All but the last five lasts.
+    """`current`: the version that is served, `previous`: the one before; `target`: what is under way, or, at rest, has
+    yet to be returned to; `bad`: the version whose hook failed, which isn't tried again by itself, and is left if it is
+    served; `wanted`: what the alias names; `asked`: what failed is to be tried again. All but the last six lasts.
     """
 
     current: str | None = None
@@ -94,6 +97,7 @@ class FollowState:
     bad: str | None = None
     phase: Phase = Phase.RESTING
     wanted: str | None = None
+    asked: bool = False
     failures: int = 0
     not_before: float | None = None
     error: str | None = None
@@ -107,26 +111,28 @@ class Rules:
     has_hook: bool
 
 
-def resume(state: FollowState) -> tuple[FollowState, Sequence[Action]]:
+Step = tuple[FollowState, Sequence[Action]]
+
+
+def resume(state: FollowState) -> Step:
     """What a daemon that was killed has left, and what is to be done again. Each step may be taken twice."""
-    if state.phase is Phase.FETCHING or state.target is None:
-        return replace(state, phase=Phase.RESTING, target=None), ()
-    if state.phase is Phase.HOOKING:
-        return state, (Hook(state.previous, state.target),)
-    if state.phase in (Phase.SWITCHING, Phase.RETURNING):
-        return state, (Switch(state.target),)
-    return state, ()
+    if state.target is None or state.phase is Phase.FETCHING:
+        rested = _rested(state)
+        return _back(rested) or (rested, ())
+    return _begin(state, Phase.RETURNING if state.phase is Phase.RESTING else state.phase, state.target)
 
 
-def step(state: FollowState, event: Event, *, now: float, rules: Rules) -> tuple[FollowState, Sequence[Action]]:
+def step(state: FollowState, event: Event, *, now: float, rules: Rules) -> Step:
     """The state after an event, and what is to be done about it."""
+    if not rules.has_hook:  # not any more, maybe
+        state = replace(state, bad=None)
     match event:
         case Seen():
             return _decide(_seen(state, event.version), now=now)
         case Hint.ASKED:
-            return _decide(replace(state, bad=None, not_before=None), now=now)
+            return _decide(replace(state, asked=True, not_before=None), now=now)
         case Hint.PAUSED:
-            return replace(state, paused=True), ()
+            return _decide(replace(state, paused=True), now=now)
         case Hint.RESUMED:
             return _decide(replace(state, paused=False, not_before=None), now=now)
         case Hint.DUE:
@@ -142,67 +148,102 @@ def _seen(state: FollowState, version: str | None) -> FollowState:
         return replace(state, wanted=None, error="there is no such alias any more")
     if version == state.wanted:
         return state
-    return replace(state, wanted=version, failures=0, not_before=None, error=None)
+    is_bad = version == state.bad
+    asked = state.asked or (is_bad and state.wanted is not None)  # whoever moves it there once more wants it so
+    error = _HOOK_FAILED if is_bad else None
+    return replace(state, wanted=version, asked=asked, failures=0, not_before=None, error=error)
 
 
-def _ended(state: FollowState, event: Ended, *, now: float, rules: Rules) -> tuple[FollowState, Sequence[Action]]:
+def _ended(state: FollowState, event: Ended, *, now: float, rules: Rules) -> Step:
     target = state.target
     assert target is not None
     match state.phase:
         case Phase.FETCHING:
-            if event.error is not None:
-                return _decide(_failed(state, event, now), now=now)
-            if state.wanted not in (target, None):  # it has moved on
-                return _decide(replace(state, phase=Phase.RESTING, target=None), now=now)
-            return replace(state, phase=Phase.SWITCHING), (Switch(target),)
+            return _fetched(state, event, target, now=now)
         case Phase.SWITCHING:
-            if event.error is not None:
-                return _decide(_failed(state, event, now), now=now)
-            switched = replace(state, current=target, previous=state.current, failures=0, error=None)
-            if rules.has_hook:
-                return replace(switched, phase=Phase.HOOKING), (Hook(switched.previous, target),)
-            return _decide(replace(switched, phase=Phase.RESTING, target=None), now=now)
+            return _switched(state, event, target, now=now, rules=rules)
         case Phase.HOOKING:
-            rested = replace(state, phase=Phase.RESTING, target=None)
-            if event.error is None:
-                return _decide(replace(rested, bad=None), now=now)
-            told = replace(rested, bad=target, error=event.error)
-            if state.previous is None:  # there is nothing to go back to
-                return _decide(told, now=now)
-            return replace(told, phase=Phase.RETURNING, target=state.previous), (Switch(state.previous),)
+            return _hooked(state, event, target, now=now)
         case Phase.RETURNING:
-            if event.error is not None:  # it was served a moment ago: it is tried until it is served again
-                later = _failed(state, event, now)
-                return replace(later, phase=Phase.RETURNING, target=target), (Wake(later.not_before or now),)
-            back = replace(state, current=target, previous=None, phase=Phase.RESTING, target=None, failures=0)
-            return _decide(back, now=now)
+            return _returned(state, event, target, now=now)
         case Phase.RESTING:
             raise AssertionError("nothing was under way")
         case _:
             assert_never(state.phase)
 
 
+def _fetched(state: FollowState, event: Ended, target: str, *, now: float) -> Step:
+    if event.error is not None:
+        return _decide(_failed(state, event, now), now=now)
+    if state.paused or state.wanted != target:  # the alias has moved on, or is gone
+        return _decide(_rested(state), now=now)
+    return _begin(state, Phase.SWITCHING, target)
+
+
+def _switched(state: FollowState, event: Ended, target: str, *, now: float, rules: Rules) -> Step:
+    if event.error is not None:
+        failed = _failed(state, event, now)  # it may be served all the same
+        return _decide(replace(failed, target=failed.current), now=now)
+    switched = replace(state, current=target, previous=state.current, failures=0, error=None)
+    return _begin(switched, Phase.HOOKING, target) if rules.has_hook else _decide(_rested(switched), now=now)
+
+
+def _hooked(state: FollowState, event: Ended, target: str, *, now: float) -> Step:
+    bad = None if event.error is None else target
+    return _decide(replace(_rested(state), bad=bad, failures=0, error=event.error), now=now)
+
+
+def _returned(state: FollowState, event: Ended, target: str, *, now: float) -> Step:
+    if event.error is not None:  # it was served a moment ago: it is tried until it is served again
+        return _decide(replace(_failed(state, event, now), target=target), now=now)
+    if state.current == target:  # the switch that failed is tried again in its time
+        return _decide(_rested(state), now=now)
+    error = _HOOK_FAILED if state.failures else state.error
+    back = replace(_rested(state), current=target, previous=None, failures=0, not_before=None, error=error)
+    return _decide(back, now=now)
+
+
+def _rested(state: FollowState) -> FollowState:
+    return replace(state, phase=Phase.RESTING, target=None)
+
+
 def _failed(state: FollowState, event: Ended, now: float) -> FollowState:
-    failures = state.failures + 1
-    return replace(
-        state,
-        phase=Phase.RESTING,
-        target=None,
-        failures=failures,
-        not_before=retry_at(failures, now=now, spread=event.spread),
-        error=event.error,
-    )
+    later = retry_at(state.failures + 1, now=now, spread=event.spread)
+    return replace(_rested(state), failures=state.failures + 1, not_before=later, error=event.error)
 
 
-def _decide(state: FollowState, *, now: float) -> tuple[FollowState, Sequence[Action]]:
-    if state.phase is Phase.RETURNING:
-        if state.not_before is None or now < state.not_before or state.target is None:
-            return state, ()
-        return replace(state, not_before=None), (Switch(state.target),)
-    if state.phase is not Phase.RESTING or state.paused:
+def _decide(state: FollowState, *, now: float) -> Step:
+    if state.phase is not Phase.RESTING:
         return state, ()
-    if state.wanted is None or state.wanted in (state.current, state.bad):
-        return state, ()
-    if state.not_before is not None and now < state.not_before:
+    wanted = state.wanted
+    if state.asked and wanted is not None and state.target is None and not state.paused:
+        state = replace(state, asked=False, not_before=None)
+        if wanted == state.bad == state.current:  # it is here, only its hook isn't done
+            return _begin(state, Phase.HOOKING, wanted)
+        state = replace(state, bad=None if wanted == state.bad else state.bad)
+    begun = _back(state) or _forth(state)
+    if begun is not None and state.not_before is not None and now < state.not_before:
         return state, (Wake(state.not_before),)
-    return replace(state, phase=Phase.FETCHING, target=state.wanted, not_before=None), (Fetch(state.wanted),)
+    return begun or (state, ())
+
+
+def _back(state: FollowState) -> Step | None:
+    """To what is to be served again, also while paused; None if that is served, or there is nothing."""
+    target = state.target
+    if target is None and state.bad is not None and state.bad == state.current:
+        target = state.previous
+    return None if target is None else _begin(replace(state, not_before=None), Phase.RETURNING, target)
+
+
+def _forth(state: FollowState) -> Step | None:
+    """To the version that the alias names; None if that is served, or isn't to be."""
+    if state.paused or state.wanted is None or state.wanted in (state.current, state.bad):
+        return None
+    return _begin(replace(state, not_before=None), Phase.FETCHING, state.wanted)
+
+
+def _begin(state: FollowState, phase: Phase, target: str) -> Step:
+    begun = replace(state, phase=phase, target=target)
+    if phase is Phase.HOOKING:
+        return begun, (Hook(state.previous, target),)
+    return begun, (Fetch(target) if phase is Phase.FETCHING else Switch(target),)

@@ -71,10 +71,13 @@ Action = Push | Wake
 
 @dataclass(frozen=True, slots=True)
 class SendingState:
-    """`waiting`: names, the next one first; it is `running` if it is being pushed. `away`: since when it fails."""
+    """`waiting`: names, the next one first; it is `running` if it is being pushed, and `asked` if somebody asked for it
+    meanwhile. `away`: since when it fails. `lost`: names that are another's at the remote.
+    """
 
     waiting: tuple[str, ...] = ()
     running: bool = False
+    asked: bool = False
     failures: int = 0
     away: float | None = None
     not_before: float | None = None
@@ -97,14 +100,13 @@ def step(
 def _take(state: SendingState, event: Event, *, now: float) -> SendingState:
     match event:
         case Added():
-            new = [name for name in dict.fromkeys(event.names) if name not in state.waiting]
-            return replace(state, waiting=(*state.waiting, *new))
+            return replace(state, waiting=tuple(dict.fromkeys((*state.waiting, *event.names))))
         case Hint.ASKED:
-            return replace(state, not_before=None)
+            return replace(state, asked=state.running, not_before=None)
         case Hint.PAUSED:
             return replace(state, paused=True)
         case Hint.RESUMED:
-            return replace(state, paused=False, not_before=None)
+            return replace(state, paused=False, asked=state.running, not_before=None)
         case Hint.DUE:
             return state
         case Ended():
@@ -115,15 +117,15 @@ def _take(state: SendingState, event: Event, *, now: float) -> SendingState:
 
 def _ended(state: SendingState, event: Ended, *, now: float) -> SendingState:
     assert state.running
-    ended = replace(state, running=False)
+    ended = replace(state, running=False, asked=False)
     match event.outcome:
         case Outcome.DONE | Outcome.LOST:
             name, *rest = state.waiting
-            lost = (*state.lost, name) if event.outcome is Outcome.LOST else state.lost
+            lost = [each for each in state.lost if each != name]
             return replace(
                 ended,
                 waiting=tuple(rest),
-                lost=lost,
+                lost=(*lost, name) if event.outcome is Outcome.LOST else tuple(lost),
                 failures=0,
                 away=None,
                 not_before=None,
@@ -132,11 +134,12 @@ def _ended(state: SendingState, event: Ended, *, now: float) -> SendingState:
             )
         case Outcome.AWAY | Outcome.REFUSED:
             failures = state.failures + 1
+            later = retry_at(failures, now=now, spread=event.spread)
             return replace(
                 ended,
                 failures=failures,
                 away=now if state.away is None else state.away,
-                not_before=retry_at(failures, now=now, spread=event.spread),
+                not_before=None if state.asked else later,  # whoever asks may have mended it
                 refused=event.outcome is Outcome.REFUSED,
                 error=event.error,
             )
