@@ -22,7 +22,9 @@ OPTION = re.compile(r"(?<![\w-])(--?[a-z][a-z-]*)")
 GROUPS = {
     "alias": {"set", "log", "list", "rm"},
     "config": {"list", "get", "set", "shared"},
+    "daemon": {"start", "stop", "run", "status", "logs"},
     "remote": {"add", "list", "check", "remove"},
+    "watch": {"add", "list", "remove", "pause", "resume", "now"},
 }
 # Split, so that this file doesn't name them.
 MACHINE_PATHS = re.compile(

@@ -60,8 +60,10 @@ COMMANDS: Final[dict[str, Known]] = {
     "prefetch": Known("cache", "Bring versions' data here before anybody reads it.", _SHARE),
     "evict": Known("cache", "Free the room of what a remote has.", _SHARE),
     "watch": Known("watch", "Folders that become versions by themselves.", _SHARE),
-    "follow": Known("follow", "Go along with an alias: fetch, switch, tell.", _SHARE),
-    "daemon": Known("daemon", "Watches, pushes and follows in the background.", _SHARE),
+    "follow": Known(
+        "follow", "Go along with an alias: when it moves, its version comes here whole, and is switched to.", _SHARE
+    ),
+    "daemon": Known("daemon", "Watches folders, pushes, and follows aliases in the background.", _SHARE),
     "remote": Known("remote", "Places that versions are replicated to.", _SHARE),
     "gc": Known("care", "Free what no name leads to.", _KEEP),
     "check": Known("check", "Verify the store; rebuild its index; repair it.", _KEEP),

@@ -65,12 +65,22 @@ DOCUMENTS: Final[dict[str, tuple[type[documents.Document], ...]]] = {
     "remote list": (documents.RemoteListDocument,),
     "remote check": (documents.RemoteCheckDocument,),
     "remote remove": (documents.RemoteDocument,),
+    "watch add": (documents.WatchDocument,),
+    "watch list": (documents.WatchListDocument,),
+    "watch remove": (documents.WatchDocument,),
+    "watch pause": (documents.WatchDocument,),
+    "watch resume": (documents.WatchDocument,),
+    "watch now": (documents.WatchNowDocument,),
+    "follow": (documents.FollowDocument,),
+    "daemon start": (documents.DaemonDocument,),
+    "daemon stop": (documents.DaemonDocument,),
+    "daemon status": (documents.DaemonDocument,),
     "config list": (documents.ConfigDocument,),
     "config get": (documents.ConfigDocument,),
     "config set": (documents.ConfigDocument,),
     "config shared": (documents.ConfigDocument,),
 }
-"""What each command prints with --json. `cat`, `completion` and `bench` print what they are asked for."""
+"""What each command prints with --json. `cat`, `completion`, `bench`, `daemon logs` print what they are asked for."""
 
 _HEAD = """\
 # The command line

@@ -1,6 +1,6 @@
-"""Turns watched folders into versions and keeps followed ones at what their alias names.
+"""Turns watched folders into versions, pushes them, and keeps followed aliases at what they name.
 
-Will decide when a folder has settled, what is committed and pushed, and when a follower switches. Must know nothing of
-packs, indexes or remotes: it asks the store.
-This release has no daemon: nothing is here yet.
+`machine` decides, as pure functions; `tasks` run the machines in trio; `engine` and `follower` do what was decided,
+with the store, on threads; `watch` hears of changes; `daemon` puts the tasks together, `api` answers for it, `service`
+is the process. Must know nothing of packs, indexes or remotes: it asks the store.
 """

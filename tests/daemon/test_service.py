@@ -231,4 +231,4 @@ def test_without_a_daemon_commands_work(machine: Machine, folder: Path, tmp_path
     machine.run("watch", "remove", str(folder))
     assert "nothing is watched" in machine.run("watch", "list")
     shutil.rmtree(folder)
-    assert "does not exist" in machine.run("watch", "add", str(folder), code=2)
+    assert "is no folder" in machine.run("watch", "add", str(folder), code=3)

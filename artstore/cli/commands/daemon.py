@@ -70,7 +70,7 @@ def stop_command(invocation: Invocation) -> None:
     "run",
     examples=[
         ("artstore daemon run", "in the foreground, as service managers want it"),
-        ("artstore -v daemon run", "and tell more"),
+        ("artstore daemon run -v", "and tell more"),
     ],
 )
 @click.option("--tcp", is_flag=True, help="Answer on a port of 127.0.0.1, too, to who has the token.")
@@ -103,7 +103,9 @@ def status_command(invocation: Invocation) -> int:
 
 
 @daemon_command.command("logs", examples=[("artstore daemon logs -n 200", "its last words")])
-@click.option("-n", "lines", metavar="N", type=click.IntRange(1), default=_LINES_DEFAULT, show_default=True)
+@click.option(
+    "-n", "lines", metavar="N", type=click.IntRange(1), default=_LINES_DEFAULT, show_default=True, help="So many lines."
+)
 @click.pass_obj
 def logs_command(invocation: Invocation, lines: int) -> None:
     """The end of its log. A daemon under systemd logs to the journal: `journalctl --user -u artstore-daemon`."""

@@ -55,7 +55,7 @@ def follow_command(
     remove: bool,
     now: bool,
 ) -> None:
-    """Go along with an alias: when it moves, the new version comes here whole, and then takes the old one's place.
+    """Go along with an alias: when it moves, its version comes here whole, and is switched to.
 
     The daemon does it. A hook gets ARTSTORE_ALIAS, ARTSTORE_OLD, ARTSTORE_NEW and ARTSTORE_PATH, and 5 minutes; when it
     fails this machine stays on the old version, the alias is not touched.

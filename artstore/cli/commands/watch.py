@@ -48,7 +48,7 @@ def watch_command() -> None:
         ("artstore watch add /mnt/nas/data --poll 5min --push origin --only 22:00-06:00", "a share, pushed at night"),
     ],
 )
-@click.argument("directory", metavar="DIR", type=click.Path(exists=True, file_okay=False))
+@click.argument("directory", metavar="DIR", type=click.Path(file_okay=False))
 @click.option("--artifact", metavar="NAME", help="Of which the folder becomes versions; else its name.")
 @click.option("--settle", metavar="TIME", type=DURATION, default="2s", show_default=True, help="Quiet before a commit.")
 @click.option(
