@@ -2,8 +2,9 @@
 
 Two successive releases of one package from PyPI go into a temporary store, come out again and are compared; an alias is
 moved, broken and rolled back; all versions are mounted and read from another process, then pushed to a remote, cloned
-from there and compared. Knows nothing of artstore but its command line. Never touches a store of the user's, and leaves
-nothing behind, after Ctrl-C neither.
+from there and compared; a daemon makes a version of a watched folder and pushes it, and another one follows its alias.
+Knows nothing of artstore but its command line. Never touches a store of the user's, and leaves nothing behind, after
+Ctrl-C neither.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ WHEEL_TAGS = [
 ]
 SHOWN_LINES_MAX = 12
 READ_BYTES = 1 << 20
+CHECKPOINT_BYTES = 100_000_000
 PATIENCE_S = 10
 
 console = Console(highlight=False, soft_wrap=True, markup=False)
@@ -286,6 +288,43 @@ def show_remote(demo: Demo, tags: list[str]) -> None:
     console.print(f"  {len(files_of(restored))} files of {tags[0]} from the clone, equal bit for bit")
 
 
+def show_daemon(demo: Demo) -> None:
+    """Save a checkpoint into a watched folder, and see it arrive at the remote and where its alias is followed."""
+    run, served, clone = demo.work / "run", demo.work / "served", str(demo.work / "clone")
+    run.mkdir()
+    demo.show("watch", "add", str(run), "--settle", "1s", "--push", "origin")
+    demo.show("--store", clone, "follow", "run/production", "--to", str(served), "--poll", "1s")
+    try:
+        demo.show("daemon", "start")
+        demo.show("--store", clone, "daemon", "start")
+        started = time.perf_counter()
+        (run / "checkpoint").write_bytes(os.urandom(CHECKPOINT_BYTES))
+        console.print(f"  {size(CHECKPOINT_BYTES)} are saved to run/checkpoint; nobody runs a command")
+        wait_for(demo.work / "remote" / "tags" / "run" / "v1@", "run/v1 at the remote")
+        demo.rows.append(Row("from saved to pushed, with 1 s of quiet", time.perf_counter() - started))
+        demo.show("alias", "set", "run/production", "run/v1")
+        demo.show("push")
+        started = time.perf_counter()
+        wait_for(served / "checkpoint", "run/v1 at its follower")
+        demo.rows.append(Row("from moved to served elsewhere", time.perf_counter() - started))
+        if (served / "checkpoint").read_bytes() != (run / "checkpoint").read_bytes():
+            raise DemoError("what the follower serves differs: please report this bug.")
+        console.print(f"  served → {os.readlink(served)}: equal bit for bit")
+        demo.show("status")
+    finally:
+        demo.show("daemon", "stop")
+        demo.show("--store", clone, "daemon", "stop")
+
+
+def wait_for(path: Path, what: str) -> None:
+    """Until there is something."""
+    end = time.monotonic() + 3 * PATIENCE_S
+    while not path.exists():
+        if time.monotonic() > end:
+            raise DemoError(f"{what} isn't there after {3 * PATIENCE_S} s: please report this bug.")
+        time.sleep(0.05)
+
+
 def show_mount(demo: Demo, tags: list[str]) -> None:
     """Show the versions as folders, move an alias, and read through it from another process."""
     lacking = what_mounts_lack()
@@ -402,6 +441,7 @@ def main(arguments: list[str]) -> int:
                 show_yours(demo, yours)
             show_mount(demo, tags)
             show_remote(demo, tags)
+            show_daemon(demo)
             console.print(closing_table(demo))
     except DemoError as error:
         console.print(f"The demo stopped: {error}")

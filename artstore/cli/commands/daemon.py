@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from artstore.cli import text
 from artstore.cli.command import Group
 from artstore.cli.invocation import Invocation
 from artstore.errors import Busy, NotFound
 
 if TYPE_CHECKING:
-    from artstore.cli.documents import DaemonDocument
+    from collections.abc import Callable
+
+    from artstore.cli.documents import DaemonDocument, DaemonStateItem
     from artstore_daemon.places import Places
 
+_NS = 1e9
+_STATUS_S = 5.0  # that a daemon may take to tell how it stands
 _LINES_DEFAULT = 50
 _NEEDED = ("hypercorn", "starlette", "structlog", "trio", "watchdog")
 
@@ -176,3 +181,40 @@ def _warnings() -> list[str]:
     if os.getuid() and is_systemd and not os.path.exists(f"/var/lib/systemd/linger/{user}"):
         return [f"it may be ended when you log out: `loginctl enable-linger {user}` keeps it"]
     return []
+
+
+def daemon_state(store: str) -> DaemonStateItem | None:
+    """How the daemon of a store stands, in short; None if none answers."""
+    from artstore.cli.documents import DaemonStateItem
+    from artstore.errors import ArtstoreError
+    from artstore_daemon.client import Client
+    from artstore_daemon.places import places_of
+
+    try:
+        told = Client(places_of(store).socket, timeout_s=_STATUS_S).get("/v1/status")
+    except (ArtstoreError, OSError):
+        return None
+    pushes = [push for watch in told["watches"] for push in watch["pushes"]]
+    standing = [*told["watches"], *told["follows"], *pushes]
+    moments = sorted(item["next"] for item in standing if item["next"] is not None)
+    return DaemonStateItem(
+        process=told["process"],
+        quiet=told["quiet"],
+        watches=[watch["artifact"] for watch in told["watches"]],
+        follows=[follow["alias"] for follow in told["follows"]],
+        pending=[watch["artifact"] for watch in told["watches"] if watch["pending"]],
+        waiting=sum(push["waiting"] for push in pushes),
+        errors=[item["error"] for item in standing if item["error"]],
+        next=text.rfc3339(int(moments[0] * _NS)) if moments else None,
+    )
+
+
+def daemon_rows(state: DaemonStateItem | None, show: Callable[[str], str]) -> list[tuple[str, str]]:
+    """The same as rows of `status`."""
+    if state is None:
+        return [("daemon", "not running")]
+    said = [f"process {state.process}", f"watches {len(state.watches)}, follows {len(state.follows)}"]
+    said += [f"pending: {', '.join(state.pending)}"] if state.pending else []
+    said += [f"{text.count(state.waiting, 'name')} to push"] if state.waiting else []
+    said += [f"next at {state.next}"] if state.next else []
+    return [("daemon", "; ".join(said)), *(("trouble", show(error)) for error in state.errors)]

@@ -10,6 +10,7 @@ import click
 from artstore import limits
 from artstore.cli import text
 from artstore.cli.command import Command
+from artstore.cli.commands.daemon import daemon_rows, daemon_state
 from artstore.cli.invocation import Invocation
 from artstore.cli.params import REVISION, Whole
 from artstore.errors import NotFound
@@ -124,7 +125,7 @@ def status_command(invocation: Invocation, ask: bool) -> None:
         cached_bytes=status.cached_bytes,
         cache_bytes_max=status.cache_bytes_max,
         remote=None if remote is None else _remote_item(remote),
-        daemon=None,
+        daemon=daemon_state(store.path),
     )
     output = invocation.output
     rows = [
@@ -135,7 +136,7 @@ def status_command(invocation: Invocation, ask: bool) -> None:
         ("disk", f"{text.size(status.disk_free_bytes)} free"),
         ("running", text.count(status.sessions, "writer") if status.sessions else "no writer"),
         ("remote", "none set up" if remote is None else output.show(_remote_line(remote))),
-        ("daemon", "not running"),
+        *daemon_rows(document.daemon, output.show),
     ]
     if status.elsewhere or status.cached_bytes:
         kept = f"{text.size(status.cached_bytes)} of at most {text.size(status.cache_bytes_max)}"

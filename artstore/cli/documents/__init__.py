@@ -52,6 +52,7 @@ from artstore.cli.documents.names import (
 from artstore.cli.documents.places import (
     ConfigDocument,
     ConfigItem,
+    DaemonStateItem,
     DoctorDocument,
     FindingItem,
     InitDocument,
@@ -108,6 +109,7 @@ __all__ = [
     "ConfigItem",
     "ConflictItem",
     "DaemonDocument",
+    "DaemonStateItem",
     "DiffDocument",
     "DiffHead",
     "DoctorDocument",

@@ -28,6 +28,19 @@ class RemoteStatusItem(Document, frozen=True, kw_only=True):
     differing: Annotated[list[str] | None, Meta(description="Names that stand for something else there; the same.")]
 
 
+class DaemonStateItem(Document, frozen=True, kw_only=True):
+    """A daemon that runs."""
+
+    process: int
+    quiet: Annotated[bool, Meta(description="Is all that is known of committed and pushed?")]
+    watches: list[str]
+    follows: list[str]
+    pending: Annotated[list[str], Meta(description="Watched artifacts with something that isn't in a version yet.")]
+    waiting: Annotated[int, Meta(description="Names to be pushed.")]
+    errors: list[str]
+    next: Annotated[str | None, Meta(description="When something is tried next.")]
+
+
 class StatusDocument(Document, frozen=True, kw_only=True):
     """The store on one screen."""
 
@@ -47,7 +60,7 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     cached_bytes: Annotated[int, Meta(description="What is kept of remotes.")]
     cache_bytes_max: Annotated[int, Meta(description="The most that may be kept: `cache.size`.")]
     remote: Annotated[RemoteStatusItem | None, Meta(description="The home remote; null: none is set up.")]
-    daemon: Annotated[None, Meta(description="null: no daemon runs.")]
+    daemon: Annotated[DaemonStateItem | None, Meta(description="null: no daemon runs.")]
 
 
 class ConfigItem(Document, frozen=True, kw_only=True):
