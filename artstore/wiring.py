@@ -348,6 +348,20 @@ def prepare_remote(path: str, place: RemotePlace) -> RemotePlace:
         remote.close()
 
 
+def clock_of_remote(place: RemotePlace) -> float:
+    """What time a remote says it is, s since 1970. RemoteError, NotPermitted; NotFound if nothing was pushed there."""
+    from artstore.format.remote import FORMAT_KEY
+
+    remote = open_remote(place)
+    try:
+        found = remote.get(FORMAT_KEY)
+    finally:
+        remote.close()
+    if found is None:
+        raise NotFound(f"{place.url} is empty", hint="`artstore push` makes it a remote")
+    return found.time
+
+
 def _no_remote(name: str | None, known: Iterable[str]) -> NotFound:
     names = ", ".join(known)
     message = "this store has no remote" if name is None else f"there is no remote {name!r}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from artstore_bench.mounts.report import mount_tables
@@ -17,9 +17,15 @@ _TITLES: Final = {
     "small": "50,000 files of 1-8 KiB",
     "edits": "One file of 2 GiB, and the same with 20 random edits",
     "known": "Known data: the model corpus recognised without a stat cache",
+    "daemon": "Daemon: idle, a burst of files, and 100 MB saved",
     "kernel": "Kernel: cutting random bytes on one core",
 }
 _TIMED: Final = {"first": "first s", "again": "again s", "v2": "v2 s", "checkout": "checkout s", "known": "known s"}
+_DAEMON: Final = {
+    "saved": "100 MB saved, until at the remote",
+    "burst": "100,000 files, until one version",
+    "idle": "nothing, 10 watches of 10,000 files",
+}
 _VERDICTS: Final = {
     "goal": "goal reached",
     "floor": "met",
@@ -36,6 +42,8 @@ def tables(document: Document) -> list[Table]:
         rows = [row for row in document.summary if row.corpus == subject]
         if subject == "mount":
             measured += mount_tables(rows)
+        elif subject == "daemon":
+            measured.append(_daemon_table(rows))
         else:
             measured += remote_tables(rows) if subject == "remote" else [_subject_table(subject, rows)]
     asked = [verdict for verdict in document.targets if verdict.measured is not None]
@@ -72,6 +80,14 @@ def _preface(document: Document) -> str:
         f"bound. MB are 10^6 bytes. How it is measured stands in `bench/README.md`.{missing}\n\n"
         f"## Machine\n\n{machine}\n\n## Tools\n\n{tools}\n\n## Corpora\n\n{trees}"
     )
+
+
+def _daemon_table(rows: Sequence[Summary]) -> Table:
+    lines = tuple(
+        (_DAEMON[row.question], f"{row.wall_s:.2f}{_star(row)}", f"{row.cpu_s:.2f}", _mega(row.rss_bytes))
+        for row in rows
+    )
+    return Table(_TITLES["daemon"], ("", "seconds", "CPU s", "resident MB"), lines)
 
 
 def _subject_table(subject: str, rows: Sequence[Summary]) -> Table:
@@ -123,29 +139,31 @@ def _against(verdict: Verdict) -> str:
 
 
 def _bound(verdict: Verdict, value: float | None) -> str:
-    if value is None:
-        return ""
-    match Figure(verdict.figure):
-        case Figure.SECONDS:
-            return f"{value:.2f} s"
-        case Figure.BYTES_PER_SECOND:
-            return f"{value / 1e9:.2f} GB/s"
-        case Figure.OPERATIONS_PER_SECOND:
-            return f"{value:,.0f}/s"
-        case Figure.P99_SECONDS:
-            return f"{value * 1e3:.2f} ms"
-        case Figure.REQUESTS:
-            return f"{value:,.0f} requests"
-        case Figure.MEMORY_BYTES:
-            return f"{value / 1e6:,.0f} MB"
-        case Figure.MOVED_BYTES:
-            return f"{value / (1 << 20):.2f} MiB"
-        case Figure.PUTS:
-            return f"{value:,.0f} PUTs"
-        case Figure.PUT_SHARE:
-            return f"{value:.2f} of those allowed"
-        case Figure.TIME_RATIO | Figure.STORED_RATIO | Figure.ADDED_RATIO | Figure.SPEED_RATIO:
-            return f"{value:.2f} ×"
+    return "" if value is None else _WRITTEN[Figure(verdict.figure)](value)
+
+
+def _times(value: float) -> str:
+    return f"{value:.2f} ×"
+
+
+_WRITTEN: Final[Mapping[Figure, Callable[[float], str]]] = {
+    Figure.SECONDS: "{:.2f} s".format,
+    Figure.BYTES_PER_SECOND: lambda value: f"{value / 1e9:.2f} GB/s",
+    Figure.OPERATIONS_PER_SECOND: "{:,.0f}/s".format,
+    Figure.P99_SECONDS: lambda value: f"{value * 1e3:.2f} ms",
+    Figure.REQUESTS: "{:,.0f} requests".format,
+    Figure.MEMORY_BYTES: lambda value: f"{value / 1e6:,.0f} MB",
+    Figure.RESIDENT_BYTES: lambda value: f"{value / 1e6:,.0f} MB",
+    Figure.CPU_SHARE: "{:.2%} of a core".format,
+    Figure.MOVED_BYTES: lambda value: f"{value / (1 << 20):.2f} MiB",
+    Figure.PUTS: "{:,.0f} PUTs".format,
+    Figure.PUT_SHARE: "{:.2f} of those allowed".format,
+    Figure.TIME_RATIO: _times,
+    Figure.STORED_RATIO: _times,
+    Figure.ADDED_RATIO: _times,
+    Figure.SPEED_RATIO: _times,
+}
+assert {*_WRITTEN} == {*Figure}
 
 
 def _verdict(verdict: Verdict) -> str:

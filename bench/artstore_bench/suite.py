@@ -16,6 +16,7 @@ from typing import Final
 
 from artstore_bench import corpus as corpora
 from artstore_bench.command import Toolbox
+from artstore_bench.daemons.suite import DAEMON, DaemonSuite
 from artstore_bench.machine import describe
 from artstore_bench.method import SETTLE_S, ToolFailed, rounds
 from artstore_bench.mounts.suite import MountSuite
@@ -30,8 +31,8 @@ from artstore_bench.results import SCHEMA, Document, Failure, Run, ToolVersion, 
 from artstore_bench.session import LiveTree, Session
 from artstore_bench.targets import judge
 
-# "known" asks about the model corpus, "remote" about that and the small files; "kernel" needs none.
-SUBJECTS: Final = (*corpora.NAMES, REMOTE, "known", "kernel")
+# "known" asks about the model corpus, "remote" about that and the small files; "daemon" and "kernel" need none.
+SUBJECTS: Final = (*corpora.NAMES, REMOTE, DAEMON, "known", "kernel")
 MOUNT: Final = "mount"
 SERVICE: Final = "ceph (remote)"
 
@@ -87,6 +88,9 @@ def run(settings: Settings, tell: Tell, save: Save) -> Document:
             _run_mounts(mounting, settings=settings, gathered=gathered, tell=tell, save=save)
         elif subject == REMOTE:
             _run_remotes(settings, gathered, tell, save)
+        elif subject == DAEMON:
+            suite = DaemonSuite(Toolbox(settings.workdir), gathered, tell, scale=settings.scale)
+            suite.run(repeat=settings.repeat)
         else:
             _run_corpus(subject, tools, settings=settings, gathered=gathered, tell=tell)
         document = _document(settings, gathered)
@@ -100,7 +104,7 @@ def _tools(settings: Settings) -> tuple[list[Peer], list[Mountable], dict[str, s
     versions: dict[str, str | None] = {}
     tools: list[Peer] = []
     mounting: list[Mountable] = []
-    if any(subject not in {MOUNT, REMOTE} for subject in settings.subjects):
+    if any(subject not in {MOUNT, REMOTE, DAEMON} for subject in settings.subjects):
         chosen = [peer for name, peer in peers(toolbox).items() if name in wanted]
         versions |= {peer.name: peer.version() for peer in chosen}
         tools = [peer for peer in chosen if versions[peer.name] is not None]

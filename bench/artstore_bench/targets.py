@@ -29,6 +29,8 @@ class Figure(StrEnum):
     P99_SECONDS = "99th percentile in seconds"
     REQUESTS = "requests"
     MEMORY_BYTES = "bytes of memory"
+    RESIDENT_BYTES = "bytes resident"
+    CPU_SHARE = "share of a core"
     PUTS = "PUTs"
     PUT_SHARE = "PUTs over those that the bytes allow"
     MOVED_BYTES = "bytes moved"
@@ -120,6 +122,12 @@ _REMOTE_TARGETS: Final[Sequence[Target]] = (
     _remote("1 MiB out of 1 GiB, fresh clone", "peek", Figure.REQUESTS, 6),
 )
 
+_DAEMON_TARGETS: Final[Sequence[Target]] = (
+    Target("100 MB saved, at the remote", "daemon", "saved", Figure.SECONDS, None, 1.0),
+    Target("idle, 10 watches of 10,000 files", "daemon", "idle", Figure.CPU_SHARE, None, 0.01),
+    Target("idle, 10 watches of 10,000 files", "daemon", "idle", Figure.RESIDENT_BYTES, None, 80e6),
+)
+
 TARGETS: Final[Sequence[Target]] = (
     *_time("first commit", "model", "first", borg=(0.45, 0.30), restic=(0.4, None), hf_xet=(0.4, None)),
     *_time("first commit", "dataset", "first", borg=(0.55, 0.4), restic=(0.5, None), hf_xet=(1.2, 0.95)),
@@ -147,6 +155,7 @@ TARGETS: Final[Sequence[Target]] = (
     Target("kernel", "kernel", "kernel", Figure.BYTES_PER_SECOND, None, 2e9, 4e9),
     *_MOUNT_TARGETS,
     *_REMOTE_TARGETS,
+    *_DAEMON_TARGETS,
 )
 
 
@@ -205,6 +214,8 @@ _ABSOLUTE: Final[Mapping[Figure, Callable[[Summary], float | None]]] = {
     Figure.P99_SECONDS: lambda ours: ours.p99_s,
     Figure.REQUESTS: lambda ours: ours.requests,
     Figure.MEMORY_BYTES: lambda ours: ours.rss_anonymous_bytes,
+    Figure.RESIDENT_BYTES: lambda ours: ours.rss_bytes,
+    Figure.CPU_SHARE: lambda ours: ours.cpu_s / ours.wall_s,
     Figure.PUTS: lambda ours: ours.puts,
     Figure.PUT_SHARE: _put_share,
     Figure.MOVED_BYTES: lambda ours: ours.moved_bytes,

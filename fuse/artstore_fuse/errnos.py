@@ -16,6 +16,7 @@ ERRNOS: Final[dict[type[errors.ArtstoreError], int]] = {
     errors.BadName: errno.ENOENT,
     errors.Ambiguous: errno.ENOENT,
     errors.BadInput: errno.EINVAL,
+    errors.Changing: errno.EINVAL,
     errors.Unsafe: errno.EINVAL,
     errors.NewerFormat: errno.EIO,
     errors.NotFound: errno.ENOENT,

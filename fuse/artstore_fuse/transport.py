@@ -256,16 +256,21 @@ async def _end_on_signal(
 
     `told`: signals that came before this.
     """
-    with trio.open_signal_receiver(*_STOPS) as signals:
-        task_status.started()
-        if told:
+    try:
+        with trio.open_signal_receiver(*_STOPS) as signals:
+            task_status.started()
+            if told:
+                loop.cancel()
+            async for _ in signals:
+                break
+            pyfuse3.terminate()
+            await trio.sleep(limits.MOUNT_END_S_MAX)
+            _log.warning("requests under way did not end in time")
             loop.cancel()
-        async for _ in signals:
-            break
-        pyfuse3.terminate()
-        await trio.sleep(limits.MOUNT_END_S_MAX)
-        _log.warning("requests under way did not end in time")
-        loop.cancel()
+    finally:
+        # The same one may come once more: trio closes what it would write that to, and then says that it can't.
+        for number in _STOPS:
+            signal.signal(number, signal.SIG_IGN)
 
 
 async def _follow_names(view: View, names: Notices, poll_s: float) -> None:

@@ -13,9 +13,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from artstore import Store
+from artstore.cli.documents import DaemonDocument
 from artstore.model import RemotePlace
 from artstore_daemon import lock
 from artstore_daemon.client import Client
@@ -105,6 +107,13 @@ def test_from_a_saved_file_to_another_machine(machine: Machine, folder: Path, tm
     machine.run("check", "--data")
 
 
+def test_what_is_told_as_json(machine: Machine) -> None:
+    """A script that was written from docs/cli.md must meet exactly these fields."""
+    for command, code, running in (("start", 0, True), ("status", 0, True), ("stop", 0, False), ("status", 8, False)):
+        told = msgspec.json.decode(machine.run("daemon", command, "--json", code=code), type=DaemonDocument)
+        assert told.running is running
+
+
 def test_two_daemons(machine: Machine) -> None:
     """Both would commit each change, and push each version."""
     machine.run("daemon", "start")
@@ -112,6 +121,8 @@ def test_two_daemons(machine: Machine) -> None:
     assert f"process {holder}" in machine.run("daemon", "start", code=8)
     assert "watches over this store already" in machine.run("daemon", "run", code=8)
     assert f"process {holder}" in machine.run("daemon", "status")
+    assert f"process {holder}" in machine.run("status")
+    assert f"process {holder}" in machine.run("doctor")
 
 
 def test_one_that_was_killed_is_taken_over(machine: Machine, folder: Path) -> None:

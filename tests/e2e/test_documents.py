@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent.parent
 LINES = {
+    "watch add": "watch add mnt",
+    "watch list": "watch list",
+    "watch remove": "watch remove watched",
+    "watch pause": "watch pause watched",
+    "watch resume": "watch resume watched",
+    "watch now": "watch now watched",
+    "follow": "follow llama/production",
     "init": "init new",
     "commit": "commit llama --param x=1",
     "check-ignore": "check-ignore --root llama llama/config.json",
@@ -57,14 +64,15 @@ LINES = {
     "config shared": "config shared {group}",
 }
 ON_A_MOUNT = {"mount", "umount"}  # tests/fuse/test_mount_command.py
-PLAIN = {"cat", "completion", "bench"}
+BY_A_DAEMON = {"daemon start", "daemon stop", "daemon status"}  # tests/daemon/test_service.py
+PLAIN = {"cat", "completion", "bench", "daemon logs", "daemon run"}
 
 
 def test_each_command_has_its_document() -> None:
     """A new command without a documented schema would be noticed by nobody else."""
     names = {name for name, _ in leaves()}
     assert names == set(DOCUMENTS) | PLAIN
-    assert set(LINES) | ON_A_MOUNT == set(DOCUMENTS)
+    assert set(LINES) | ON_A_MOUNT | BY_A_DAEMON == set(DOCUMENTS)
 
 
 @pytest.mark.parametrize("name", LINES)
@@ -78,6 +86,7 @@ def test_json_is_as_documented(name: str, run: Run, two_versions: Path, home: Pa
     run("alias", "set", "llama/production", "v2")
     (home / "work" / "mnt" / "ids" / run("resolve", "llama/v2").out.strip()).mkdir(parents=True)
     run("remote", "add", "nas", f"file://{home}/nas")
+    run("watch", "add", "llama", "--artifact", "watched")
     line = LINES[name].format(home=home, group=grp.getgrgid(os.getgid()).gr_name)
     out = run(*line.split(), "--json").out
     document = msgspec.json.decode(out, type=DOCUMENTS[name][0])

@@ -55,7 +55,7 @@ def start_command(invocation: Invocation, tcp: bool) -> None:
     places = _places(invocation)
     process = service.start(places, service.Options(tcp=tcp))
     _show(invocation, _document(places), [f"it runs, process {process}; it logs to {places.log}"])
-    for warning in _warnings():
+    for warning in warnings():
         invocation.output.note(warning)
 
 
@@ -147,6 +147,17 @@ def tell_daemon(places: Places) -> bool:
     return True
 
 
+def warnings() -> list[str]:
+    """What people who start one learn too late."""
+    import getpass
+
+    user = getpass.getuser()
+    is_systemd = os.path.isdir("/run/systemd/users")
+    if os.getuid() and is_systemd and not os.path.exists(f"/var/lib/systemd/linger/{user}"):
+        return [f"it may be ended when you log out: `loginctl enable-linger {user}` keeps it"]
+    return []
+
+
 def _places(invocation: Invocation) -> Places:
     from artstore_daemon.places import places_of
 
@@ -170,17 +181,6 @@ def _document(places: Places) -> DaemonDocument:
 
 def _show(invocation: Invocation, document: DaemonDocument, lines: list[str]) -> None:
     invocation.output.document(document, lines=lambda: lines, ids=lambda: [str(document.process or "")])
-
-
-def _warnings() -> list[str]:
-    """What people learn too late."""
-    import getpass
-
-    user = getpass.getuser()
-    is_systemd = os.path.isdir("/run/systemd/users")
-    if os.getuid() and is_systemd and not os.path.exists(f"/var/lib/systemd/linger/{user}"):
-        return [f"it may be ended when you log out: `loginctl enable-linger {user}` keeps it"]
-    return []
 
 
 def daemon_state(store: str) -> DaemonStateItem | None:

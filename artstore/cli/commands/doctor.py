@@ -8,6 +8,7 @@ import platform
 import resource
 import shutil
 import sys
+import time
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
 EXIT_PROBLEM = 6
 State = Literal["ok", "warning", "problem", "absent"]
 _PACKAGES = ("blake3", "click", "lmdb", "msgspec", "pathspec", "platformdirs", "rich", "zstandard")
-_MOUNT, _DAEMON, _BENCH = ("pyfuse3", "trio"), ("trio", "watchdog"), ("matplotlib", "numpy")
+_MOUNT, _BENCH = ("pyfuse3", "trio"), ("matplotlib", "numpy")
+_DAEMON = ("hypercorn", "starlette", "structlog", "trio", "watchdog")
 _FREE_SHARE_MIN = 0.05
 _FILES_MIN = 256  # descriptors: packs kept open, the files being read, and some to spare
 _WATCHES_MIN = 8192
+_CLOCK_S_MAX = 300.0  # that services bear, which refuse what was signed at another time
 _COLORS = {"ok": None, "warning": "yellow", "problem": "red", "absent": None}
 
 
@@ -39,12 +42,13 @@ _COLORS = {"ok": None, "warning": "yellow", "problem": "red", "absent": None}
 def doctor_command(invocation: Invocation) -> int:
     """Look for what is wrong with this machine and store.
 
-    Exit 6 if something is. Python, packages, the compiled kernel, FUSE, limits of the system, disk, store. What is
-    absent is only needed for the part it names.
+    Exit 6 if something is. Python, packages, the compiled kernel, FUSE, limits of the system, disk, store, its remotes
+    with the credentials of this environment and their clocks, the daemon. What is absent is only needed for the part it
+    names.
     """
     from artstore.cli.documents import DoctorDocument
 
-    findings = [*_program(), *_extras(), *_system(), *_store(invocation)]
+    findings = [*_program(), *_extras(), *_system(), *_store(invocation), *_remotes(invocation), *_daemon(invocation)]
     output = invocation.output
     rows = [
         (finding.state, finding.name, text.printable(finding.found) + (f"; {finding.hint}" if finding.hint else ""))
@@ -147,6 +151,50 @@ def _store(invocation: Invocation) -> Iterator[FindingItem]:
         yield _finding("store", "warning", f"{told}, read only", "ask its owner for `artstore config shared GROUP`")
     else:
         yield _finding("store", "ok", told)
+
+
+def _remotes(invocation: Invocation) -> Iterator[FindingItem]:
+    """Each is asked once."""
+    from artstore import wiring
+
+    place = wiring.place_of(invocation.store)
+    if not wiring.is_store(place):
+        return
+    try:
+        remotes = wiring.remotes(place)
+    except (ArtstoreError, OSError):  # it was told of the store already
+        return
+    for name, there in remotes.items():
+        try:
+            skew = wiring.clock_of_remote(there) - time.time()
+        except (ArtstoreError, OSError) as error:
+            message, hint = (error.message, error.hint) if isinstance(error, ArtstoreError) else (str(error), None)
+            yield _finding(f"remote {name}", "warning", message, hint or "artstore remote check tells more")
+            continue
+        if abs(skew) > _CLOCK_S_MAX:
+            told = f"its clock and this machine's are {abs(skew):.0f} s apart"
+            yield _finding(f"remote {name}", "warning", told, "set the clock: timedatectl set-ntp true")
+        else:
+            yield _finding(f"remote {name}", "ok", f"{there.url} answers")
+
+
+def _daemon(invocation: Invocation) -> Iterator[FindingItem]:
+    """What a running one has to say, in whose environment other credentials may stand."""
+    from artstore import wiring
+    from artstore.cli.commands.daemon import daemon_state, warnings
+
+    place = wiring.place_of(invocation.store)
+    state = daemon_state(place) if wiring.is_store(place) else None
+    if state is None:
+        yield _finding("daemon runs", "absent", "no", "artstore daemon start, if folders are to be watched")
+        return
+    for error in state.errors:
+        yield _finding("daemon", "warning", error, "artstore status; artstore daemon logs")
+    if not state.errors:
+        told = f"process {state.process}, watches {len(state.watches)}, follows {len(state.follows)}"
+        yield _finding("daemon runs", "ok", told)
+    for warning in warnings():
+        yield _finding("daemon", "warning", warning)
 
 
 def _disk(place: str) -> FindingItem:

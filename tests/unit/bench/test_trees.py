@@ -22,7 +22,7 @@ def test_switch_leaves_unchanged_files_alone(tmp_path: Path) -> None:
     switch(live, target=tmp_path / "v2", manifest=second, before=first)
     assert differences(live, second) == []
     assert (live / "same/a").stat() == same
-    assert (live / "changed").stat().st_ino != changed.st_ino
+    assert (live / "changed").stat() != changed  # its inode may be that of the old file again
     assert not (live / "gone").exists()
 
 
