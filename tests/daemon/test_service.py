@@ -222,6 +222,7 @@ def test_a_socket_that_is_handed_over(machine: Machine, tmp_path: Path) -> None:
     )
     try:
         assert Client(str(tmp_path / "given")).get("/healthz") == "ok\n"
+        assert f"process {process.pid}" in machine.run("status"), "it is found where daemons are looked for"
     finally:
         process.terminate()
         assert process.wait(WAIT_S) == 0

@@ -42,7 +42,7 @@ async def serve(
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Answer until `stop`. `inherited`: a socket that a service manager has opened, instead of one at `socket_path`."""
-    listening = _adopted(inherited) if inherited is not None else _at(socket_path)
+    listening = _at(socket_path) if inherited is None else _adopted(inherited, socket_path)
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(_serve, daemon, listening, None, stop)
@@ -50,11 +50,9 @@ async def serve(
                 await _serve_tcp(nursery, daemon, port_path, token_path, stop)
             task_status.started()
     finally:
-        if inherited is None:
+        for path in (socket_path, port_path):
             with suppress(OSError):
-                os.unlink(socket_path)
-        with suppress(OSError):
-            os.unlink(port_path)
+                os.unlink(path)
 
 
 async def _serve_tcp(nursery: trio.Nursery, daemon: Daemon, port_path: str, token_path: str, stop: trio.Event) -> None:
@@ -121,5 +119,12 @@ def _at(path: str) -> socket.socket:
     return made
 
 
-def _adopted(descriptor: int) -> socket.socket:
-    return socket.socket(fileno=descriptor)
+def _adopted(descriptor: int, path: str) -> socket.socket:
+    """A socket that was handed over; a link to it lies where the daemon of this store is looked for."""
+    given = socket.socket(fileno=descriptor)
+    there: object = given.getsockname()
+    if given.family == socket.AF_UNIX and isinstance(there, str) and os.path.isabs(there) and there != path:
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+        os.symlink(there, path)
+    return given
