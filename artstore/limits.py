@@ -280,6 +280,7 @@ HOOK_S_MAX = 300.0  # that a follower's hook may take
 HOOK_SAID_BYTES = 4 * KIB  # of its errors, from their end
 API_BODY_BYTES_MAX = MIB
 API_CALLS_MAX = 8  # of the store at once
+API_CONNECTIONS_MAX = 128  # at once, on one socket: further ones are hung up on
 API_EVENTS_S = 15.0  # after which a stream of events says that it is there
 API_IDLE_S = 60.0  # that a connection may be silent
 API_STOP_S = 2.0  # that requests may take to end

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import socket
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, IncompleteRead
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote
 
-from artstore import errors
-from artstore.errors import ArtstoreError, Busy
+from artstore import errors, limits
+from artstore.errors import Ambiguous, ArtstoreError, Busy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 _TIMEOUT_S: Final = 30.0
 
@@ -59,21 +59,28 @@ class Client:
         """Have something removed."""
         self._ask("DELETE", path, None)
 
-    def events(self, after: int = 0) -> Iterator[dict[str, Any]]:
-        """What happens, as it happens, until the daemon ends."""
-        connection = self._connected()
+    def events(self, after: int = 0) -> Generator[dict[str, Any], None, None]:
+        """What happens, as it happens, until the daemon ends, in good order or not. `after`: the number of the last one
+        that is known. Busy if it falls silent, without so much as saying that it is there.
+        """
+        connection = self._connected(max(self._timeout_s, 2 * limits.API_EVENTS_S))
         try:
             connection.request("GET", f"/v1/events?after={after}")
             answer = connection.getresponse()
-            connection.sock.settimeout(None)
+            if answer.status >= 400:
+                raise _error_of(_told(answer.headers.get_content_type(), answer.read()))
             for line in answer:
-                if line.startswith(b"data: "):
+                if line.startswith(b"data: ") and line.endswith(b"\n"):  # one that was cut off is the last
                     yield json.loads(line.removeprefix(b"data: "))
+        except (ConnectionResetError, IncompleteRead):  # killed
+            return
+        except (OSError, HTTPException) as error:
+            raise _silent(error) from error
         finally:
             connection.close()
 
     def _ask(self, method: str, path: str, body: object) -> Any:
-        connection = self._connected()
+        connection = self._connected(self._timeout_s)
         headers = {} if body is None else {"content-type": "application/json"}
         try:
             connection.request(
@@ -82,23 +89,34 @@ class Client:
             answer = connection.getresponse()
             data = answer.read()
         except (OSError, HTTPException) as error:
-            raise Busy(f"the daemon doesn't answer: {error}", hint="see `artstore daemon logs`") from error
+            raise _silent(error) from error
         finally:
             connection.close()
-        kind = answer.headers.get_content_type()
-        told: Any = json.loads(data) if data and kind.endswith("json") else data.decode("utf-8", "replace")
+        told = _told(answer.headers.get_content_type(), data)
         if answer.status >= 400:
             raise _error_of(told)
         return told
 
-    def _connected(self) -> _Connection:
-        connection = _Connection(self._path, self._timeout_s)
+    def _connected(self, timeout_s: float) -> _Connection:
+        connection = _Connection(self._path, timeout_s)
         try:
             connection.connect()
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:
             connection.close()
             raise NotRunning("no daemon answers for this store", hint="`artstore daemon start` starts it") from error
+        except OSError as error:
+            connection.close()
+            raise _silent(error) from error
         return connection
+
+
+def _told(kind: str, data: bytes) -> Any:
+    # Any: JSON.
+    return json.loads(data) if data and kind.endswith("json") else data.decode("utf-8", "replace")
+
+
+def _silent(error: Exception) -> Busy:
+    return Busy(f"the daemon doesn't answer: {error}", hint="see `artstore daemon logs`")
 
 
 def _error_of(told: Any) -> ArtstoreError:
@@ -110,9 +128,10 @@ def _error_of(told: Any) -> ArtstoreError:
     kinds = {kind.code: kind for kind in known}
     kind = kinds.get(str(said.get("code")), ArtstoreError)
     message, hint = str(said.get("detail", "the daemon refused")), said.get("hint")
-    try:
+    if kind is Ambiguous:  # which makes its message of more than that; which ones these were it has said there
+        error: ArtstoreError = Ambiguous("", ())
+        ArtstoreError.__init__(error, message, hint=hint)
+    else:
         error = kind(message, hint=hint)
-    except TypeError:  # one that is made of more than words
-        error = ArtstoreError(message, hint=hint)
     error.code, error.exit_code = str(said.get("code", error.code)), int(said.get("exit_code", error.exit_code))
     return error

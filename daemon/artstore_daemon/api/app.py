@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-import msgspec
 import trio
 from starlette.applications import Starlette
-from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route as Path
 
-from artstore import limits
-from artstore.errors import ArtstoreError, NotFound, UsageError
+from artstore import wiring
+from artstore.errors import ArtstoreError, NotFound
 from artstore_daemon import settings
-from artstore_daemon.api import documents, metrics, openapi, views
+from artstore_daemon.api import decoding, documents, metrics, openapi, views
+from artstore_daemon.api.encoding import encode
 from artstore_daemon.api.errors import problem, problem_of
-from artstore_daemon.api.routes import EVENTS, ROUTES, Route
-from artstore_daemon.api.security import Gate, refuse
+from artstore_daemon.api.events import EventStream
+from artstore_daemon.api.routes import ROUTES, Route
+from artstore_daemon.api.security import UNKNOWN, Gate, Refusal, refuse
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -34,18 +32,23 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger(__name__)
 T = TypeVar("T")
-B = TypeVar("B", bound=msgspec.Struct)
-_REFUSED: Final = {401: "unauthorized", 403: "refused", 415: "wrong_type", 421: "wrong_host"}
+Handler = Callable[[Request, Route], Awaitable[object]]
+Served = Callable[[Request], Awaitable[Response]]
+_BUG_EXIT: Final = 70  # as the command line ends with
 
 
-def application(daemon: Daemon, *, stop: trio.Event, gate: Gate | None) -> ASGIApp:
-    """The API of a daemon. `gate`: what is asked of requests over TCP; None on the unix socket."""
-    api = _Api(daemon, stop)
-    paths: dict[str, dict[str, Callable[[Request], Awaitable[Response]]]] = {}
+def application(daemon: Daemon, *, stop: trio.Event, gate: Gate | None, limiter: trio.CapacityLimiter) -> ASGIApp:
+    """The API of a daemon. `gate`: what is asked of requests over TCP; None on the unix socket. `limiter`: of what
+    blocks, one for all applications of a daemon.
+    """
+    api = _Api(daemon, stop, limiter)
+    paths: dict[str, dict[str, Served]] = {}
     for route in ROUTES:
-        paths.setdefault(_starlette(route), {})[route.method] = partial(api.answer, route)
+        handler: Handler = getattr(api, f"on_{route.name}")
+        paths.setdefault(_starlette(route), {})[route.method] = partial(_answer, route, handler)
     served = [Path(path, partial(_choose, methods), methods=list(methods)) for path, methods in paths.items()]
-    app = Starlette(routes=served, exception_handlers={HTTPException: _told, Exception: _broken})
+    app = Starlette(routes=served, exception_handlers={HTTPException: _told})
+    app.router.redirect_slashes = False  # to a host of whoever asks
     return _Guarded(app, gate)
 
 
@@ -61,40 +64,29 @@ class _Guarded:
             headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
             refusal = refuse(self._gate, scope["method"], scope["path"], headers)
             if refusal is not None:
-                answer = problem(refusal.status, code=_REFUSED[refusal.status], detail=refusal.why, exit_code=2)
-                await answer(scope, receive, send)
+                await _refused(refusal)(scope, receive, send)
                 return
-        await self._app(scope, receive, send)
+        await self._app(scope, receive, send)  # which serves nothing but HTTP
 
 
 class _Api:
     """What each route does, by its name."""
 
-    def __init__(self, daemon: Daemon, stop: trio.Event) -> None:
+    def __init__(self, daemon: Daemon, stop: trio.Event, limiter: trio.CapacityLimiter) -> None:
         self._daemon = daemon
         self._stop = stop
-        self._limiter = trio.CapacityLimiter(limits.API_CALLS_MAX)
-
-    async def answer(self, route: Route, request: Request) -> Response:
-        """Answer one request; errors of ours as problems."""
-        try:
-            told: object = await getattr(self, f"on_{route.name}")(request, route)
-        except ArtstoreError as error:
-            return problem_of(error)
-        if isinstance(told, Response):
-            return told
-        if route.status == 204:
-            return Response(status_code=204)
-        return Response(msgspec.json.encode(told), route.status, media_type=route.kind)
+        self._limiter = limiter
+        self._place = daemon.store.path
 
     async def _ask(self, work: Callable[[], T]) -> T:
-        """What blocks."""
+        """What blocks. It runs on a thread: the daemon's own state is looked at in its loop alone."""
         return await trio.to_thread.run_sync(work, limiter=self._limiter)
 
     # --- what is told
 
     async def on_status(self, _: Request, __: Route) -> documents.Status:
-        return await self._ask(lambda: views.status(self._daemon))
+        config = await self._ask(lambda: wiring.load_config(self._place))
+        return views.status(self._daemon, store_id=config.id)
 
     async def on_watches(self, _: Request, __: Route) -> documents.Watches:
         return documents.Watches(watches=views.watches(self._daemon))
@@ -111,15 +103,21 @@ class _Api:
         return _one(views.follows(self._daemon), name, lambda item: item.alias, "followed")
 
     async def on_versions(self, request: Request, route: Route) -> documents.Versions:
-        asked = _query(request, route)
-        artifact, after, limit = str(asked["artifact"]), str(asked["after"]), int(asked["limit"])
-        return await self._ask(lambda: views.versions(self._daemon.store, artifact=artifact, after=after, limit=limit))
+        page = decoding.page(request, route)
+        return await self._ask(lambda: views.versions(self._daemon.store, page))
 
     async def on_version(self, request: Request, _: Route) -> documents.Version:
-        return await self._ask(lambda: views.version(self._daemon.store, request.path_params["revision"]))
+        revision = request.path_params["revision"]
+        return await self._ask(lambda: views.version(self._daemon.store, revision))
 
     async def on_refs(self, _: Request, __: Route) -> documents.Refs:
         return await self._ask(lambda: views.refs(self._daemon.store))
+
+    async def on_events(self, request: Request, route: Route) -> Response:
+        after = decoding.last_event(request, route)
+        if request.method == "HEAD":  # a stream without end, of nothing
+            return Response(media_type=route.kind)
+        return EventStream(self._daemon, after=after, stop=self._stop)
 
     async def on_metrics(self, _: Request, route: Route) -> Response:
         return Response(metrics.render(self._daemon), media_type=route.kind)
@@ -127,85 +125,53 @@ class _Api:
     async def on_healthz(self, _: Request, route: Route) -> Response:
         return Response("ok\n", media_type=route.kind)
 
-    async def on_openapi(self, _: Request, __: Route) -> Response:
-        return Response(json.dumps(openapi.document()), media_type="application/json")
-
-    async def on_events(self, request: Request, route: Route) -> Response:
-        known = request.headers.get("last-event-id", "")
-        after = int(known) if known.isascii() and known.isdigit() else int(_query(request, route)["after"])
-        return StreamingResponse(self._stream(after), media_type=EVENTS, headers={"cache-control": "no-store"})
-
-    async def _stream(self, after: int) -> AsyncIterator[bytes]:
-        yield b": it goes on from here\n\n"
-        while not self._stop.is_set():
-            told = None
-            with trio.move_on_after(limits.API_EVENTS_S):
-                told = await self._daemon.wait_for_happening(after)
-            if told is None:
-                yield b": still here\n\n"  # who went away is noticed by that
-                continue
-            for each in told:
-                after = each.number
-                data = msgspec.json.encode(views.happening(each)).decode()
-                yield f"id: {each.number}\nevent: {each.kind}\ndata: {data}\n\n".encode()
+    async def on_openapi(self, _: Request, __: Route) -> object:
+        return openapi.document()
 
     # --- what is done
 
     async def on_add_watch(self, request: Request, _: Route) -> documents.Watches:
-        asked = await _body(request, documents.NewWatch)
-        await self._ask(lambda: settings.add_watch(self._daemon.store.path, _watch_spec(asked)))
+        asked = await decoding.body(request, documents.NewWatch)
+        await self._ask(lambda: settings.add_watch(self._place, decoding.watch_spec(asked)))
         return await self._changed_watches()
 
     async def on_change_watch(self, request: Request, _: Route) -> documents.Watches:
-        asked = await _body(request, documents.ChangedWatch)
+        asked = await decoding.body(request, documents.ChangedWatch)
         name = request.path_params["artifact"]
-        await self._ask(lambda: settings.pause_watch(self._daemon.store.path, name, paused=asked.paused))
+        await self._ask(lambda: settings.pause_watch(self._place, name, paused=asked.paused))
         return await self._changed_watches()
 
     async def on_remove_watch(self, request: Request, _: Route) -> None:
         name = request.path_params["artifact"]
-        await self._ask(lambda: settings.change_watch(self._daemon.store.path, name, lambda _: None))
+        await self._ask(lambda: settings.change_watch(self._place, name, lambda _: None))
         await self._daemon.reloaded()
 
     async def on_commit_now(self, request: Request, _: Route) -> documents.Asked:
         name = request.path_params["artifact"]
-        names = self._daemon.commit_now(name)
-        if not names:
-            raise NotFound(f"nothing is watched as {name}")
-        return documents.Asked(names=names)
+        return _asked(self._daemon.commit_now(name), f"nothing is watched as {name}")
 
     async def on_add_follow(self, request: Request, _: Route) -> documents.Follows:
-        asked = await _body(request, documents.NewFollow)
-        spec = settings.FollowSpec(
-            asked.alias, asked.to, asked.hook, asked.remote, asked.poll_s or limits.FOLLOW_POLL_S
-        )
-        await self._ask(lambda: settings.add_follow(self._daemon.store.path, spec))
+        asked = await decoding.body(request, documents.NewFollow)
+        await self._ask(lambda: settings.add_follow(self._place, decoding.follow_spec(asked)))
         await self._daemon.reloaded()
         return documents.Follows(follows=views.follows(self._daemon))
 
     async def on_remove_follow(self, request: Request, _: Route) -> None:
         name = request.path_params["alias"]
-        await self._ask(lambda: settings.change_follow(self._daemon.store.path, name, lambda _: None))
+        await self._ask(lambda: settings.change_follow(self._place, name, lambda _: None))
         await self._ask(lambda: self._daemon.store.drop_followed(name))
         await self._daemon.reloaded()
 
     async def on_follow_now(self, request: Request, _: Route) -> documents.Asked:
         name = request.path_params["alias"]
-        names = self._daemon.follow_now(name)
-        if not names:
-            raise NotFound(f"no alias is followed as {name}")
-        return documents.Asked(names=names)
+        return _asked(self._daemon.follow_now(name), f"no alias is followed as {name}")
 
     async def on_reload(self, _: Request, __: Route) -> None:
         await self._daemon.reloaded()
 
-    async def on_stop(self, _: Request, route: Route) -> Response:
-        async def end() -> None:
-            self._stop.set()
-
-        told = documents.Asked(names=[str(os.getpid())])
-        # Once it is told: what is under way then is given up.
-        return Response(msgspec.json.encode(told), route.status, media_type=route.kind, background=BackgroundTask(end))
+    async def on_stop(self, _: Request, __: Route) -> documents.Asked:
+        self._stop.set()  # which leaves the time to say so
+        return documents.Asked(names=[str(os.getpid())])
 
     async def _changed_watches(self) -> documents.Watches:
         await self._daemon.reloaded()
@@ -219,78 +185,42 @@ def _one(items: list[T], name: str, name_of: Callable[[T], str], what: str) -> T
     return found
 
 
-def _query(request: Request, route: Route) -> dict[str, str | int]:
-    """What is behind the `?`, within bounds. UsageError for what isn't known."""
-    known = {query.name: query for query in route.query}
-    for name in request.query_params:
-        if name not in known:
-            raise UsageError(f"there is no parameter {name!r}", hint=f"there are {', '.join(known)}")
-    told: dict[str, str | int] = {}
-    for query in route.query:
-        text = request.query_params.get(query.name)
-        if query.least is None:
-            told[query.name] = text or ""
-            continue
-        assert query.default is not None
-        assert query.most is not None
-        is_number = text is None or (text.isascii() and text.isdigit() and len(text) <= len(str(query.most)))
-        value = query.default if text is None or not is_number else int(text)
-        if not is_number or not query.least <= value <= query.most:
-            raise UsageError(f"{query.name} is a number from {query.least} to {query.most}, not {text!r}")
-        told[query.name] = value
-    return told
-
-
-async def _body(request: Request, kind: type[B]) -> B:
-    """The body, bounded, as a document. UsageError, telling what is wrong with it."""
-    data = bytearray()
-    try:
-        async with aclosing(request.stream()) as pieces:
-            async for piece in pieces:
-                data += piece
-                if len(data) > limits.API_BODY_BYTES_MAX:
-                    raise UsageError(f"the body has more than {limits.API_BODY_BYTES_MAX} bytes")
-    except ClientDisconnect as error:
-        raise UsageError("the body ended before its time") from error
-    try:
-        return msgspec.json.decode(bytes(data), type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"the body makes no sense: {error}") from error
-
-
-def _watch_spec(asked: documents.NewWatch) -> settings.WatchSpec:
-    if not os.path.isabs(asked.folder):
-        raise UsageError(f"{asked.folder!r} is no absolute path")
-    return settings.WatchSpec(
-        artifact=asked.artifact,
-        folder=os.path.realpath(asked.folder),
-        settle_s=asked.settle_s or limits.WATCH_SETTLE_S,
-        every_s=asked.every_s or max(limits.WATCH_EVERY_S, asked.settle_s or 0),
-        exclude=tuple(asked.exclude),
-        each=asked.each,
-        ready=asked.ready,
-        keep_last=asked.keep_last,
-        push=tuple(asked.push),
-        only=asked.only,
-        limit_rate=asked.limit_rate,
-        poll_s=asked.poll_s,
-    )
+def _asked(names: list[str], nobody: str) -> documents.Asked:
+    if not names:
+        raise NotFound(nobody)
+    return documents.Asked(names=names)
 
 
 def _starlette(route: Route) -> str:
     return "/".join(f"{part[:-1]}:path}}" if part.startswith("{") else part for part in route.path.split("/"))
 
 
-async def _choose(methods: dict[str, Callable[[Request], Awaitable[Response]]], request: Request) -> Response:
+async def _choose(methods: dict[str, Served], request: Request) -> Response:
     method = "GET" if request.method == "HEAD" else request.method
     return await methods[method](request)
 
 
+async def _answer(route: Route, handler: Handler, request: Request) -> Response:
+    """The answer to one request; what goes wrong is a problem, and a bug of ours is told the log, once."""
+    try:
+        told = await handler(request, route)
+        if isinstance(told, Response):
+            return told
+        if route.status == 204:
+            return Response(status_code=204)
+        return Response(encode(told), route.status, media_type=route.kind)
+    except ArtstoreError as error:
+        return problem_of(error)
+    except Exception:  # noqa: BLE001 - the rim of a request: whoever asks is told no more than that
+        _log.exception("%s %r broke", request.method, request.url.path)
+        return problem(500, code="bug", detail="artstore broke here; its log says more", exit_code=_BUG_EXIT)
+
+
+def _refused(refusal: Refusal) -> Response:
+    headers = {"www-authenticate": "Bearer"} if refusal is UNKNOWN else {}
+    return problem(refusal.status, code=refusal.code, detail=refusal.why, exit_code=2, headers=headers)
+
+
 async def _told(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return problem(error.status_code, code="http", detail=error.detail, exit_code=2)
-
-
-async def _broken(request: Request, error: Exception) -> Response:
-    _log.error("%s %s broke", request.method, request.url.path, exc_info=error)
-    return problem(500, code="bug", detail="artstore broke here; its log says more", exit_code=70)
+    return problem(error.status_code, code="http", detail=error.detail, exit_code=2, headers=error.headers)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
-Text = Annotated[str, Meta(max_length=4096)]
+from artstore import limits
+
+_NO_NUL: Final = r"^[^\x00]*$"  # which no path, pattern or command has
+Text = Annotated[str, Meta(max_length=4096, pattern=_NO_NUL)]
+Absolute = Annotated[
+    str, Meta(min_length=1, max_length=4096, pattern=_NO_NUL, examples=["/srv/run"], description="An absolute path.")
+]
 Name = Annotated[str, Meta(min_length=1, max_length=400)]
 Seconds = Annotated[float, Meta(gt=0, le=1e9)]
 
@@ -138,10 +144,13 @@ class Refs(Answer, frozen=True, kw_only=True):
 class HappeningItem(Answer, frozen=True, kw_only=True):
     """Something that has happened; the `data` of an event."""
 
-    number: int
+    number: Annotated[int, Meta(description="Grows by one with each.")]
     time: float
-    kind: str
-    name: str
+    kind: Annotated[
+        str,
+        Meta(description="`version`, `pushed`, `refused`, `switched`, `error` or `recovered`; there may be others."),
+    ]
+    name: Annotated[str, Meta(description="The tag or alias it is about.")]
     text: str
 
 
@@ -157,27 +166,34 @@ class Problem(Answer, frozen=True, kw_only=True):
     type: str
     title: str
     status: int
-    detail: str
-    code: str
-    exit_code: int
-    hint: str | None = None
+    detail: Annotated[str, Meta(description="What happened, to what.")]
+    code: Annotated[str, Meta(description="Which error it is, also in later releases.")]
+    exit_code: Annotated[int, Meta(description="What the command line would end with.")]
+    hint: Annotated[str | None, Meta(description="What to do next.")] = None
 
 
 class NewWatch(Body, frozen=True, kw_only=True):
     """A folder to be watched, as `artstore watch add` takes it."""
 
     artifact: Name
-    folder: Annotated[str, Meta(min_length=1, max_length=4096)]
-    settle_s: Seconds | None = None
-    every_s: Seconds | None = None
-    exclude: list[Text] = []
-    each: Text | None = None
-    ready: Text | None = None
-    keep_last: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
-    push: list[Name] = []
-    only: Text | None = None
-    limit_rate: Annotated[int, Meta(ge=1, le=1 << 50)] | None = None
-    poll_s: Seconds | None = None
+    folder: Absolute
+    settle_s: Annotated[Seconds | None, Meta(description="For how long it has to be quiet.")] = None
+    every_s: Annotated[Seconds | None, Meta(description="How long one that never is may wait.")] = None
+    exclude: Annotated[list[Text], Meta(description="Patterns of what is left out, as in `.artignore`.")] = []
+    each: Annotated[Text | None, Meta(description="A pattern of sub-folders: each is one version.")] = None
+    ready: Annotated[Text | None, Meta(description="A file that has to be there first.")] = None
+    keep_last: Annotated[
+        Annotated[int, Meta(ge=1, le=1_000_000)] | None, Meta(description="How many versions keep their names here.")
+    ] = None
+    push: Annotated[list[Name], Meta(description="Names of remotes.")] = []
+    only: Annotated[Text | None, Meta(description="When pushes begin, as 22:00-06:00.")] = None
+    limit_rate: Annotated[
+        Annotated[int, Meta(ge=1, le=1 << 50)] | None, Meta(description="Of pushes, in bytes a second.")
+    ] = None
+    poll_s: Annotated[
+        Seconds | None,
+        Meta(description=f"How often to look, whatever the system tells; {limits.WATCH_LOOK_S:g} at least."),
+    ] = None
 
 
 class ChangedWatch(Body, frozen=True, kw_only=True):
@@ -190,7 +206,9 @@ class NewFollow(Body, frozen=True, kw_only=True):
     """An alias to be followed, as `artstore follow` takes it."""
 
     alias: Name
-    to: Text | None = None
-    hook: Text | None = None
-    remote: Name | None = None
-    poll_s: Seconds | None = None
+    to: Annotated[Absolute | None, Meta(description="A symlink to the version's files; else the mount alone.")] = None
+    hook: Annotated[Text | None, Meta(description="A command that is run after each switch.")] = None
+    remote: Annotated[Name | None, Meta(description="The one that is asked; else the default one.")] = None
+    poll_s: Annotated[
+        Seconds | None, Meta(description=f"How often the remote is asked; {limits.FOLLOW_POLL_S_MIN:g} at least.")
+    ] = None

@@ -1,10 +1,10 @@
-"""Errors as HTTP tells them: one table, from what the caller can do about it."""
+"""Errors as HTTP tells them: one table, by what the caller can do about it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
-import msgspec
 from starlette.responses import Response
 
 from artstore.errors import (
@@ -22,6 +22,7 @@ from artstore.errors import (
     UsageError,
 )
 from artstore_daemon.api.documents import Problem
+from artstore_daemon.api.encoding import encode
 
 PROBLEM: Final = "application/problem+json"
 # The first that fits.
@@ -45,7 +46,15 @@ def status_of(error: ArtstoreError) -> int:
     return next((status for kind, status in STATUSES if isinstance(error, kind)), 500)
 
 
-def problem(status: int, *, code: str, detail: str, exit_code: int = 1, hint: str | None = None) -> Response:
+def problem(
+    status: int,
+    *,
+    code: str,
+    detail: str,
+    exit_code: int = 1,
+    hint: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
     """An answer that says what went wrong."""
     told = Problem(
         type=f"urn:artstore:{code}",
@@ -56,7 +65,7 @@ def problem(status: int, *, code: str, detail: str, exit_code: int = 1, hint: st
         exit_code=exit_code,
         hint=hint,
     )
-    return Response(msgspec.json.encode(told), status, media_type=PROBLEM)
+    return Response(encode(told), status, media_type=PROBLEM, headers=headers)
 
 
 def problem_of(error: ArtstoreError) -> Response:

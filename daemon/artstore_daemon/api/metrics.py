@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ if TYPE_CHECKING:
     from artstore_daemon.daemon import Daemon
 
 _STATM = "/proc/self/statm"
-_PAGE_BYTES = 4096
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 Sample = tuple[dict[str, str], float]
 
@@ -42,6 +43,8 @@ def render(daemon: Daemon) -> str:
     add("push_failures", "gauge", "Failures in a row.", [(at, s.state.failures) for at, s in by_remote])
     behind = [(at, float(f.state.wanted != f.state.current)) for at, f in by_alias]
     add("follow_behind", "gauge", "Is another version served than the alias names?", behind)
+    failing = [(at, float(bool(f.state.error or f.look_error))) for at, f in by_alias]
+    add("follow_failing", "gauge", "Did the last look or step fail?", failing)
     add(
         "follow_looked_seconds",
         "gauge",

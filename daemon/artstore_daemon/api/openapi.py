@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from artstore import __version__
-from artstore_daemon.api.documents import Problem
+from artstore_daemon.api.documents import HappeningItem, Problem
 from artstore_daemon.api.errors import PROBLEM
 from artstore_daemon.api.routes import ROUTES, Query, Route
 
-_REF = "#/components/schemas/{name}"
+_REF: Final = "#/components/schemas/{name}"
+_ABOUT: Final = (
+    "Over TCP a token is asked for, and whatever changes anything has the content type application/json, also where it "
+    "has no body. Over the unix socket bodies alone need that."
+)
 
 
 def document() -> dict[str, Any]:
     """As JSON holds it. Any: JSON."""
-    types = {route.answer for route in ROUTES} | {route.body for route in ROUTES} | {Problem}
+    types = {route.answer for route in ROUTES} | {route.body for route in ROUTES} | {HappeningItem, Problem}
     kinds = sorted((kind for kind in types if kind is not None), key=lambda kind: kind.__name__)
     _, schemas = msgspec.json.schema_components(kinds, ref_template=_REF)
     paths: dict[str, dict[str, Any]] = {}
@@ -24,7 +28,12 @@ def document() -> dict[str, Any]:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "artstore daemon", "version": __version__, "license": {"name": "Apache-2.0"}},
+        "info": {
+            "title": "artstore daemon",
+            "version": __version__,
+            "license": {"name": "Apache-2.0"},
+            "description": _ABOUT,
+        },
         "paths": paths,
         "components": {
             "schemas": schemas,

@@ -1,15 +1,19 @@
-"""Daemon and store as documents. Nothing here changes anything; what asks the store blocks."""
+"""Daemon and store as documents. Nothing here changes anything.
+
+What asks the store blocks, and may be asked on any thread; what asks the daemon is for its own loop.
+"""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
 
-from artstore import __version__, wiring
+from artstore import __version__
 from artstore_daemon.api import documents
 
 if TYPE_CHECKING:
     from artstore import Store
+    from artstore_daemon.api.decoding import Page
     from artstore_daemon.daemon import Daemon, Happening
     from artstore_daemon.tasks.following import Following
     from artstore_daemon.tasks.sending import Sending
@@ -18,12 +22,12 @@ if TYPE_CHECKING:
 _NS = 1e9
 
 
-def status(daemon: Daemon) -> documents.Status:
+def status(daemon: Daemon, *, store_id: str) -> documents.Status:
     """The daemon at a glance."""
     return documents.Status(
         version=__version__,
         store=daemon.store.path,
-        store_id=wiring.load_config(daemon.store.path).id,
+        store_id=store_id,
         process=os.getpid(),
         started=daemon.started,
         quiet=daemon.is_quiet,
@@ -47,14 +51,14 @@ def happening(told: Happening) -> documents.HappeningItem:
     return documents.HappeningItem(number=told.number, time=told.time, kind=told.kind, name=told.name, text=told.text)
 
 
-def versions(store: Store, *, artifact: str, after: str, limit: int) -> documents.Versions:
+def versions(store: Store, page: Page) -> documents.Versions:
     """A page of tags."""
-    found = [tag for tag in store.tags(artifact + "/" if artifact else "") if tag.name > after]
-    page = found[:limit]
+    found = [tag for tag in store.tags(page.artifact + "/" if page.artifact else "") if tag.name > page.after]
     items = [
-        documents.VersionItem(tag=tag.name, id=bytes(tag.version).hex(), created=tag.created / _NS) for tag in page
+        documents.VersionItem(tag=tag.name, id=bytes(tag.version).hex(), created=tag.created / _NS)
+        for tag in found[: page.limit]
     ]
-    return documents.Versions(versions=items, next=page[-1].name if len(found) > limit else None)
+    return documents.Versions(versions=items, next=items[-1].tag if len(found) > page.limit else None)
 
 
 def version(store: Store, revision: str) -> documents.Version:
