@@ -69,6 +69,22 @@ mount-extra: $(VENV)/.lock  ## try again to build what the mount needs
 wheel: $(VENV)/.lock  ## build the wheel and try it in an environment of its own
 	@packaging/smoke.sh $(BIN)/python
 
+.PHONY: deb
+deb:  ## build dist/artstore_VERSION_ARCH.deb for this machine's Debian or Ubuntu
+	@packaging/deb/build.sh dist
+
+.PHONY: try-deb
+try-deb:  ## build the .deb; install, use and purge it in a fresh root: needs root and debootstrap
+	@packaging/deb/try.sh "$$(packaging/deb/build.sh dist)"
+
+.PHONY: try-units
+try-units:  ## the same, and have systemd run its units in a root that is booted
+	@packaging/deb/try.sh --units "$$(packaging/deb/build.sh dist)"
+
+.PHONY: man
+man: $(VENV)/.built  ## write the manual pages into dist/man
+	@$(BIN)/python packaging/man.py dist/man
+
 .PHONY: lock
 lock:  ## resolve the dependencies anew: make lock [UPGRADE=1]
 	@test -x .cache/uv/bin/uv || { python3 -m venv .cache/uv && .cache/uv/bin/pip install -qq $(UV); }

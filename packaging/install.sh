@@ -16,6 +16,7 @@ fi
 mkdir -p "$bin"
 ln -sfn "$environment/bin/artstore" "$link"
 "$link" --version
+# shellcheck disable=SC2016  # The line is for the reader's shell.
 case :$PATH: in
     *:"$bin":*) ;;
     *) printf '%s is not on your PATH. Add this line to ~/.profile and log in again:\n  export PATH="%s:$PATH"\n' "$bin" "$bin" ;;

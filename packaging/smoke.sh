@@ -10,6 +10,25 @@ work=$(mktemp -d)
 source=$work/source  # apart from where it is tried: Python looks for modules where it stands
 trap 'rm -rf "$work"' EXIT
 
+# The daemon's command is there in any case, and says what it lacks; with its extras all of its modules are imported.
+try_daemon() {
+    local bin=$1 built=$2
+    if ! "$bin/artstore" daemon --help >/dev/null 2>&1; then
+        echo "skipped: there is no \`artstore daemon\` in $(basename "$built")"
+        return
+    fi
+    { "$bin/artstore" daemon status 2>&1 || true; } | grep -q "pip install 'artstore\[daemon\]'"
+    "$bin/python" -m pip install -qq "${built}[daemon,s3]"
+    "$bin/python" - <<'PY'
+import importlib, pkgutil
+import artstore_daemon
+for module in pkgutil.walk_packages(artstore_daemon.__path__, "artstore_daemon."):
+    importlib.import_module(module.name)
+PY
+    { "$bin/artstore" daemon status || true; } | grep -q "artstore daemon start"
+    echo "the daemon of $(basename "$built") has all that it imports"
+}
+
 try() {
     local built=$1 environment=$work/environment
     rm -rf "$work/try" && mkdir "$work/try"
@@ -24,6 +43,7 @@ try() {
     "$environment/bin/artstore" cat folder/v1:file | cmp - folder/file
     "$environment/bin/artstore" check --data -q
     { "$environment/bin/artstore" mount here 2>&1 || true; } | grep -q "pip install 'artstore\[mount\]'"
+    try_daemon "$environment/bin" "$built"
     "$environment/bin/python" - <<'PY'
 import importlib.resources as resources
 import artstore_daemon, artstore_fuse
