@@ -12,6 +12,7 @@ from artstore._names import Names
 from artstore._settings import Setting, changes_of, settings_of
 from artstore.errors import Conflict, NotFound, RemoteError, UsageError
 from artstore.model import PackState, Scalar
+from artstore.planning.cache import CacheBounds, free_min
 from artstore.store.partial import partial_versions
 from artstore.store.remote.flow import Flow
 
@@ -207,6 +208,13 @@ class Store(Names):
             cached_bytes=0 if far is None else far.kept.size(),
             cache_bytes_max=0 if far is None else far.kept.size_max,
         )
+
+    def disk_shortfall(self) -> int:
+        """Bytes that would have to be freed so that as much of the store's disk is free as `disk.min_free` says now."""
+        space = os.statvfs(self.path)
+        bounds = CacheBounds(min_free=wiring.load_config(self.path).min_free_bytes)
+        wanted = free_min(bounds, disk=space.f_blocks * space.f_frsize)
+        return max(0, wanted - space.f_bavail * space.f_frsize)
 
     def settings(self) -> list[Setting]:
         """All settings with their values."""

@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import trio
 
 from artstore import limits
+from artstore.errors import ArtstoreError
 from artstore_daemon import settings
 from artstore_daemon.clock import Clock, SystemClock
-from artstore_daemon.engine import Committed, keep_last
+from artstore_daemon.engine import Committed, keep_last, told
 from artstore_daemon.machine.folder import Outcome
 from artstore_daemon.machine.following import FollowState
 from artstore_daemon.machine.sending import Outcome as Sent
 from artstore_daemon.settings import FollowSpec, WatchSpec
 from artstore_daemon.tasks.following import Following
+from artstore_daemon.tasks.kept import Kept
 from artstore_daemon.tasks.sending import Sending
 from artstore_daemon.tasks.watching import Watching
 from artstore_daemon.watch.inotify import Notifier
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from artstore import Store
 
 _log: Final = logging.getLogger(__name__)
-K = TypeVar("K")
-S = TypeVar("S")
-T = TypeVar("T", bound="Watching | Sending | Following")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +46,6 @@ class Happening:
     text: str
 
 
-@dataclass(slots=True)
-class _Running(Generic[S, T]):
-    spec: S
-    task: T
-    scope: trio.CancelScope
-
-
 class Daemon:
     """Runs what a store's config asks for, until `run` is cancelled. Made within trio."""
 
@@ -62,9 +53,9 @@ class Daemon:
         self.store = store
         self.clock = clock or SystemClock()
         self.started = self.clock.time()
-        self._watching: dict[str, _Running[WatchSpec, Watching]] = {}
-        self._sending: dict[tuple[str, str], _Running[WatchSpec, Sending]] = {}
-        self._following: dict[str, _Running[FollowSpec, Following]] = {}
+        self._watching = Kept[str, WatchSpec, Watching](self._make_watching, self._broke)
+        self._sending = Kept[tuple[str, str], WatchSpec, Sending](self._make_sending, self._broke)
+        self._following = Kept[str, FollowSpec, Following](self._make_following, self._broke)
         self._committing = trio.CapacityLimiter(1)
         self._pushing = trio.CapacityLimiter(1)
         self._fetching = trio.CapacityLimiter(1)
@@ -72,6 +63,9 @@ class Daemon:
         self._happenings: deque[Happening] = deque(maxlen=limits.DAEMON_HAPPENINGS_KEPT)
         self._number = 0
         self._errors: dict[str, str] = {}
+        self._refused: dict[tuple[str, str], str | None] = {}
+        self._nursery: trio.Nursery | None = None
+        self._config_error: Exception | None = None
         self._told = trio.Event()
         self._reload = trio.Event()
         self._reconciled = trio.Event()
@@ -81,17 +75,17 @@ class Daemon:
     @property
     def watchings(self) -> list[Watching]:
         """In the order of the config."""
-        return [each.task for each in self._watching.values()]
+        return [task for _, task in self._watching]
 
     @property
     def sendings(self) -> list[Sending]:
         """The same, and of each watch in the order of its remotes."""
-        return [each.task for each in self._sending.values()]
+        return [task for _, task in self._sending]
 
     @property
     def followings(self) -> list[Following]:
         """In the order of the config."""
-        return [each.task for each in self._following.values()]
+        return [task for _, task in self._following]
 
     def happenings(self, after: int = 0) -> list[Happening]:
         """What has happened since the one of that number, as far as it is remembered."""
@@ -108,24 +102,26 @@ class Daemon:
         self._reload.set()
 
     async def reloaded(self) -> None:
-        """The same; returns when it is as the config says."""
+        """The same; returns when it is as the config says. Whatever is wrong with that is raised, and all stays."""
         done = self._reconciled
         self.reload()
         await done.wait()
+        if self._config_error is not None:
+            raise self._config_error
 
     def commit_now(self, artifact: str | None = None) -> list[str]:
         """Commit a watched folder now, or all; and push what waits. The artifacts."""
-        found = [each.task for name, each in self._watching.items() if artifact in (None, name)]
+        found = [task for name, task in self._watching if artifact in (None, name)]
         for watching in found:
             watching.ask()
-        for (name, _), running in self._sending.items():
+        for (name, _), sending in self._sending:
             if artifact in (None, name):
-                running.task.ask()
+                sending.ask()
         return [watching.spec.artifact for watching in found]
 
     def follow_now(self, alias: str | None = None) -> list[str]:
         """Try again what failed of a follower, or of all. The aliases."""
-        found = [each.task for name, each in self._following.items() if alias in (None, name)]
+        found = [task for name, task in self._following if alias in (None, name)]
         for following in found:
             following.ask()
         return [following.spec.alias for following in found]
@@ -141,53 +137,48 @@ class Daemon:
     # --- its life
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled. A config that makes no sense ends it at the start, and is told later on."""
         try:
             async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                await self._reconcile(nursery)
                 while True:
+                    await self._reload.wait()
                     self._reload = trio.Event()
                     done, self._reconciled = self._reconciled, trio.Event()
-                    await self._reconcile(nursery)
+                    await self._reconcile_again(nursery)
                     done.set()
-                    await self._reload.wait()
         finally:
             if self._notifier is not None:
                 self._notifier.close()
+
+    async def _reconcile_again(self, nursery: trio.Nursery) -> None:
+        self._config_error = None
+        try:
+            await self._reconcile(nursery)
+        except (ArtstoreError, OSError) as error:
+            self._config_error = error
+        self._trouble("config.toml", None if self._config_error is None else told(self._config_error))
 
     async def _reconcile(self, nursery: trio.Nursery) -> None:
         """Make what runs what the config says; what is as it was goes on."""
         path = self.store.path
         watches, follows = await trio.to_thread.run_sync(lambda: (settings.watches(path), settings.follows(path)))
-        self._keep(nursery, self._watching, watches, self._make_watching)
-        pushes = {(name, remote): spec for name, spec in watches.items() for remote in spec.push}
-        self._keep(nursery, self._sending, pushes, self._make_sending)
-        self._keep(nursery, self._following, follows, self._make_following)
+        for artifact in self._watching.keep(nursery, watches):
+            self._errors.pop(f"watch {artifact}", None)
+        self._sending.keep(nursery, {(name, remote): spec for name, spec in watches.items() for remote in spec.push})
+        for alias in self._following.keep(nursery, follows):
+            self._errors.pop(f"follower {alias}", None)
+            nursery.start_soon(self._forget, alias)
 
-    def _keep(
-        self,
-        nursery: trio.Nursery,
-        running: dict[K, _Running[S, T]],
-        wanted: dict[K, S],
-        make: Callable[[K, S], T],
-    ) -> None:
-        for name in [name for name, each in running.items() if wanted.get(name) != each.spec]:
-            running.pop(name).scope.cancel()
-        for name, spec in wanted.items():
-            if name not in running:
-                task, scope = make(name, spec), trio.CancelScope()
-                running[name] = _Running(spec, task, scope)
-                nursery.start_soon(self._guard, scope, task, str(name))
-
-    async def _guard(self, scope: trio.CancelScope, task: Watching | Sending | Following, name: str) -> None:
-        """What ends one task, a bug of ours, doesn't end the others: it is told, and the task begins anew."""
-        with scope:
-            while True:
-                try:
-                    await task.run()
-                except* Exception as errors:  # noqa: BLE001 - the rim of a task
-                    _log.exception("the task of %s broke", name, exc_info=errors)
-                    self.tell("error", name, f"it broke, and begins again: {errors.exceptions[0]}")
-                await trio.sleep(limits.DAEMON_RETRY_S_MAX)
+    async def _forget(self, alias: str) -> None:
+        """What isn't followed any more needn't stay here: also if its last step has just noted that it does."""
+        if not await self._following.wait_ended(alias):
+            return
+        try:
+            await trio.to_thread.run_sync(self.store.drop_followed, alias)
+        except (ArtstoreError, OSError) as error:
+            self.tell("error", alias, f"it isn't followed any more, but its versions are still kept: {told(error)}")
 
     def _make_watching(self, artifact: str, spec: WatchSpec) -> Watching:
         def told(done: Committed) -> None:
@@ -213,6 +204,9 @@ class Daemon:
         return self._notifier
 
     # --- what happens
+
+    def _broke(self, name: str, text: str) -> None:
+        self.tell("error", name, text)
 
     def tell(self, kind: str, name: str, text: str) -> None:
         """Note something worth telling. From a trio task."""
@@ -240,11 +234,11 @@ class Daemon:
         if not done.made or done.tag is None:
             return
         self.tell("version", done.tag, f"{done.files} files, {done.size} bytes")
-        for (name, _), running in self._sending.items():
+        for (name, _), sending in self._sending:
             if name == artifact:
-                running.task.add(done.tag)
-        if spec.keep_last is not None:
-            trio.lowlevel.spawn_system_task(self._retain, artifact, spec.keep_last)
+                sending.add(done.tag)
+        if spec.keep_last is not None and self._nursery is not None:
+            self._nursery.start_soon(self._retain, artifact, spec.keep_last)
 
     async def _retain(self, artifact: str, keep: int) -> None:
         error = await trio.to_thread.run_sync(keep_last, self.store, artifact, keep, limiter=self._committing)
@@ -255,8 +249,11 @@ class Daemon:
             case Sent.DONE:
                 self._trouble(f"remote {remote}", None)
                 self.tell("pushed", name, f"to {remote}")
-            case Sent.LOST:
+            case Sent.LOST if self._refused.get((remote, name), "") != error:
+                self._refused[remote, name] = error
                 self.tell("refused", name, error or "")
+            case Sent.LOST:  # again
+                pass
             case Sent.AWAY | Sent.REFUSED:
                 self._trouble(f"remote {remote}", error)
 

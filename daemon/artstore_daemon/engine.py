@@ -15,6 +15,8 @@ from artstore.errors import (
     BadName,
     Changing,
     Conflict,
+    Corrupt,
+    Erased,
     NewerFormat,
     NotFound,
     NotPermitted,
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
 TEMPORARY: Final = (
     *("*.tmp", "*.temp", "*.part", "*.partial", "*.crdownload", ".nfs*"),
     *("*~", ".*.sw?", "\\#*#", ".#*", ".~lock.*#"),
+)
+NO_ROOM: Final = (
+    "the store's disk is fuller than disk.min_free allows, so nothing new comes there: make room "
+    "(`artstore gc`, `artstore evict`), or `artstore config disk.min_free 1GB`"
 )
 # What a remote refuses until somebody does something.
 _FOR_GOOD: Final = (NotPermitted, NotFound, NewerFormat, UsageError)
@@ -66,6 +72,8 @@ def commit_folder(store: Store, spec: WatchSpec, part: str, *, patient: bool) ->
     writing = written_now(path)
     if writing and patient:
         return Committed(folder.Outcome.BUSY, error=f"{_shown(writing)} is open for writing")
+    if store.disk_shortfall():
+        return Committed(folder.Outcome.FAILED, error=NO_ROOM)
     try:
         return _commit(store, spec, part, path, writing, patient=patient)
     except ArtstoreError as error:
@@ -82,6 +90,8 @@ def push_name(store: Store, remote: str, name: str, *, limit_rate: int | None) -
         return sending.Outcome.DONE, None
     try:
         result = store.push([name], to=remote, limit_rate=limit_rate)
+    except (Corrupt, Erased) as error:  # of this version: others can be pushed all the same
+        return sending.Outcome.LOST, f"{name}: {told(error)}"
     except _FOR_GOOD as error:
         return sending.Outcome.REFUSED, told(error)
     except (ArtstoreError, OSError) as error:

@@ -6,6 +6,7 @@ is replaced in one step, so that whoever opens files through it sees one version
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import subprocess
@@ -20,7 +21,7 @@ from artstore import limits
 from artstore.errors import ArtstoreError, Conflict, NotFound
 from artstore.model import Digest
 from artstore.store.followed import Followed
-from artstore_daemon.engine import told
+from artstore_daemon.engine import NO_ROOM, told
 from artstore_daemon.machine.following import FollowState, Phase
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from artstore.store.remote.watch import RemoteWatch
     from artstore_daemon.settings import FollowSpec
 
+_log: Final = logging.getLogger(__name__)
 _PREFIX_CHARS: Final = 16  # of a version's id: the name of its folder
 _UNFINISHED: Final = ".unfinished"
 
@@ -56,6 +58,8 @@ class Follower:
         if found is None:
             return FollowState()
         lasting = msgspec.json.decode(found.note, type=_Lasting) if found.note else _Lasting()
+        if lasting.target is None and found.current is not None and not self._is_served(found.current.hex()):
+            lasting = _Lasting(found.current.hex(), lasting.bad, Phase.RETURNING.value)
         return FollowState(
             current=None if found.current is None else found.current.hex(),
             previous=None if found.previous is None else found.previous.hex(),
@@ -72,10 +76,20 @@ class Follower:
         )
         self._store.put_followed(Followed(self._spec.alias, current, previous, note))
 
+    def _is_served(self, version: str) -> bool:
+        """Does the link lead there still? Somebody may have removed it, or named another place."""
+        to = self._spec.to
+        if to is None:
+            return True
+        _, home = _places(to)
+        return os.path.isdir(to) and os.path.realpath(to) == os.path.join(
+            os.path.realpath(home), version[:_PREFIX_CHARS]
+        )
+
     @staticmethod
     def lasting(state: FollowState) -> FollowState:
         """The part of a state that lasts."""
-        return replace(state, wanted=None, failures=0, not_before=None, error=None, paused=False)
+        return replace(state, wanted=None, asked=False, failures=0, not_before=None, error=None, paused=False)
 
     # --- the steps: each gives what went wrong
 
@@ -104,6 +118,8 @@ class Follower:
         try:
             if self._store.is_here(version):
                 return None
+            if self._store.disk_shortfall():
+                return NO_ROOM
             self._store.pull([self._spec.alias], source=self._spec.remote)
         except (ArtstoreError, OSError) as error:
             return told(error)
@@ -117,6 +133,10 @@ class Follower:
                 self._check_out(version, to)
         except (ArtstoreError, OSError) as error:
             return told(error)
+        try:
+            self._clear(version)
+        except (ArtstoreError, OSError) as error:  # it is served; what lies around is removed next time
+            _log.warning("old versions beside %s are left there: %s", to, told(error))
         return None
 
     async def run_hook(self, old: str | None, new: str) -> str | None:
@@ -171,26 +191,28 @@ class Follower:
     # --- files
 
     def _check_out(self, version: str, to: str) -> None:
-        folder, name = os.path.split(os.path.abspath(to))
         if os.path.lexists(to) and not os.path.islink(to):
             raise Conflict(f"{to} is no symlink any more", hint="move it away, or follow to another path")
-        below = f".{name}.artstore"
-        home = os.path.join(folder, below)
+        folder, home = _places(to)
         target = os.path.join(home, version[:_PREFIX_CHARS])
         os.makedirs(home, exist_ok=True)
         if not os.path.isdir(target):
             unfinished = target + _UNFINISHED
             self._store.checkout(version, unfinished, force=True)
             os.rename(unfinished, target)
+            _make_durable(home)
         link = os.path.join(home, "link")
         with suppress(FileNotFoundError):
             os.unlink(link)
-        os.symlink(os.path.join(below, version[:_PREFIX_CHARS]), link)
+        os.symlink(os.path.relpath(target, folder), link)
         os.rename(link, to)
-        self._clear(home, version)
+        _make_durable(folder)
 
-    def _clear(self, home: str, version: str) -> None:
+    def _clear(self, version: str) -> None:
         """Remove what was checked out before the versions that are kept."""
+        if self._spec.to is None:
+            return
+        _, home = _places(self._spec.to)
         found = self._store.followed().get(self._spec.alias)
         kept = {version} | {
             each.hex() for each in (found and (found.current, found.previous)) or () if each is not None
@@ -199,6 +221,21 @@ class Follower:
         for entry in os.scandir(home):
             if entry.is_dir(follow_symlinks=False) and entry.name not in names:
                 shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def _places(to: str) -> tuple[str, str]:
+    """The folder in which the link lies, and the one in which its versions do."""
+    folder, name = os.path.split(os.path.abspath(to))
+    return folder, os.path.join(folder, f".{name}.artstore")
+
+
+def _make_durable(folder: str) -> None:
+    """What is remembered of a switch must not outlive the switch itself."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 async def _drain(process: trio.Process, said: bytearray) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from artstore import Store
 from artstore.errors import Conflict, NotFound
 from artstore.model import RemotePlace
 from artstore_daemon import settings
+from artstore_daemon.follower import Follower
 from artstore_daemon.machine.following import Phase
 from artstore_daemon.settings import FollowSpec
 from tests.daemon.live import Live
@@ -179,8 +182,6 @@ def test_killed_in_each_phase(
     class Killed(Exception):
         """What ends the daemon right after it has noted a phase."""
 
-    from artstore_daemon.follower import Follower
-
     original = Follower.remember
 
     def remember(self: Follower, state: object) -> None:
@@ -224,6 +225,78 @@ def test_what_is_served_stays_here(origin: Store, node: Store, tmp_path: Path, b
     assert not node.is_here(one)
 
 
+def test_a_link_that_somebody_removed(origin: Store, node: Store, tmp_path: Path, begin: Begin) -> None:
+    """What was served would be gone until the alias moves."""
+    link = tmp_path / "served"
+    follow(node, to=str(link), hook=f"echo told >> {tmp_path / 'said'}")
+    with Live(node) as live:
+        live.wait_for("switched", ALIAS)
+        origin.set_alias(ALIAS, "m/v2")
+        live.wait_for("switched", ALIAS)
+        live.wait_until(lambda: live.daemon.followings[0].state.phase is Phase.RESTING)
+    before = node.followed()[ALIAS]
+    link.unlink()
+    live = begin(node)
+    live.wait_until(link.exists)
+    assert served(link)[0] == b"2"
+    live.wait_until(lambda: live.daemon.followings[0].state.phase is Phase.RESTING)
+    after = node.followed()[ALIAS]
+    assert (after.current, after.previous) == (before.current, before.previous)
+    assert (tmp_path / "said").read_text() == "told\n" * 2, "it is the same version"
+
+
+def test_half_a_switch_is_ended_also_while_paused(
+    origin: Store, node: Store, tmp_path: Path, begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A version whose hook failed would be served for as long as the pause takes."""
+    link = tmp_path / "served"
+    follow(node, to=str(link), hook='test "$(cat $ARTSTORE_PATH/config)" != 2')
+    with Live(node) as live:
+        live.wait_for("switched", ALIAS)
+        live.wait_until(lambda: live.daemon.followings[0].state.phase is Phase.RESTING)
+
+    def switch(self: Follower, version: str) -> str | None:
+        return original(self, version) if self.remembered().phase is not Phase.RETURNING else "no"
+
+    original = Follower.switch
+    origin.set_alias(ALIAS, "m/v2")
+    with monkeypatch.context() as hindered:
+        hindered.setattr(Follower, "switch", switch)
+        with Live(node) as live:
+            live.wait_until(lambda: live.daemon.followings and live.daemon.followings[0].state.error == "no")
+    assert served(link)[0] == b"2"
+    settings.change_follow(node.path, ALIAS, lambda spec: replace(spec, paused=True))
+    live = begin(node)
+    live.wait_until(lambda: served(link)[0] == b"1")
+    assert live.call(lambda: live.daemon.followings[0].looked) is None
+
+
+def test_what_is_followed_no_more_is_kept_no_more(origin: Store, node: Store, begin: Begin) -> None:
+    """Its versions could never be collected."""
+    follow(node)
+    live = begin(node)
+    live.wait_for("switched", ALIAS)
+    assert list(node.followed()) == [ALIAS]
+    settings.change_follow(node.path, ALIAS, lambda _: None)
+    live.reload()
+    live.wait_until(lambda: not node.followed())
+
+
+def test_a_full_disk_keeps_it_where_it_is(origin: Store, node: Store, tmp_path: Path, begin: Begin) -> None:
+    """A fetch would fill a disk that others need, too."""
+    link = tmp_path / "served"
+    follow(node, to=str(link))
+    live = begin(node)
+    live.wait_for("switched", ALIAS)
+    node.configure("disk.min_free", 1 << 60)
+    origin.set_alias(ALIAS, "m/v2")
+    assert "disk.min_free" in live.wait_for("error", f"follower {ALIAS}").text
+    assert served(link)[0] == b"1"
+    node.configure("disk.min_free", 1)
+    live.wait_for("switched", ALIAS)
+    assert served(link)[0] == b"2"
+
+
 def test_a_link_is_no_folder(node: Store, tmp_path: Path) -> None:
     """A folder with somebody's files would be replaced."""
     (tmp_path / "mine").mkdir()
@@ -244,7 +317,7 @@ def test_a_link_is_no_folder(node: Store, tmp_path: Path) -> None:
 def test_the_mount_shows_what_is_served(origin: Store, node: Store, tmp_path: Path, begin: Begin) -> None:
     """Who reads through the mount would have the new version before it is here, and while its hook fails."""
     mount = tmp_path / "mnt"
-    command = ["artstore", "--store", node.path]
+    command = [sys.executable, "-P", "-m", "artstore", "--store", node.path]
     environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")}
     subprocess.run([*command, "mount", str(mount), "--poll", "1s"], check=True, env=environment, capture_output=True)
     try:
@@ -256,9 +329,8 @@ def test_the_mount_shows_what_is_served(origin: Store, node: Store, tmp_path: Pa
         origin.set_alias(ALIAS, "m/v2")
         live.wait_for("error", f"follower {ALIAS}")
         live.wait_until(lambda: live.daemon.followings[0].state.phase is Phase.RESTING)
-        time.sleep(1.5)
         assert node.resolve(ALIAS).version == origin.resolve("m/v2").version, "the alias is what it is"
-        assert (alias / "config").read_bytes() == b"1"
+        live.wait_until(lambda: (alias / "config").read_bytes() == b"1")  # the mount looks each second
         origin.set_alias(ALIAS, "m/v3")
         live.wait_until(lambda: (alias / "config").read_bytes() == b"3")
     finally:

@@ -306,7 +306,6 @@ def test_what_is_asked_for_now(store: Store, folder: Path, begin: Begin) -> None
     settings.add_watch(store.path, spec("m", folder, settle_s=50.0))
     live = begin(store)
     live.wait_until(lambda: live.daemon.watchings and live.daemon.watchings[0].status.how == "inotify")
-    live.wait_quiet()
     (folder / "a").write_bytes(b"a")
     assert live.call(lambda: live.daemon.commit_now("m")) == ["m"]
     live.wait_for("version", "m/v1")
@@ -480,3 +479,55 @@ def test_what_makes_no_sense_is_refused(store: Store, folder: Path, tmp_path: Pa
         settings.find_watch(store.path, "unknown")
     assert settings.find_watch(store.path, str(folder)) == settings.find_watch(store.path, "m")
     assert settings.watches(store.path)["m"] == replace(spec("m", folder), mount=mount_point_of(str(folder)))
+
+
+def test_a_full_disk_is_told_once_and_waited_for(store: Store, folder: Path, begin: Begin) -> None:
+    """The last bytes of the disk would go to checkpoints, and what else runs there would fail."""
+    store.configure("disk.min_free", 1 << 60)
+    settings.add_watch(store.path, spec("m", folder))
+    live = begin(store)
+    (folder / "a").write_bytes(b"a")
+    assert "disk.min_free" in live.wait_for("error", "watch m").text
+    live.wait_until(lambda: live.daemon.watchings[0].states[""].failures > 1)
+    assert names(store) == []
+    store.configure("disk.min_free", 1)
+    live.wait_for("version", "m/v1")
+    assert [each.kind for each in live.daemon.happenings()] == ["error", "recovered", "version"]
+
+
+def test_a_damaged_version_does_not_hold_up_others(store: Store, folder: Path, tmp_path: Path, begin: Begin) -> None:
+    """One flipped bit would end replication."""
+    store.add_remote("origin", RemotePlace(url=f"file://{tmp_path / 'remote'}"))
+    for number in range(1, 3):
+        (folder / "weights").write_bytes(os.urandom(1_000_000))
+        store.commit(folder, artifact="m")
+        if number == 1:
+            pack = max(Path(store.path).rglob("*.pack"), key=lambda path: path.stat().st_size)
+            with open(pack, "r+b") as file:
+                file.seek(500_000)
+                old = file.read(1)
+                file.seek(500_000)
+                file.write(bytes([old[0] ^ 1]))
+    settings.add_watch(store.path, spec("m", folder, push=("origin",)))
+    live = begin(store)
+    live.wait_for("refused", "m/v1")
+    live.wait_for("pushed", "m/v2")
+    assert live.call(lambda: live.daemon.sendings[0].state.lost) == ("m/v1",)
+
+
+def test_a_config_that_makes_no_sense(store: Store, folder: Path, begin: Begin) -> None:
+    """A slip of whoever edits it would end what is watched already."""
+    settings.add_watch(store.path, spec("m", folder))
+    live = begin(store)
+    (folder / "a").write_bytes(b"a")
+    live.wait_for("version", "m/v1")
+    config = Path(store.path) / "config.toml"
+    good = config.read_text()
+    config.write_text(good.replace("settle_s = 0.3", 'settle_s = "soon"'))
+    live.reload()
+    assert "settle_s" in live.wait_for("error", "config.toml").text
+    (folder / "a").write_bytes(b"b")
+    live.wait_for("version", "m/v2")
+    config.write_text(good)
+    live.reload()
+    live.wait_for("recovered", "config.toml")

@@ -35,7 +35,7 @@ class Outcome(Enum):
     """How a push ended."""
 
     DONE = "done"
-    LOST = "lost"  # the name is another's there
+    LOST = "lost"  # the name is another's there, or what it names is damaged here
     AWAY = "away"  # the remote can't be reached, or can't do it now
     REFUSED = "refused"  # it wants something else: rights, room, a bucket
 
@@ -72,7 +72,8 @@ Action = Push | Wake
 @dataclass(frozen=True, slots=True)
 class SendingState:
     """`waiting`: names, the next one first; it is `running` if it is being pushed, and `asked` if somebody asked for it
-    meanwhile. `away`: since when it fails. `lost`: names that are another's at the remote.
+    meanwhile. `away`: since when it fails. `lost`: names that are left out, until
+    they are added again.
     """
 
     waiting: tuple[str, ...] = ()

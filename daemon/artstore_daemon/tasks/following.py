@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import trio
@@ -39,7 +40,8 @@ class Following:
         self._rules = following.Rules(has_hook=spec.hook is not None)
         self._inbox = Inbox[Hint]()
         self._wake: float | None = None
-        self.state = self._follower.remembered()
+        self._stepping = trio.Lock()
+        self.state = FollowState()
 
     def ask(self) -> None:
         """Try again now what failed. From a trio task."""
@@ -54,11 +56,12 @@ class Following:
         """Follow until cancelled."""
         try:
             async with trio.open_nursery() as nursery:
-                if self.spec.paused:
-                    await trio.sleep_forever()
-                self.state, actions = following.resume(self.state)
+                remembered = await trio.to_thread.run_sync(self._follower.remembered)
+                # What was begun is ended, also while paused: half a switch is nothing to rest at.
+                self.state, actions = following.resume(replace(remembered, paused=self.spec.paused))
                 self._act(nursery, actions)
-                nursery.start_soon(self._poll, nursery)
+                if not self.spec.paused:
+                    nursery.start_soon(self._poll, nursery)
                 while True:
                     until = None
                     if self._wake is not None:
@@ -79,11 +82,16 @@ class Following:
             failures = failures + 1 if error else 0
             if error is None or version is not None:
                 await self._step(nursery, following.Seen(version))
+                self._inbox.nudge()  # there may be another time to wake at
             await trio.sleep(
                 min(self.spec.poll_s * 2 ** min(failures, 5), max(limits.FOLLOW_POLL_S_MAX, self.spec.poll_s))
             )
 
     async def _step(self, nursery: trio.Nursery, event: following.Event) -> None:
+        async with self._stepping:  # what is remembered is in the order of the steps
+            await self._take(nursery, event)
+
+    async def _take(self, nursery: trio.Nursery, event: following.Event) -> None:
         before = self.state
         self.state, actions = following.step(before, event, now=self._clock.now(), rules=self._rules)
         if self._follower.lasting(self.state) != self._follower.lasting(before):
@@ -116,4 +124,4 @@ class Following:
 
     async def _end(self, nursery: trio.Nursery, error: str | None) -> None:
         await self._step(nursery, following.Ended(error=error, spread=random.random()))  # noqa: S311 - no secret
-        self._inbox.nudge()  # there may be another time to wake at
+        self._inbox.nudge()

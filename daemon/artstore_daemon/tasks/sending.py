@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -60,17 +61,25 @@ class Sending:
         async with trio.open_nursery() as nursery:
             if self.spec.paused:
                 await trio.sleep_forever()
-            # What was made before this daemon began, or while it had no such remote.
-            names = await trio.to_thread.run_sync(unpushed, self._store, self.remote, self.spec.artifact)
-            self._step(nursery, sending.Added(tuple(names)))
+            look_at = -math.inf
             while True:
+                if self._clock.now() >= look_at:
+                    await self._look(nursery)
+                    look_at = self._clock.now() + limits.WATCH_RESCAN_S
                 # The clock on the wall may be set: look once in a while whatever is told.
                 pause = limits.SENDING_LOOK_S
                 if self._wake is not None:
                     pause = min(pause, max(0.0, self._wake - self._clock.now()))
                 for told in await self._inbox.take(trio.current_time() + pause):
+                    if told is Hint.ASKED:
+                        await self._look(nursery)
                     self._step(nursery, told if isinstance(told, Hint) else sending.Added((told,)))
                 self._step(nursery, Hint.DUE)
+
+    async def _look(self, nursery: trio.Nursery) -> None:
+        """What was made before this daemon began, by others, or was left out, is pushed too."""
+        names = await trio.to_thread.run_sync(unpushed, self._store, self.remote, self.spec.artifact)
+        self._step(nursery, sending.Added(tuple(names)))
 
     def _step(self, nursery: trio.Nursery, event: sending.Event) -> None:
         now, day_s = self._clock.now(), self._clock.day_s()

@@ -134,10 +134,12 @@ class Watching:
         )
         self._note(done)
         self._told(done)
+        before = self.states[part]
+        is_touched = before.changed is not None or before.asked  # while it was looked for
         ended = folder.Ended(done.outcome, error=done.error, spread=random.random())  # noqa: S311 - no secret
         self._step(nursery, part, ended, self._clock.now())
         self._inbox.nudge()  # there may be another time to wake at
-        if part and done.outcome is Outcome.ABSENT:  # its version stays
+        if part and done.outcome is Outcome.ABSENT and not is_touched:  # its version stays
             self.states.pop(part, None)
             self._wakes.pop(part, None)
 
@@ -161,7 +163,7 @@ class Watching:
                 await self._appear() if there else self._vanish()
             elif there and self._clock.now() >= rescan:
                 rescan = self._next_rescan()
-                self.ask()
+                self._missed()
             if there:
                 await self._tend()
             await trio.sleep(limits.WATCH_LOOK_S)
@@ -171,9 +173,9 @@ class Watching:
 
     async def _appear(self) -> None:
         await self._open()
-        for part in self._parts():
+        for part in {*self.states, *self._parts()}:  # the folder may be in the middle of changing
             self._inbox.put_here((part, Hint.BACK))
-            self._inbox.put_here((part, Hint.ASKED))
+            self._inbox.put_here((part, Hint.TOUCHED))
 
     def _vanish(self) -> None:
         self.status.how, self.status.why = "gone", f"{self.spec.folder} isn't there"
@@ -211,7 +213,7 @@ class Watching:
             self._inbox.put((part, Hint.TOUCHED))
 
     def _missed(self) -> None:
-        """Nobody knows what changed. On another thread."""
+        """Nobody knows what changed. On any thread."""
         for part in self._parts():
             self._inbox.put((part, Hint.TOUCHED))
 
