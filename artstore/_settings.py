@@ -15,6 +15,7 @@ _SHARE: Final = "`artstore config shared GROUP` does it"
 _FIXED: Final = "it is the store's for ever"
 _LEVEL_DEFAULT: Final = 3
 _KEEP: Final = ("needed", "all")
+_NOTIFY: Final = ("auto", "never")
 _SIZE: Final = re.compile(r"(\d{1,15}) ?([kKMGT]?)(i?)B?", re.ASCII)
 
 
@@ -46,6 +47,8 @@ class Configured(Protocol):
     def min_free_bytes(self) -> int | None: ...
     @property
     def keep(self) -> str: ...
+    @property
+    def notify(self) -> str: ...
 
 
 def settings_of(config: Configured) -> list[Setting]:
@@ -62,6 +65,9 @@ def settings_of(config: Configured) -> list[Setting]:
         ),
         Setting("disk.min_free", config.min_free_bytes, None, "bytes left free on the disk; unset: a twentieth of it"),
         Setting("local.keep", config.keep, _KEEP[0], "needed, or all: what was pushed is never evicted"),
+        Setting(
+            "daemon.notify", config.notify, _NOTIFY[0], "auto: on desktops the daemon shows what went wrong; or never"
+        ),
         Setting("shared.group", config.group, None, "the group that may use the store", _SHARE),
         Setting("id", config.id, None, "tells this store from others", _FIXED),
         Setting("chunker", config.chunker, None, "how files are cut", _FIXED),
@@ -78,6 +84,10 @@ def changes_of(key: str, value: Scalar) -> dict[str, str | int | None]:
         if value not in _KEEP:
             raise UsageError(f"{key} is needed or all, not {value!r}")
         return {"keep": str(value)}
+    if key == "daemon.notify":
+        if value not in _NOTIFY:
+            raise UsageError(f"{key} is auto or never, not {value!r}")
+        return {"notify": str(value)}
     assert key in ("cache.size", "disk.min_free")
     return {"cache_bytes" if key == "cache.size" else "min_free_bytes": _bytes_of(key, value)}
 

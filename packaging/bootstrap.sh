@@ -14,6 +14,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 lock=$here/requirements.lock
 mount_packages=(fuse3 libfuse3-dev pkg-config)
 s3_packages=(ceph-mon ceph-osd radosgw ceph-common)  # a real S3 service for the tests
+test_packages=(dbus)  # a bus for the tests of notifications
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
@@ -104,6 +105,15 @@ install_s3_service() {
     say "Without a real S3 service for the tests. To add it: sudo apt-get install -y ${s3_packages[*]}"
 }
 
+install_test_packages() {
+    local prefix
+    ! command -v dbus-daemon >/dev/null || return 0
+    if command -v apt-get >/dev/null && prefix=$(root_prefix </dev/null); then
+        apt_install "$prefix" "${test_packages[@]}" && return 0
+    fi
+    say "Without a bus for the tests of notifications. To add it: sudo apt-get install -y ${test_packages[*]}"
+}
+
 make_dev() {
     local venv=$1 python sum
     sum=$(sha256sum <"$lock")
@@ -118,6 +128,7 @@ make_dev() {
     locked no | "$venv/bin/python" -m pip install -qq --require-hashes --no-deps -r /dev/stdin
     install_mount_extra "$venv" || true  # it has said why; all else works without
     install_s3_service
+    install_test_packages
     echo "$sum" >"$venv/.lock"
 }
 

@@ -81,6 +81,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "click": ("artstore.cli", "artstore_bench"),
     "hf_xet": ("artstore_bench",),
     "hypercorn": ("artstore_daemon.api",),
+    "jeepney": ("artstore_daemon.desktop",),
     "lmdb": ("artstore.adapters.lmdb_index",),
     "matplotlib": ("artstore_bench",),
     "msgspec": (

@@ -45,15 +45,24 @@ _CONFIG_BYTES_MAX: Final = 1 << 20
 _LEVEL_DEFAULT: Final = 3
 KEEP_NEEDED: Final = "needed"
 KEEP_ALL: Final = "all"
-_BELOW: Final = {"compression": "level", "shared": "group", "cache": "size", "disk": "min_free", "local": "keep"}
+NOTIFY_AUTO: Final = "auto"
+NOTIFY_NEVER: Final = "never"
+_BELOW: Final = {
+    "compression": "level",
+    "shared": "group",
+    "cache": "size",
+    "disk": "min_free",
+    "local": "keep",
+    "daemon": "notify",
+}
 _PLACE: Final = ("url", "endpoint", "region", "profile", "addressing", "ca", "id")
 
 
 @dataclass(frozen=True, slots=True)
 class StoreConfig:
     """What `config.toml` says. `cache_bytes`, `min_free_bytes`: None for a part of the disk; `keep`: "all" if nothing
-    that was pushed may be evicted. `remotes`: by name, in the order in which they were added. `rest`: what releases
-    that know more have written, kept as it is.
+    that was pushed may be evicted; `notify`: "never" if the daemon shows no notifications. `remotes`: by name, in the
+    order in which they were added. `rest`: what releases that know more have written, kept as it is.
     """
 
     id: str
@@ -63,6 +72,7 @@ class StoreConfig:
     cache_bytes: int | None = None
     min_free_bytes: int | None = None
     keep: str = KEEP_NEEDED
+    notify: str = NOTIFY_AUTO
     rest: dict[str, object] = field(default_factory=dict[str, object])
     remotes: dict[str, dict[str, object]] = field(default_factory=dict[str, dict[str, object]])
 
@@ -242,6 +252,9 @@ def _config_of(path: str, values: dict[str, object]) -> StoreConfig:
     cache, free, keep = tables["cache"].get("size"), tables["disk"].get("min_free"), tables["local"].get("keep")
     if not _is_size(cache) or not _is_size(free) or keep not in (None, KEEP_NEEDED, KEEP_ALL):
         raise _damaged(path, "cache.size and disk.min_free are bytes, local.keep is needed or all")
+    notify = tables["daemon"].get("notify")
+    if notify not in (None, NOTIFY_AUTO, NOTIFY_NEVER):
+        raise _damaged(path, "daemon.notify is auto or never")
     named = _table(values, "remotes")
     if named is None:
         raise _damaged(path, "remotes is a table")
@@ -261,6 +274,7 @@ def _config_of(path: str, values: dict[str, object]) -> StoreConfig:
         cache if isinstance(cache, int) else None,
         free if isinstance(free, int) else None,
         str(keep or KEEP_NEEDED),
+        str(notify or NOTIFY_AUTO),
         rest,
         {name: place or {} for name, place in remotes.items()},
     )
@@ -294,6 +308,7 @@ def _write_config(path: str, config: StoreConfig, *, exclusive: bool) -> bool:
         "cache": config.cache_bytes,
         "disk": config.min_free_bytes,
         "local": None if config.keep == KEEP_NEEDED else config.keep,
+        "daemon": None if config.notify == NOTIFY_AUTO else config.notify,
     }
     for key, value in said.items():
         if value is not None:

@@ -36,7 +36,7 @@ TEMPORARY: Final = (
 )
 NO_ROOM: Final = (
     "the store's disk is fuller than disk.min_free allows, so nothing new comes there: make room "
-    "(`artstore gc`, `artstore evict`), or `artstore config disk.min_free 1GB`"
+    "(`artstore gc`, `artstore evict`), or `artstore config set disk.min_free 1GB`"
 )
 # What a remote refuses until somebody does something.
 _FOR_GOOD: Final = (NotPermitted, NotFound, NewerFormat, UsageError)

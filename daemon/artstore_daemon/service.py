@@ -20,6 +20,7 @@ from artstore.errors import ArtstoreError, Busy
 from artstore_daemon import lock, logs, systemd
 from artstore_daemon.api.server import serve
 from artstore_daemon.daemon import Daemon
+from artstore_daemon.desktop import show_people
 
 if TYPE_CHECKING:
     from artstore_daemon.places import Places
@@ -131,6 +132,7 @@ async def _serve(store: Store, places: Places, options: Options) -> None:
             async with trio.open_nursery() as answering, trio.open_nursery() as working:
                 working.start_soon(daemon.run)
                 await answering.start(_answer, daemon, places, options, stop)
+                nursery.start_soon(show_people, daemon)
                 _say_ready()
                 await stop.wait()
                 systemd.notify("STOPPING=1")

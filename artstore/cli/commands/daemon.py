@@ -205,7 +205,7 @@ def daemon_state(store: str) -> DaemonStateItem | None:
         pending=[watch["artifact"] for watch in told["watches"] if watch["pending"]],
         waiting=sum(push["waiting"] for push in pushes),
         errors=[item["error"] for item in standing if item["error"]],
-        next=text.rfc3339(int(moments[0] * _NS)) if moments else None,
+        next=text.time(int(moments[0] * _NS)) if moments else None,
     )
 
 
