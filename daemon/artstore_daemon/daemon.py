@@ -233,7 +233,7 @@ class Daemon:
         self._trouble(f"watch {artifact}", done.error if is_trouble else None)
         if not done.made or done.tag is None:
             return
-        self.tell("version", done.tag, f"{done.files} files, {done.size} bytes")
+        self.tell("version", done.tag, f"{done.files} file{'' if done.files == 1 else 's'}, {done.size} bytes")
         for (name, _), sending in self._sending:
             if name == artifact:
                 sending.add(done.tag)

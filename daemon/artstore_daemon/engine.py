@@ -18,6 +18,7 @@ from artstore.errors import (
     Corrupt,
     Erased,
     NewerFormat,
+    NoSpace,
     NotFound,
     NotPermitted,
     UsageError,
@@ -76,6 +77,8 @@ def commit_folder(store: Store, spec: WatchSpec, part: str, *, patient: bool) ->
         return Committed(folder.Outcome.FAILED, error=NO_ROOM)
     try:
         return _commit(store, spec, part, path, writing, patient=patient)
+    except NoSpace:  # in the words of the first attempt, so that it is told once
+        return Committed(folder.Outcome.FAILED, error=f"no space is left for {store.path}; free some")
     except ArtstoreError as error:
         return Committed(_outcome_of(error), error=told(error))
     except OSError as error:

@@ -163,6 +163,33 @@ def test_killed_anywhere_all_is_there_in_the_end(machine: Machine, folder: Path,
         assert clone.check(data=True).is_sound
 
 
+def test_killed_in_the_middle_of_a_push_nothing_is_sent_twice(machine: Machine, folder: Path, tmp_path: Path) -> None:
+    """Each restart would begin a push of days anew."""
+    remote = tmp_path / "remote"
+    machine.run("remote", "add", "origin", f"file://{remote}")
+    for _ in range(4):
+        (folder / "weights").write_bytes(os.urandom(NOISE))
+        machine.run("commit", str(folder), "--artifact", "m")
+    watch = ("watch", "add", str(folder), "--artifact", "m", "--push", "origin")
+    machine.run(*watch, "--limit-rate", str(NOISE))
+    machine.run("daemon", "start")
+    until((remote / "tags" / "m" / "v2@").exists)
+    holder = lock.holder(machine.lock)
+    assert holder
+    os.kill(holder, signal.SIGKILL)
+    until(lambda: lock.holder(machine.lock) is None)
+    sent = {path: path.stat() for path in (remote / "p").rglob("*") if path.is_file()}
+    assert sum(found.st_size for found in sent.values()) > 2 * NOISE
+    assert not (remote / "tags" / "m" / "v4@").exists()
+    machine.run("watch", "remove", "m")
+    machine.run(*watch)
+    machine.run("daemon", "start")
+    until((remote / "tags" / "m" / "v4@").exists)
+    for path, found in sent.items():
+        now = path.stat()
+        assert (now.st_ino, now.st_ctime_ns) == (found.st_ino, found.st_ctime_ns), path
+
+
 def test_a_term_ends_it_in_time(machine: Machine, folder: Path) -> None:
     """A shutdown of the machine would wait for it, and then kill it."""
     machine.run("watch", "add", str(folder), "--artifact", "m", "--settle", "1s")

@@ -495,6 +495,36 @@ def test_a_full_disk_is_told_once_and_waited_for(store: Store, folder: Path, beg
     assert [each.kind for each in live.daemon.happenings()] == ["error", "recovered", "version"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+def test_a_disk_without_any_room(folder: Path, tmp_path: Path, begin: Begin) -> None:
+    """What was saved while the disk was full would be in no version, or half of it in one."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=48m", "artstore-test", str(place)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        with Store.init(place / "store") as store:
+            store.configure("disk.min_free", 0)
+            settings.add_watch(store.path, spec("m", folder))
+            with Live(store) as live:
+                (folder / "a").write_bytes(b"a")
+                live.wait_for("version", "m/v1")
+                filler = place / "filler"
+                filler.write_bytes(bytes(40_000_000))
+                (folder / "weights").write_bytes(os.urandom(20_000_000))
+                assert "no space" in live.wait_for("error", "watch m").text
+                live.wait_until(lambda: live.daemon.watchings[0].states[""].failures > 1)
+                assert [each.kind for each in live.daemon.happenings()] == ["version", "error"], "it is told once"
+                assert names(store) == ["m/v1"]
+                filler.unlink()
+                live.wait_for("version", "m/v2")
+                assert files(store, "m") == on_disk(folder)
+            assert store.check(data=True).is_sound
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=False, capture_output=True)
+
+
 def test_a_damaged_version_does_not_hold_up_others(store: Store, folder: Path, tmp_path: Path, begin: Begin) -> None:
     """One flipped bit would end replication."""
     store.add_remote("origin", RemotePlace(url=f"file://{tmp_path / 'remote'}"))
