@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import socket
+import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 _MODE = 0o644
+_SHARED_MODE = 0o664  # in a store that a group shares: whoever starts the next daemon writes there, too
 
 
 @contextmanager
@@ -22,6 +24,7 @@ def held(path: str) -> Generator[None]:
     """Hold the lock. Busy, with whose it is, if a daemon has it; what one that was killed left is taken over."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
     try:
+        _share(path, descriptor)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -53,6 +56,13 @@ def holder(path: str) -> int | None:
     finally:
         os.close(descriptor)
     return None
+
+
+def _share(path: str, descriptor: int) -> None:
+    is_shared = os.stat(os.path.dirname(path)).st_mode & stat.S_IWGRP
+    found = os.fstat(descriptor)
+    if is_shared and found.st_uid == os.geteuid() and not found.st_mode & stat.S_IWGRP:
+        os.fchmod(descriptor, _SHARED_MODE)
 
 
 def _said(descriptor: int) -> str:

@@ -18,6 +18,7 @@ import pytest
 
 from artstore import Store
 from artstore.cli.documents import DaemonDocument
+from artstore.errors import Busy
 from artstore.model import RemotePlace
 from artstore_daemon import lock
 from artstore_daemon.client import Client
@@ -123,6 +124,16 @@ def test_two_daemons(machine: Machine) -> None:
     assert f"process {holder}" in machine.run("daemon", "status")
     assert f"process {holder}" in machine.run("status")
     assert f"process {holder}" in machine.run("doctor")
+
+
+def test_who_shares_a_store_can_take_over(machine: Machine) -> None:
+    """A colleague's daemon that has ended would keep all others from starting one."""
+    os.chmod(machine.place / "store", 0o2770)
+    with lock.held(machine.lock):
+        assert os.stat(machine.lock).st_mode & 0o777 == 0o664
+        with pytest.raises(Busy, match=f"process {os.getpid()} on "), lock.held(machine.lock):
+            pass
+    assert lock.holder(machine.lock) is None
 
 
 def test_one_that_was_killed_is_taken_over(machine: Machine, folder: Path) -> None:

@@ -361,6 +361,33 @@ def test_more_folders_than_the_system_watches(
     assert f"sudo sysctl fs.inotify.{limit}=" in (status.why or "")
 
 
+def test_folders_that_come_when_no_more_can_be_watched(
+    store: Store, folder: Path, begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written there would be found an hour later."""
+    monkeypatch.setattr("artstore.limits.WATCH_LOOK_S", 0.1)
+    monkeypatch.setattr("artstore.limits.WATCH_POLL_S", 0.2)
+    settings.add_watch(store.path, spec("m", folder))
+    live = begin(store)
+    live.wait_until(lambda: live.daemon.watchings and live.daemon.watchings[0].status.how == "inotify")
+    original: Callable[..., int] = vars(inotify_c.InotifyFD)["_add_callback"]
+
+    def refuse(self: object, path: bytes, *more: object) -> int:
+        if path != os.fsencode(folder):
+            raise OSError(errno.ENOSPC, "limit reached")
+        return original(self, path, *more)
+
+    with monkeypatch.context() as full:
+        full.setattr(inotify_c.InotifyFD, "_add_callback", refuse)
+        (folder / "late").mkdir()
+        live.wait_until(lambda: live.daemon.watchings[0].status.how == "polled every 0.2 s")
+        assert "sudo sysctl fs.inotify.max_user_watches=" in (live.daemon.watchings[0].status.why or "")
+        live.wait_for("version", "m/v1")
+        (folder / "late" / "file").write_bytes(b"late")
+        live.wait_for("version", "m/v2")
+    assert files(store, "m/v2") == on_disk(folder)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root sets the limit")
 def test_more_events_than_the_queue_holds(store: Store, folder: Path, begin: Begin) -> None:
     """What was created while events were lost would be missed, and what changes in it later."""

@@ -64,11 +64,14 @@ class Notified:
         self._overflows = 0
         self._renewed = 0
         self._why: str | None = None
+        self._root = root
+        self._touched = touched
+        self._polled: Polled | None = None  # besides, once there are folders that can't be watched
         self._tree: NotifiedTree = notifier.tree(root, touched=touched, lost=self._overflowed, gone=lost)
 
     @property
     def how(self) -> str:
-        return "inotify"
+        return "inotify" if self._polled is None else self._polled.how
 
     @property
     def why(self) -> str | None:
@@ -80,19 +83,26 @@ class Notified:
 
     @property
     def settle_s_min(self) -> float:
-        return 0.0
+        return 0.0 if self._polled is None else self._polled.settle_s_min
 
     def tend(self, now: float) -> None:
-        """Register again what may have been missed."""
-        del now
-        if self._renewed == self._overflows:
-            return
-        self._renewed = self._overflows
+        """Register again what may have been missed, and look through what can't be."""
+        if self._renewed != self._overflows:
+            self._renewed = self._overflows
+            self._renew()
+            self._lost()  # what happened until they were registered
+        if self._polled is not None:
+            self._polled.tend(now)
+
+    def _renew(self) -> None:
         try:
             self._tree.renew()
         except TooMany as error:
             self._why = f"some folders aren't watched: {error.message}: {error.hint}"
-        self._lost()  # what happened until they were registered
+            if self._polled is None:
+                self._polled = Polled(self._root, limits.WATCH_POLL_S, self._touched, why=self._why)
+        else:
+            self._polled = None
 
     def close(self) -> None:
         self._tree.close()
