@@ -17,13 +17,14 @@ _TITLES: Final = {
     "small": "50,000 files of 1-8 KiB",
     "edits": "One file of 2 GiB, and the same with 20 random edits",
     "known": "Known data: the model corpus recognised without a stat cache",
-    "daemon": "Daemon: idle, a burst of files, and 100 MB saved",
+    "daemon": "Daemon: 100 MB saved, a burst of files, killed in the middle of a push, and idle",
     "kernel": "Kernel: cutting random bytes on one core",
 }
 _TIMED: Final = {"first": "first s", "again": "again s", "v2": "v2 s", "checkout": "checkout s", "known": "known s"}
 _DAEMON: Final = {
     "saved": "100 MB saved, until at the remote",
     "burst": "100,000 files, until one version",
+    "killed": "8 packs of 32 MB pushed, killed half-way: from the start after that",
     "idle": "nothing, 10 watches of 10,000 files",
 }
 _VERDICTS: Final = {

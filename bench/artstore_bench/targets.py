@@ -124,6 +124,8 @@ _REMOTE_TARGETS: Final[Sequence[Target]] = (
 
 _DAEMON_TARGETS: Final[Sequence[Target]] = (
     Target("100 MB saved, at the remote", "daemon", "saved", Figure.SECONDS, None, 1.0),
+    # All of it, and one pack again.
+    Target("8 packs of 32 MB, killed half-way", "daemon", "killed", Figure.MOVED_BYTES, None, 9 * 32e6),
     Target("idle, 10 watches of 10,000 files", "daemon", "idle", Figure.CPU_SHARE, None, 0.01),
     Target("idle, 10 watches of 10,000 files", "daemon", "idle", Figure.RESIDENT_BYTES, None, 80e6),
 )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _NS = 1e9
 _STATUS_S = 5.0  # that a daemon may take to tell how it stands
 _LINES_DEFAULT = 50
-_NEEDED = ("hypercorn", "starlette", "structlog", "trio", "watchdog")
+_NEEDED = ("hypercorn", "jeepney", "starlette", "structlog", "trio", "watchdog")
 
 
 @click.group(

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
+import msgspec
+
 from artstore_bench.command import Toolbox
 from artstore_bench.daemons.lab import SETTLE_S, Lab, until
 from artstore_bench.method import ToolFailed, sync
-from artstore_bench.mounts.processes import Used, used
+from artstore_bench.mounts.processes import Used, used, written_bytes
 from artstore_bench.peers import SUBJECT
 from artstore_bench.results import Failure, Run
 
@@ -22,6 +25,8 @@ _BURST_FILES: Final = 100_000
 _WATCHES: Final = 10
 _WATCHED_FILES: Final = 10_000
 _FOLDER_FILES: Final = 1000
+_KILLED_PACKS: Final = 8
+_PACK_BYTES: Final = 32_000_000
 _IDLE_S: Final = 30.0
 
 Tell = Callable[[str], None]
@@ -49,7 +54,7 @@ class DaemonSuite:
     def run(self, *, repeat: int) -> None:
         """Ask everything so many times."""
         for repetition in range(repeat):
-            for ask in (self._saved, self._burst, self._idle):
+            for ask in (self._saved, self._burst, self._killed, self._idle):
                 name = ask.__name__.lstrip("_")
                 self._tell(f"daemon · {repetition + 1}/{repeat} · {name}")
                 shutil.rmtree(self._place, ignore_errors=True)
@@ -91,6 +96,27 @@ class DaemonSuite:
             size = files * len(b"x" * 16)
             return _run("burst", repetition, daemon.process, before, ended - began - SETTLE_S, size, operations=files)
 
+    def _killed(self, lab: Lab, repetition: int) -> Run:
+        """Killed in the middle of a push, and started again: all that both daemons have written."""
+        folder = _watched(lab, "killed")
+        for _ in range(_KILLED_PACKS):
+            (folder / "weights").write_bytes(os.urandom(_PACK_BYTES))
+            lab.run("commit", str(folder), "--artifact", "killed")
+        lab.run("watch", "remove", "killed")
+        lab.watch(folder, "killed", "--push", "origin", "--limit-rate", f"{_PACK_BYTES}")
+        with lab.daemon() as first:
+            until((lab.remote / "tags" / "killed" / f"v{_KILLED_PACKS // 2}@").exists, "half of the push")
+            before = written_bytes(first.process)
+            os.kill(first.process, signal.SIGKILL)
+            # The rate is of a daemon that began with it.
+            lab.run("watch", "remove", "killed")
+            lab.watch(folder, "killed", "--push", "origin")
+            began = time.perf_counter()
+            with lab.daemon() as second:
+                ended = until((lab.remote / "tags" / "killed" / f"v{_KILLED_PACKS}@").exists, "the push")
+                told = _run("killed", repetition, second.process, Used(), ended - began, _KILLED_PACKS * _PACK_BYTES)
+                return msgspec.structs.replace(told, moved_bytes=before + written_bytes(second.process))
+
     def _idle(self, lab: Lab, repetition: int) -> Run:
         """CPU and memory of ten watches of 10,000 files while nothing happens."""
         files = max(1, int(_WATCHED_FILES * self._scale))
@@ -101,7 +127,6 @@ class DaemonSuite:
         sync()
         with lab.daemon() as daemon:  # one that finds everything as it was
             until(lambda: daemon.get("/v1/status")["quiet"], "quiet")
-            time.sleep(2 * SETTLE_S)
             before, began = used([daemon.process]), time.perf_counter()
             time.sleep(_IDLE_S)
             seconds = time.perf_counter() - began

@@ -49,6 +49,15 @@ def used(pids: Iterable[int]) -> Used:
     return Used(user / _TICKS_PER_S, system / _TICKS_PER_S)
 
 
+def written_bytes(pid: int) -> int:
+    """What a process has written by system calls, to files, pipes and sockets; 0 if it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    except OSError:
+        return 0
+    return next(int(line.split()[1]) for line in lines if line.startswith("wchar:"))
+
+
 def _stat(pid: int) -> list[str]:
     """The fields of /proc/PID/stat from the third one (the state) on; none if it is gone."""
     try:

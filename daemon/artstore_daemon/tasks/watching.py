@@ -83,6 +83,8 @@ class Watching:
     @property
     def is_pending(self) -> bool:
         """Is there anything that isn't in a version yet, as far as is known?"""
+        if self._there is None and not self.spec.paused:  # nobody has looked yet
+            return True
         return any(state.is_pending for state in self.states.values())
 
     @property
