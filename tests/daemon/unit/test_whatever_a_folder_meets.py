@@ -46,8 +46,8 @@ class Watched:
     """A folder with a number in it, and what decides when it is committed; each step is looked at.
 
     `owed`: what was told of last; `found`: what a commit under way has found; `heard`: the latest change that was told;
-    `waits`: when the first one was that no commit has seen yet, `waited`: the same when the commit began; `asked`: since
-    a commit began; `fresh`: something has happened, or time has passed, since then.
+    `waits`: when the first one was that no commit has seen yet, `waited`: the same when the commit began; `asked`:
+    since a commit began; `fresh`: something has happened, or time has passed, since then.
     """
 
     machine: DrivenFolder
