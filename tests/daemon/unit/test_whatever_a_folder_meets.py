@@ -41,6 +41,15 @@ def test_a_commit_that_takes_longer_than_what_never_settles_may_wait(outcome: Ou
     assert machine.end(outcome) is None
 
 
+def test_a_look_at_who_writes_that_takes_long() -> None:
+    """A folder in which a file is open would be looked through twice in a row, since it was touched meanwhile."""
+    machine = DrivenFolder()
+    machine.tell(Hint.ASKED)
+    machine.tell(Hint.TOUCHED, after=1.0)
+    assert machine.end(Outcome.BUSY, after=100.0) is None
+    assert machine.wait() == machine.rules.settle_s
+
+
 @dataclass
 class Watched:
     """A folder with a number in it, and what decides when it is committed; each step is looked at.

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from artstore import limits
 from artstore_daemon.machine.following import Event, Fetch, FollowState, Hint, Hook, Phase, Seen, Switch
 from tests.daemon.driven import DAY, DrivenFollower, Work, lasting
 
@@ -99,6 +100,25 @@ def test_a_version_before_that_is_broken() -> None:
     assert machine.end() == Hook("v1", "v3")
     assert machine.end("no GPU") == Switch("v1"), "v2 is no good"
     assert machine.end() is None
+
+
+def test_who_asks_where_all_fails() -> None:
+    """A core would be busy, and the network, since somebody asked once."""
+    machine = at_hook()
+    machine.see("v3")
+    machine.end("no GPU")
+    for _ in range(limits.FOLLOW_RETURNS_MAX):
+        assert machine.end("corrupt") is None
+        machine.wait()
+    machine.tell(Hint.ASKED)
+    assert machine.end("corrupt") == Fetch("v3")
+    assert machine.end("away") is None
+    assert machine.wait()[1] == Switch("v1")
+    machine.end("corrupt")
+    machine.tell(Hint.ASKED)
+    assert machine.end("away") == Switch("v1"), "once"
+    assert machine.end("corrupt") == Fetch("v3")
+    assert machine.end("away") is None
 
 
 def test_a_switch_that_can_not_be_undone() -> None:
@@ -211,6 +231,7 @@ class Watched:
                 assert not state.paused
             if isinstance(begun, Switch):
                 assert begun.version in self.whole, "it isn't all here"
+                assert state.phase is Phase.RETURNING or not state.paused
             assert None in (state.current, state.previous) or state.current != state.previous
             if isinstance(begun, Hook) and begun == self.told:
                 assert self.failed == begun, "it was told already"
