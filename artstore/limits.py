@@ -276,6 +276,7 @@ SENDING_LOOK_S = 60.0  # between two looks at the clock on the wall
 FOLLOW_POLL_S = 10.0  # between two looks at what an alias names
 FOLLOW_POLL_S_MIN = 1.0
 FOLLOW_POLL_S_MAX = 300.0  # the same, while the remote can't be reached
+FOLLOW_RETURNS_MAX = 3  # to a version before, that fail in a row; then what the alias names is tried instead
 HOOK_S_MAX = 300.0  # that a follower's hook may take
 HOOK_SAID_BYTES = 4 * KIB  # of its errors, from their end
 API_BODY_BYTES_MAX = MIB

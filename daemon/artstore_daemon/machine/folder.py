@@ -150,8 +150,8 @@ def _ended(state: FolderState, event: Ended, *, now: float, rules: Rules) -> Fol
     match event.outcome:
         case Outcome.DONE:
             return replace(ended, failures=0, busy=0, error=None)
-        case Outcome.PARTLY:  # the rest has its whole time again
-            return replace(_touched(ended, now), failures=0, error=None)
+        case Outcome.PARTLY:  # the rest has its whole time again, however long this took
+            return replace(_touched(replace(ended, changed=None), now), failures=0, error=None)
         case Outcome.BUSY:
             still = _pending(ended, state.begun, now)
             if _is_patient(still, now, rules):
@@ -164,7 +164,7 @@ def _ended(state: FolderState, event: Ended, *, now: float, rules: Rules) -> Fol
         case Outcome.FAILED:
             return _failed(_pending(ended, state.begun, now), event, now)
         case Outcome.REFUSED:  # whoever mends it touches something, as a rule
-            again = _touched(ended, now)
+            again = _touched(replace(ended, changed=None), now)
             is_mended = ended.changed is not None or ended.asked  # or so it seems
             return again if is_mended else replace(again, refused=True, not_before=now + rules.every_s)
         case _:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final, assert_never
 
+from artstore import limits
 from artstore_daemon.machine.backoff import retry_at
 
 _HOOK_FAILED: Final = "its hook failed; it isn't tried again until that is asked for"
@@ -86,9 +87,10 @@ Action = Fetch | Switch | Hook | Wake
 
 @dataclass(frozen=True, slots=True)
 class FollowState:
-    """`current`: the version that is served, `previous`: the one before; `target`: what is under way, or, at rest, has
-    yet to be returned to; `bad`: the version whose hook failed, which isn't tried again by itself, and is left if it is
-    served; `wanted`: what the alias names; `asked`: what failed is to be tried again. All but the last six lasts.
+    """`current`: the version that is served, None if nobody knows; `previous`: the one before, whose hook hasn't failed
+    as far as that is known; `target`: what is under way, or, at rest, has yet to be returned to; `bad`: the version
+    whose hook failed, which isn't tried again by itself, and is left if it is served; `wanted`: what the alias names;
+    `asked`: what failed, or will have failed, is to be tried again. All but the last six lasts.
     """
 
     current: str | None = None
@@ -177,14 +179,21 @@ def _fetched(state: FollowState, event: Ended, target: str, *, now: float) -> St
         return _decide(_failed(state, event, now), now=now)
     if state.paused or state.wanted != target:  # the alias has moved on, or is gone
         return _decide(_rested(state), now=now)
-    return _begin(state, Phase.SWITCHING, target)
+    return _begin(_heeded(state, target), Phase.SWITCHING, target)
 
 
 def _switched(state: FollowState, event: Ended, target: str, *, now: float, rules: Rules) -> Step:
     if event.error is not None:
         failed = _failed(state, event, now)  # it may be served all the same
-        return _decide(replace(failed, target=failed.current), now=now)
-    switched = replace(state, current=target, previous=state.current, failures=0, error=None)
+        return _decide(replace(failed, target=_good(state)), now=now)
+    previous = _good(state)
+    switched = replace(
+        _heeded(state, target),
+        current=target,
+        previous=None if previous == target else previous,  # what wasn't known to be served may have been
+        failures=0,
+        error=None,
+    )
     return _begin(switched, Phase.HOOKING, target) if rules.has_hook else _decide(_rested(switched), now=now)
 
 
@@ -195,12 +204,36 @@ def _hooked(state: FollowState, event: Ended, target: str, *, now: float) -> Ste
 
 def _returned(state: FollowState, event: Ended, target: str, *, now: float) -> Step:
     if event.error is not None:  # it was served a moment ago: it is tried until it is served again
-        return _decide(replace(_failed(state, event, now), target=target), now=now)
+        failed = replace(_failed(state, event, now), target=target)
+        return _past(failed) or _decide(failed, now=now)
     if state.current == target:  # the switch that failed is tried again in its time
         return _decide(_rested(state), now=now)
-    error = _HOOK_FAILED if state.failures else state.error
+    error = _HOOK_FAILED if state.failures and state.current is not None else state.error
     back = replace(_rested(state), current=target, previous=None, failures=0, not_before=None, error=error)
     return _decide(back, now=now)
+
+
+def _past(state: FollowState) -> Step | None:
+    """To what the alias names, though something is yet to be returned to: that may never go well, and then only
+    another version helps. None if it is too early to say so, or there is no other.
+    """
+    if state.failures <= limits.FOLLOW_RETURNS_MAX or state.wanted == state.target:
+        return None
+    past = replace(state, asked=False, target=None)
+    if state.current == state.target:  # whatever else was tried may be served as well
+        past = replace(past, current=None, previous=state.current)
+    return _forth(past)
+
+
+def _good(state: FollowState) -> str | None:
+    """What is served, or was before that, if it is no good or nobody knows what is; None if there is nothing."""
+    is_bad = state.current is None or state.current == state.bad
+    return (state.previous or state.current) if is_bad else state.current
+
+
+def _heeded(state: FollowState, target: str) -> FollowState:
+    """Who asked while a step to what the alias names was under way asked for this step, not for a later one."""
+    return replace(state, asked=state.asked and state.wanted != target)
 
 
 def _rested(state: FollowState) -> FollowState:
@@ -208,7 +241,11 @@ def _rested(state: FollowState) -> FollowState:
 
 
 def _failed(state: FollowState, event: Ended, now: float) -> FollowState:
-    later = retry_at(state.failures + 1, now=now, spread=event.spread)
+    """Try again later; at once if somebody asked meanwhile, who may have mended it. A return doesn't use that up, so it
+    waits.
+    """
+    is_asked = state.asked and state.phase is not Phase.RETURNING
+    later = None if is_asked else retry_at(state.failures + 1, now=now, spread=event.spread)
     return replace(_rested(state), failures=state.failures + 1, not_before=later, error=event.error)
 
 
@@ -216,12 +253,14 @@ def _decide(state: FollowState, *, now: float) -> Step:
     if state.phase is not Phase.RESTING:
         return state, ()
     wanted = state.wanted
-    if state.asked and wanted is not None and state.target is None and not state.paused:
-        state = replace(state, asked=False, not_before=None)
-        if wanted == state.bad == state.current:  # it is here, only its hook isn't done
-            return _begin(state, Phase.HOOKING, wanted)
-        state = replace(state, bad=None if wanted == state.bad else state.bad)
-    begun = _back(state) or _forth(state)
+    begun = _back(state)
+    if begun is None:  # a hook that failed is run again only after it was gone back, where that can be
+        if state.asked and wanted is not None and not state.paused:
+            state = replace(state, asked=False, not_before=None)
+            if wanted == state.bad == state.current:  # it is here, only its hook isn't done
+                return _begin(state, Phase.HOOKING, wanted)
+            state = replace(state, bad=None if wanted == state.bad else state.bad)
+        begun = _forth(state)
     if begun is not None and state.not_before is not None and now < state.not_before:
         return state, (Wake(state.not_before),)
     return begun or (state, ())
