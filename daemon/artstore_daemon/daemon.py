@@ -231,7 +231,12 @@ class Daemon:
     def _committed(self, artifact: str, spec: WatchSpec, done: Committed) -> None:
         is_trouble = done.outcome in (Outcome.FAILED, Outcome.REFUSED)
         self._trouble(f"watch {artifact}", done.error if is_trouble else None)
-        if not done.made or done.tag is None:
+        if done.tag is None:
+            return
+        if not done.made:  # by this commit: somebody may have made it by hand
+            for (name, _), sending in self._sending:
+                if name == artifact:
+                    sending.look()
             return
         self.tell("version", done.tag, f"{done.files} file{'' if done.files == 1 else 's'}, {done.size} bytes")
         for (name, _), sending in self._sending:
@@ -241,7 +246,11 @@ class Daemon:
             self._nursery.start_soon(self._retain, artifact, spec.keep_last)
 
     async def _retain(self, artifact: str, keep: int) -> None:
-        error = await trio.to_thread.run_sync(keep_last, self.store, artifact, keep, limiter=self._committing)
+        try:
+            error = await trio.to_thread.run_sync(keep_last, self.store, artifact, keep, limiter=self._committing)
+        except Exception as bug:  # noqa: BLE001 - the rim of a task
+            _log.exception("the retention of %s broke", artifact)
+            error = f"it broke: {bug}"
         self._trouble(f"retention of {artifact}", error)
 
     def _pushed(self, remote: str, name: str, outcome: Sent, error: str | None) -> None:

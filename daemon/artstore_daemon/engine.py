@@ -67,16 +67,8 @@ def is_there(spec: WatchSpec) -> bool:
 def commit_folder(store: Store, spec: WatchSpec, part: str, *, patient: bool) -> Committed:
     """Commit a watched folder, or its sub-folder `part`, if it may be committed now."""
     path = os.path.join(spec.folder, part) if part else spec.folder
-    outcome = _obstacle(spec, path)
-    if outcome is not None:
-        return Committed(outcome)
-    writing = written_now(path)
-    if writing and patient:
-        return Committed(folder.Outcome.BUSY, error=f"{_shown(writing)} is open for writing")
-    if store.disk_shortfall():
-        return Committed(folder.Outcome.FAILED, error=NO_ROOM)
     try:
-        return _commit(store, spec, part, path, writing, patient=patient)
+        return _commit_if_allowed(store, spec, part, path, patient=patient)
     except NoSpace:  # in the words of the first attempt, so that it is told once
         return Committed(folder.Outcome.FAILED, error=f"no space is left for {store.path}; free some")
     except ArtstoreError as error:
@@ -88,10 +80,8 @@ def commit_folder(store: Store, spec: WatchSpec, part: str, *, patient: bool) ->
 def push_name(store: Store, remote: str, name: str, *, limit_rate: int | None) -> tuple[sending.Outcome, str | None]:
     """Push one name; how it ended, and what is to be told of it. One that isn't here any more needn't be."""
     try:
-        store.resolve(name)
-    except NotFound:
-        return sending.Outcome.DONE, None
-    try:
+        if not _is_named(store, name):
+            return sending.Outcome.DONE, None
         result = store.push([name], to=remote, limit_rate=limit_rate)
     except (Corrupt, Erased) as error:  # of this version: others can be pushed all the same
         return sending.Outcome.LOST, f"{name}: {told(error)}"
@@ -132,6 +122,26 @@ def told(error: BaseException) -> str:
     if isinstance(error, ArtstoreError):
         return f"{error.message}; {error.hint}" if error.hint else error.message
     return str(error) or type(error).__name__
+
+
+def _is_named(store: Store, name: str) -> bool:
+    try:
+        store.resolve(name)
+    except NotFound:
+        return False
+    return True
+
+
+def _commit_if_allowed(store: Store, spec: WatchSpec, part: str, path: str, *, patient: bool) -> Committed:
+    outcome = _obstacle(spec, path)
+    if outcome is not None:
+        return Committed(outcome)
+    writing = written_now(path)
+    if writing and patient:
+        return Committed(folder.Outcome.BUSY, error=f"{_shown(writing)} is open for writing")
+    if store.disk_shortfall():
+        return Committed(folder.Outcome.FAILED, error=NO_ROOM)
+    return _commit(store, spec, part, path, writing, patient=patient)
 
 
 def _obstacle(spec: WatchSpec, path: str) -> folder.Outcome | None:

@@ -121,9 +121,11 @@ class Follower:
             if self._store.disk_shortfall():
                 return NO_ROOM
             self._store.pull([self._spec.alias], source=self._spec.remote)
+            if self._store.is_here(version):
+                return None
         except (ArtstoreError, OSError) as error:
             return told(error)
-        return None
+        return f"{self._spec.alias} has moved on while {version[:_PREFIX_CHARS]} was fetched"
 
     def switch(self, version: str) -> str | None:
         """Let the link lead to a version; without one it is the mount that shows it, by what was remembered."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from threading import Event, Thread
 from typing import Self, TypeVar
 
 import trio
 
 from artstore import Store
+from artstore.model import Kind
 from artstore_daemon.daemon import Daemon, Happening
 from artstore_daemon.settings import WatchSpec
 
@@ -22,6 +25,26 @@ def spec(artifact: str, folder: object, **more: object) -> WatchSpec:
     """A watch that is in a hurry."""
     given = {"settle_s": SETTLE_S, "every_s": 60.0, **more}
     return WatchSpec(artifact, str(folder), **given)  # type: ignore[arg-type]  # what tests say is right
+
+
+def files(store: Store, revision: str) -> dict[str, bytes]:
+    """All files of a version."""
+    found: dict[str, bytes] = {}
+    for path, entry in store.walk(revision):
+        if entry.kind in (Kind.FILE, Kind.EXEC):
+            with store.open(revision, path) as file:
+                found[os.fsdecode(path)] = file.read()
+    return found
+
+
+def on_disk(folder: Path) -> dict[str, bytes]:
+    """All files of a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def names(store: Store) -> list[str]:
+    """All tags, as they were made."""
+    return [tag.name for tag in sorted(store.tags(), key=lambda tag: (tag.created, tag.name))]
 
 
 class Live:
@@ -107,3 +130,6 @@ class Live:
             self._error = error
         finally:
             self._ready.set()
+
+
+Begin = Callable[[Store], Live]

@@ -225,6 +225,38 @@ def test_what_is_served_stays_here(origin: Store, node: Store, tmp_path: Path, b
     assert not node.is_here(one)
 
 
+def test_another_link(origin: Store, node: Store, tmp_path: Path, begin: Begin) -> None:
+    """It would be made when the alias moves next."""
+    follow(node, to=str(tmp_path / "served"))
+    live = begin(node)
+    live.wait_for("switched", ALIAS)
+    settings.change_follow(node.path, ALIAS, lambda spec: replace(spec, to=str(tmp_path / "other")))
+    live.reload()
+    live.wait_until(lambda: (tmp_path / "other").exists() and served(tmp_path / "other")[0] == b"1")
+
+
+def test_who_asks_is_told_at_once(origin: Store, node: Store, tmp_path: Path, begin: Begin) -> None:
+    """`follow --now` would wait for the next look, an hour maybe."""
+    follow(node, to=str(tmp_path / "served"), poll_s=3600.0)
+    live = begin(node)
+    live.wait_for("switched", ALIAS)
+    origin.set_alias(ALIAS, "m/v2")
+    live.call(live.daemon.follow_now)
+    live.wait_for("switched", ALIAS)
+    assert served(tmp_path / "served")[0] == b"2"
+
+
+def test_an_alias_that_moves_while_it_is_fetched(origin: Store, node: Store, tmp_path: Path) -> None:
+    """What is not here would be switched to."""
+    follower = Follower(node, FollowSpec(ALIAS, to=str(tmp_path / "served")))
+    version, error = follower.look()
+    assert version is not None
+    assert error is None
+    origin.set_alias(ALIAS, "m/v2")
+    assert "has moved on" in (follower.fetch(version) or "")
+    follower.close()
+
+
 def test_a_link_that_somebody_removed(origin: Store, node: Store, tmp_path: Path, begin: Begin) -> None:
     """What was served would be gone until the alias moves."""
     link = tmp_path / "served"

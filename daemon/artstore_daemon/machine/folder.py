@@ -25,8 +25,8 @@ class Rules:
 class Hint(Enum):
     """What a watched folder's surroundings tell."""
 
-    TOUCHED = "touched"  # something in it may have changed
-    ASKED = "asked"  # somebody wants it committed now; at the start, after lost events, now and then
+    TOUCHED = "touched"  # something in it may have changed; at the start, after lost events, now and then
+    ASKED = "asked"  # somebody wants it committed now
     GONE = "gone"  # there is no such folder, or its disk isn't mounted
     BACK = "back"
     PAUSED = "paused"

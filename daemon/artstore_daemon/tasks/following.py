@@ -40,12 +40,14 @@ class Following:
         self._rules = following.Rules(has_hook=spec.hook is not None)
         self._inbox = Inbox[Hint]()
         self._wake: float | None = None
+        self._look_now = trio.Event()
         self._stepping = trio.Lock()
         self.state = FollowState()
 
     def ask(self) -> None:
-        """Try again now what failed. From a trio task."""
+        """Look, and try again what failed, now. From a trio task."""
         self._inbox.put_here(Hint.ASKED)
+        self._look_now.set()
 
     @property
     def next_at(self) -> float | None:
@@ -83,9 +85,10 @@ class Following:
             if error is None or version is not None:
                 await self._step(nursery, following.Seen(version))
                 self._inbox.nudge()  # there may be another time to wake at
-            await trio.sleep(
-                min(self.spec.poll_s * 2 ** min(failures, 5), max(limits.FOLLOW_POLL_S_MAX, self.spec.poll_s))
-            )
+            pause = min(self.spec.poll_s * 2 ** min(failures, 5), max(limits.FOLLOW_POLL_S_MAX, self.spec.poll_s))
+            with trio.move_on_after(pause):
+                await self._look_now.wait()
+            self._look_now = trio.Event()
 
     async def _step(self, nursery: trio.Nursery, event: following.Event) -> None:
         async with self._stepping:  # what is remembered is in the order of the steps

@@ -42,10 +42,16 @@ class Sending:
         self._hours = None if spec.only is None else parse_hours(spec.only)
         self._inbox = Inbox[Hint | str]()
         self._wake: float | None = None
+        self._look_at = -math.inf
 
     def add(self, name: str) -> None:
         """There is something new. From a trio task."""
         self._inbox.put_here(name)
+
+    def look(self) -> None:
+        """There may be something that somebody else has made. From a trio task."""
+        self._look_at = -math.inf
+        self._inbox.nudge()
 
     def ask(self) -> None:
         """Try again now. From a trio task."""
@@ -61,11 +67,10 @@ class Sending:
         async with trio.open_nursery() as nursery:
             if self.spec.paused:
                 await trio.sleep_forever()
-            look_at = -math.inf
             while True:
-                if self._clock.now() >= look_at:
+                if self._clock.now() >= self._look_at:
+                    self._look_at = self._clock.now() + limits.WATCH_RESCAN_S
                     await self._look(nursery)
-                    look_at = self._clock.now() + limits.WATCH_RESCAN_S
                 # The clock on the wall may be set: look once in a while whatever is told.
                 pause = limits.SENDING_LOOK_S
                 if self._wake is not None:

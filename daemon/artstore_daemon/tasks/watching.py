@@ -160,21 +160,25 @@ class Watching:
         rescan = self._next_rescan()
         while True:
             there = await trio.to_thread.run_sync(self._is_there)
-            if there != self._there:
+            if there != self._there or (self._source is not None and self._source.is_dead):
+                if self._there is not None or not there:
+                    self._vanish()
                 self._there = there
-                await self._appear() if there else self._vanish()
+                if there:
+                    await self._appear()
             elif there and self._clock.now() >= rescan:
                 rescan = self._next_rescan()
                 self._missed()
-            if there:
-                await self._tend()
+            if there and self._source is not None:
+                await self._tend(self._source)
             await trio.sleep(limits.WATCH_LOOK_S)
 
     def _is_there(self) -> bool:
         return is_there(self.spec)
 
     async def _appear(self) -> None:
-        await self._open()
+        if not await self._open():
+            return
         for part in {*self.states, *self._parts()}:  # the folder may be in the middle of changing
             self._inbox.put_here((part, Hint.BACK))
             self._inbox.put_here((part, Hint.TOUCHED))
@@ -187,30 +191,28 @@ class Watching:
         for part in self.states:
             self._inbox.put_here((part, Hint.GONE))
 
-    async def _open(self) -> None:
+    async def _open(self) -> bool:
+        """Have something tell of changes. False if that can't be: the next look tries again."""
         try:
             self._source = await trio.to_thread.run_sync(
                 lambda: open_source(
                     self.spec.folder, self._notifier, poll_s=self.spec.poll_s, touched=self._heard, lost=self._missed
                 )
             )
-        except (NotFound, OSError) as error:  # gone again: the next look tells
+        except (NotFound, OSError) as error:  # gone again, or not ours to read
             self._there = None
-            self.status.error = told(error)
-            return
+            self.status.how, self.status.why = "gone", told(error)
+            return False
         self.status.how, self.status.why = self._source.how, self._source.why
+        return True
 
-    async def _tend(self) -> None:
+    async def _tend(self, source: Source) -> None:
         """What a source needs now and then: polling, registering what isn't."""
-        source = self._source
-        if source is None:
-            await self._open()
-            return
         await trio.to_thread.run_sync(source.tend, self._clock.now())
         self.status.how, self.status.why, self.status.folders = source.how, source.why, source.folders
 
     def _heard(self, path: bytes) -> None:
-        """Something changed in a folder. On another thread."""
+        """Something changed there. On another thread."""
         for part in self._parts_of(os.fsdecode(path)):
             self._inbox.put((part, Hint.TOUCHED))
 
@@ -225,7 +227,7 @@ class Watching:
             return [_WHOLE]
         inside = os.path.relpath(path, self.spec.folder)
         part = inside.partition(os.sep)[0]
-        if part == os.curdir:  # one may have come or gone
+        if part == os.curdir:  # the folder itself
             return self._parts()
         return [part] if fnmatchcase(part, self.spec.each) else []
 

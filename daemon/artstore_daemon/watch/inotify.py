@@ -68,8 +68,8 @@ class Notifier:
     def tree(
         self, root: str, *, touched: Callable[[bytes], None], lost: Callable[[], None], gone: Callable[[], None]
     ) -> NotifiedTree:
-        """Hear of changes below a folder: `touched` with the folder in which something changed, `lost` when events
-        were, `gone` when `root` itself is no more what it was. TooMany if it has too many folders; FileNotFoundError.
+        """Hear of changes below a folder: `touched` with what changed, `lost` when events were, `gone` when `root` is
+        no more what it was. TooMany if it has too many folders; FileNotFoundError.
         """
         tree = NotifiedTree(self._queue, os.fsencode(root), touched=touched, lost=lost, gone=gone)
         try:
@@ -140,7 +140,7 @@ class NotifiedTree:
                 self._remove(path)
             elif event.is_create or event.is_moved_to:
                 self._add_late(path)
-        self._touched(folder)
+        self._touched(path)
 
     def on_watch_deleted(self, wd: WatchDescriptor) -> None:
         """Called by watchdog's thread: the folder is gone."""

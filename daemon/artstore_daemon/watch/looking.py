@@ -19,30 +19,34 @@ _ESCAPED: Final = re.compile(r"\\([0-7]{3})")
 PROC: Final = "/proc"
 
 
-def signature(root: str) -> bytes | None:
-    """A digest of names, sizes, times and inodes of all below a folder; None if there is no folder. What can't be read
-    counts as it is listed.
+def signatures(root: str) -> dict[bytes, bytes] | None:
+    """By the name of each entry of a folder, a digest of names, sizes, times and inodes of it and all below it; None if
+    there is no folder. What can't be read counts as it is listed.
     """
-    if not os.path.isdir(root):
+    try:
+        entries = _listed(os.fsencode(root))
+    except OSError:
         return None
+    return {entry.name: _signature(entry) for entry in entries}
+
+
+def _signature(top: os.DirEntry[bytes]) -> bytes:
     digest = blake2b(digest_size=16)
-    left = [os.fsencode(root)]
+    left = [top]
     while left:
-        path = left.pop()
-        digest.update(b"\0" + path)
-        try:
-            with os.scandir(path) as listed:
-                entries = sorted(listed, key=lambda entry: entry.name)
-        except OSError:
-            continue
-        for entry in entries:
-            with suppress(OSError):  # gone again: so there will be a change
-                stat = entry.stat(follow_symlinks=False)
-                said = (stat.st_mode, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
-                digest.update(b"%s\0%d %d %d %d %d\n" % (entry.name, *said))
-                if entry.is_dir(follow_symlinks=False):
-                    left.append(entry.path)
+        entry = left.pop()
+        with suppress(OSError):  # gone again: so there will be a change
+            stat = entry.stat(follow_symlinks=False)
+            said = (stat.st_mode, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+            digest.update(b"%s\0%d %d %d %d %d\n" % (entry.path, *said))
+            if entry.is_dir(follow_symlinks=False):
+                left += _listed(entry.path)
     return digest.digest()
+
+
+def _listed(path: bytes) -> list[os.DirEntry[bytes]]:
+    with os.scandir(path) as listed:
+        return sorted(listed, key=lambda entry: entry.name)
 
 
 def written_now(root: str) -> set[bytes]:

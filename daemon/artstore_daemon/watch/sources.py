@@ -8,7 +8,7 @@ from typing import Protocol
 
 from artstore import limits
 from artstore_daemon.watch.inotify import NotifiedTree, Notifier, TooMany, raising_queue
-from artstore_daemon.watch.looking import signature, why_polled
+from artstore_daemon.watch.looking import signatures, why_polled
 
 Touched = Callable[[bytes], None]
 Lost = Callable[[], None]
@@ -27,6 +27,11 @@ class Source(Protocol):
         ...
 
     @property
+    def is_dead(self) -> bool:
+        """Was the folder deleted or moved, so that nothing is heard of what is in its place?"""
+        ...
+
+    @property
     def settle_s_min(self) -> float:
         """How long nothing must have been heard, so that nothing has happened."""
         ...
@@ -41,7 +46,8 @@ class Source(Protocol):
 def open_source(
     root: str, notifier: Callable[[], Notifier], *, poll_s: float | None, touched: Touched, lost: Lost
 ) -> Source:
-    """Hear of changes below a folder: `touched` with where, `lost` if nobody knows. FileNotFoundError.
+    """Hear of changes below a folder: `touched` with what changed, or something in it, `lost` if nobody knows.
+    FileNotFoundError.
 
     `notifier`: the process's one, made when it is first needed; `poll_s`: look that often instead.
     """
@@ -67,7 +73,8 @@ class Notified:
         self._root = root
         self._touched = touched
         self._polled: Polled | None = None  # besides, once there are folders that can't be watched
-        self._tree: NotifiedTree = notifier.tree(root, touched=touched, lost=self._overflowed, gone=lost)
+        self._is_dead = False
+        self._tree: NotifiedTree = notifier.tree(root, touched=touched, lost=self._overflowed, gone=self._end)
 
     @property
     def how(self) -> str:
@@ -80,6 +87,10 @@ class Notified:
     @property
     def folders(self) -> int:
         return self._tree.folders
+
+    @property
+    def is_dead(self) -> bool:
+        return self._is_dead
 
     @property
     def settle_s_min(self) -> float:
@@ -107,6 +118,9 @@ class Notified:
     def close(self) -> None:
         self._tree.close()
 
+    def _end(self) -> None:
+        self._is_dead = True
+
     def _overflowed(self) -> None:
         self._overflows += 1
         self._why = f"events were lost {self._overflows} times; it was looked through instead: {raising_queue()}"
@@ -121,7 +135,7 @@ class Polled:
         self._every_s = every_s
         self._touched = touched
         self._why = why
-        self._seen: bytes | None = None
+        self._seen: dict[bytes, bytes] | None = None
         self._next = float("-inf")
 
     @property
@@ -137,6 +151,10 @@ class Polled:
         return 0
 
     @property
+    def is_dead(self) -> bool:
+        return False
+
+    @property
     def settle_s_min(self) -> float:
         return self._every_s + 2 * limits.WATCH_LOOK_S
 
@@ -145,11 +163,13 @@ class Polled:
         if now < self._next:
             return
         self._next = now + self._every_s
-        found = signature(self._root)
-        if found is not None and found != self._seen:
-            if self._seen is not None:
-                self._touched(os.fsencode(self._root))
-            self._seen = found
+        found = signatures(self._root)
+        if found is None:
+            return
+        if self._seen is not None:
+            for name, _ in sorted(found.items() ^ self._seen.items()):
+                self._touched(os.path.join(os.fsencode(self._root), name))
+        self._seen = found
 
     def close(self) -> None:
         return

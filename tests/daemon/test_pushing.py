@@ -1,0 +1,101 @@
+"""What a real daemon pushes of what it watches."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from artstore import Store
+from artstore.model import RemotePlace
+from artstore_daemon import settings
+from tests.daemon.live import Begin, files, spec
+
+
+def soon(_failures: int, *, now: float, spread: float) -> float:
+    """When a test has what failed tried again."""
+    del spread
+    return now + 0.3
+
+
+def test_versions_made_by_hand_are_pushed(store: Store, folder: Path, tmp_path: Path, begin: Begin) -> None:
+    """Whoever was quicker than the daemon would have to push, too."""
+    store.add_remote("origin", RemotePlace(url=f"file://{tmp_path / 'remote'}"))
+    settings.add_watch(store.path, spec("m", folder, push=("origin",)))
+    live = begin(store)
+    live.wait_until(lambda: live.daemon.watchings and live.daemon.watchings[0].status.how == "inotify")
+    (folder / "a").write_bytes(b"a")
+    store.commit(folder, artifact="m")
+    live.wait_for("pushed", "m/v1")
+
+
+def test_versions_are_pushed_oldest_first(store: Store, folder: Path, tmp_path: Path, begin: Begin) -> None:
+    """A machine that is lost would take with it what nobody has pushed."""
+    remotes = [RemotePlace(url=f"file://{tmp_path / name}") for name in ("one", "two")]
+    for name, place in zip(("one", "two"), remotes, strict=True):
+        store.add_remote(name, place)
+    for number in range(1, 4):
+        (folder / "a").write_bytes(b"%d" % number)
+        store.commit(folder, artifact="m")
+    settings.add_watch(store.path, spec("m", folder, push=("one", "two")))
+    live = begin(store)
+    (folder / "a").write_bytes(b"4")
+    live.wait_for("version", "m/v4")
+    live.wait_until(lambda: sum("pushed" in each for each in live.said()) == 8)
+    live.wait_quiet()
+    for place in remotes:
+        pushed = [
+            each.name for each in live.daemon.happenings() if each.kind == "pushed" and place.url[-3:] in each.text
+        ]
+        assert pushed == ["m/v1", "m/v2", "m/v3", "m/v4"]
+    clone, _ = Store.clone(remotes[1], tmp_path / "clone", full=True)
+    with clone:
+        assert files(clone, "m/v4") == {"a": b"4"}
+        assert clone.check(data=True).is_sound
+
+
+def test_a_remote_that_is_away(
+    store: Store, folder: Path, tmp_path: Path, begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was made while the network was gone would never be pushed."""
+    monkeypatch.setattr("artstore_daemon.machine.sending.retry_at", soon)
+    place = tmp_path / "nas" / "remote"
+    place.parent.mkdir()
+    store.add_remote("origin", RemotePlace(url=f"file://{place}"))
+    os.rename(tmp_path / "nas", tmp_path / "away")
+    settings.add_watch(store.path, spec("m", folder, push=("origin",)))
+    live = begin(store)
+    (folder / "a").write_bytes(b"1")
+    live.wait_for("version", "m/v1")
+    told = live.wait_for("error", "remote origin")
+    assert "nas" in told.text
+    (folder / "a").write_bytes(b"2")
+    live.wait_for("version", "m/v2")
+    time.sleep(1)
+    assert sum("remote origin" in each for each in live.said()) == 1, "it is told once"
+    os.rename(tmp_path / "away", tmp_path / "nas")
+    live.wait_for("recovered", "remote origin")
+    live.wait_for("pushed", "m/v2")
+    assert live.call(lambda: live.daemon.is_quiet)
+
+
+def test_a_damaged_version_does_not_hold_up_others(store: Store, folder: Path, tmp_path: Path, begin: Begin) -> None:
+    """One flipped bit would end replication."""
+    store.add_remote("origin", RemotePlace(url=f"file://{tmp_path / 'remote'}"))
+    for number in range(1, 3):
+        (folder / "weights").write_bytes(os.urandom(1_000_000))
+        store.commit(folder, artifact="m")
+        if number == 1:
+            pack = max(Path(store.path).rglob("*.pack"), key=lambda path: path.stat().st_size)
+            with open(pack, "r+b") as file:
+                file.seek(500_000)
+                old = file.read(1)
+                file.seek(500_000)
+                file.write(bytes([old[0] ^ 1]))
+    settings.add_watch(store.path, spec("m", folder, push=("origin",)))
+    live = begin(store)
+    live.wait_for("refused", "m/v1")
+    live.wait_for("pushed", "m/v2")
+    assert live.call(lambda: live.daemon.sendings[0].state.lost) == ("m/v1",)
