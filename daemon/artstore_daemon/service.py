@@ -62,7 +62,10 @@ def start(places: Places, options: Options) -> int:
         )
     places.prepare()
     ready, tell = os.pipe()
-    command = [sys.executable, "-P", "-m", "artstore", "--store", places.store, "daemon", "run", "--log", places.log]
+    # The packaged command runs with -I, so that no module of the user's gets into it; nor may any get into this.
+    isolation = "-I" if sys.flags.isolated else "-P"
+    command = [sys.executable, isolation, "-m", "artstore"]
+    command += ["--store", places.store, "daemon", "run", "--log", places.log]
     command += ["--tcp"] if options.tcp else []
     try:
         process = subprocess.Popen(  # noqa: S603 - this program itself

@@ -115,6 +115,19 @@ def test_what_is_told_as_json(machine: Machine) -> None:
         assert told.running is running
 
 
+def test_a_program_that_is_isolated_starts_a_daemon_that_is(machine: Machine) -> None:
+    """The packaged program runs with -I, so that modules of the user's can't get into it."""
+    wrong = machine.place / "wrong"
+    wrong.mkdir()
+    for name in ("artstore", "click"):
+        (wrong / f"{name}.py").write_text('raise SystemExit("the wrong module")\n')
+    machine.environment["PYTHONPATH"] = str(wrong)
+    command = [sys.executable, "-I", "-m", "artstore", "daemon"]
+    for word in ("start", "stop"):
+        done = subprocess.run([*command, word], env=machine.environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
 def test_two_daemons(machine: Machine) -> None:
     """Both would commit each change, and push each version."""
     machine.run("daemon", "start")
