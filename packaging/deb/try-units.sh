@@ -26,9 +26,11 @@ loginctl enable-linger tester
 until_true units is-active default.target
 
 say "without a store it fails, once"
-if units start artstore-daemon 2>/dev/null; then die "started without a store"; fi
-[ "$(property artstore-daemon NRestarts)" = 0 ]
-[ "$(property artstore-daemon ActiveState)" = failed ]
+for unit in artstore-daemon artstore-mount; do
+    if units start "$unit" 2>/dev/null; then die "$unit started without a store"; fi
+    [ "$(property "$unit" NRestarts)" = 0 ]
+    [ "$(property "$unit" ActiveState)" = failed ]
+done
 
 say "it starts, watches, and says when it is ready"
 as_user artstore init -q
