@@ -4,7 +4,7 @@
 # The package holds a virtual environment of its own in /usr/lib/artstore, with the lock's versions of all it needs, for the
 # Python of the distribution that it is built on: compiled modules (lmdb, msgspec, pyfuse3 and others) fit one minor version
 # of Python. So its dependencies name that one, and each release of Debian or Ubuntu gets a package of its own. Files carry
-# the time of the last commit, or $SOURCE_DATE_EPOCH.
+# the time of the last commit, or $SOURCE_DATE_EPOCH: who builds one commit twice gets one package.
 set -euo pipefail
 shopt -s inherit_errexit  # else a step that fails within $(...) is passed over, and half a package is built
 umask 022
