@@ -97,7 +97,7 @@ def stop(places: Places, *, wait_s: float = 3 * limits.DAEMON_STOP_S) -> int | N
     except ProcessLookupError:
         return None
     until = time.monotonic() + wait_s
-    while lock.holder(places.lock) == holder:
+    while lock.holder(places.lock) in (holder, 0):  # 0: it has taken its name out of the lock, and not yet let go
         if time.monotonic() > until:
             raise Busy(f"process {holder} doesn't end", hint=f"see {places.log}; `kill -9 {holder}` does no harm")
         time.sleep(_LOOK_S)

@@ -20,8 +20,9 @@ from artstore import Store
 from artstore.cli.documents import DaemonDocument
 from artstore.errors import Busy
 from artstore.model import RemotePlace
-from artstore_daemon import lock
+from artstore_daemon import lock, service
 from artstore_daemon.client import Client
+from artstore_daemon.places import Places
 from tests.daemon.live import WAIT_S
 
 NOISE = 3_000_000
@@ -126,6 +127,22 @@ def test_a_program_that_is_isolated_starts_a_daemon_that_is(machine: Machine) ->
     for word in ("start", "stop"):
         done = subprocess.run([*command, word], env=machine.environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
+
+
+def test_stopped_is_only_what_has_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script that starts another right after would find the store taken, by nobody."""
+    seen: Iterator[int | None] = iter([7, 7, 0, None])
+
+    def holder(_path: str) -> int | None:
+        return next(seen)
+
+    def kill(_process: int, _number: int) -> None:
+        pass
+
+    monkeypatch.setattr(lock, "holder", holder)
+    monkeypatch.setattr(os, "kill", kill)
+    assert service.stop(Places(store="", store_id="", runtime="", state="")) == 7
+    assert not list(seen)
 
 
 def test_two_daemons(machine: Machine) -> None:
