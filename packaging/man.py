@@ -66,13 +66,15 @@ def render(page: Page, around: Iterable[str], *, date: str) -> str:
     """A page in the language of groff. `around`: the titles of the pages it leads to."""
     context = click.Context(page.command, info_name=page.line)
     caption, *rest = _paragraphs(inspect.cleandoc(page.command.help or ""))
+    # NAME tells its first sentence; what it says besides must stand somewhere.
+    told = rest if rest and ". " not in caption else [caption, *rest]
     parts = [
         f".TH {page.title.upper()} 1 {date} {_quoted(f'{PROGRAM} {__version__}')} {_quoted(f'{PROGRAM} manual')}",
         ".nh",
         ".ad l",
         *_section("NAME", [f"{_code(page.title)} \\- {_prose(_as_name(caption))}"]),
         *_section("SYNOPSIS", _synopsis(page, context)),
-        *_section("DESCRIPTION", _joined(_prose(text) for text in _description(page, rest or [caption]))),
+        *_section("DESCRIPTION", _joined(_prose(text) for text in _description(page, told))),
     ]
     if isinstance(page.command, click.Group):
         parts += _section("COMMANDS", _commands(page, context))
@@ -189,8 +191,8 @@ def _joined(paragraphs: Iterable[str]) -> Iterator[str]:
 
 
 def _as_name(caption: str) -> str:
-    """`Make a version.` as it stands behind a page's name: `make a version`."""
-    plain = caption.rstrip(".")
+    """`Make a version. Or two.` as it stands behind a page's name, one line of a list: `make a version`."""
+    plain = caption.partition(". ")[0].rstrip(".")
     return plain[:1].lower() + plain[1:] if plain[1:2].islower() else plain
 
 

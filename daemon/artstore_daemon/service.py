@@ -62,7 +62,10 @@ def start(places: Places, options: Options) -> int:
         )
     places.prepare()
     ready, tell = os.pipe()
-    command = [sys.executable, "-P", "-m", "artstore", "--store", places.store, "daemon", "run", "--log", places.log]
+    # The packaged command runs with -I, so that no module of the user's gets into it; nor may any get into this.
+    isolation = "-I" if sys.flags.isolated else "-P"
+    command = [sys.executable, isolation, "-m", "artstore"]
+    command += ["--store", places.store, "daemon", "run", "--log", places.log]
     command += ["--tcp"] if options.tcp else []
     try:
         process = subprocess.Popen(  # noqa: S603 - this program itself
@@ -94,7 +97,7 @@ def stop(places: Places, *, wait_s: float = 3 * limits.DAEMON_STOP_S) -> int | N
     except ProcessLookupError:
         return None
     until = time.monotonic() + wait_s
-    while lock.holder(places.lock) == holder:
+    while lock.holder(places.lock) in (holder, 0):  # 0: it has taken its name out of the lock, and not yet let go
         if time.monotonic() > until:
             raise Busy(f"process {holder} doesn't end", hint=f"see {places.log}; `kill -9 {holder}` does no harm")
         time.sleep(_LOOK_S)

@@ -4,9 +4,11 @@
 # The package holds a virtual environment of its own in /usr/lib/artstore, with the lock's versions of all it needs, for the
 # Python of the distribution that it is built on: compiled modules (lmdb, msgspec, pyfuse3 and others) fit one minor version
 # of Python. So its dependencies name that one, and each release of Debian or Ubuntu gets a package of its own. Files carry
-# the time of the last commit, or $SOURCE_DATE_EPOCH.
+# the time of the last commit, or $SOURCE_DATE_EPOCH: who builds one commit twice gets one package.
 set -euo pipefail
+shopt -s inherit_errexit  # else a step that fails within $(...) is passed over, and half a package is built
 umask 022
+unset PYTHONPATH PYTHONHOME  # of whoever builds; none of it belongs into the package
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -56,7 +58,7 @@ build_environment() {
         >"$stage/$program/bin/artstore"
     chmod 755 "$stage/$program/bin/artstore"
     # Compiled here, since nobody but root may write there. A package's files change only with it: no look at the source.
-    PYTHONHASHSEED=0 "$python" -I -m compileall -q -j 0 --invalidation-mode unchecked-hash -s "$stage" -p / "$site"
+    "$python" -I -m compileall -q -j 0 --invalidation-mode unchecked-hash -s "$stage" -p / "$site"
 }
 
 install_files() {
@@ -80,7 +82,7 @@ install_files() {
     cp "$root/README.md" "$root/CHANGELOG.md" "$document/"
     cp "$root"/docs/*.md "$document/docs/"
     cp -r "$root/packaging/iam" "$document/examples/"
-    "$python" "$here/copyright.py" "$stage/$program/lib/$interpreter/site-packages" >"$document/copyright"
+    "$python" -I "$here/copyright.py" "$stage/$program/lib/$interpreter/site-packages" >"$document/copyright"
     printf '%s\n' "artstore ($package_version) unstable; urgency=medium" "" "  * See CHANGELOG.md." "" \
         " -- $maintainer  $(LC_ALL=C date -u -R -d "@$SOURCE_DATE_EPOCH")" | gzip -9n >"$document/changelog.gz"
 }
@@ -140,7 +142,10 @@ mkdir "$stage"
 version=$(build_environment "$stage")
 package_version=$(debian_version "$version")+py${interpreter//[a-z.]/}
 install_files "$stage"
-write_control "$stage" "$(library_dependencies "$stage" "$work/asked")"
+libraries=$(library_dependencies "$stage" "$work/asked")
+[ -n "$libraries" ] || die "The compiled modules seem to need no library, which can't be."
+chmod -R u=rwX,go=rX "$stage"  # whatever the umask was that this copy was checked out with
+write_control "$stage" "$libraries"
 find "$stage" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 mkdir -p "$out"
 built=$out/artstore_${package_version}_$architecture.deb

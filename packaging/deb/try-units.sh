@@ -26,15 +26,17 @@ loginctl enable-linger tester
 until_true units is-active default.target
 
 say "without a store it fails, once"
-if units start artstore-daemon 2>/dev/null; then die "started without a store"; fi
-[ "$(property artstore-daemon NRestarts)" = 0 ]
-[ "$(property artstore-daemon ActiveState)" = failed ]
+for unit in artstore-daemon artstore-mount; do
+    if units start "$unit" 2>/dev/null; then die "$unit started without a store"; fi
+    [ "$(property "$unit" NRestarts)" = 0 ]
+    [ "$(property "$unit" ActiveState)" = failed ]
+done
 
 say "it starts, watches, and says when it is ready"
 as_user artstore init -q
 as_user sh -c 'mkdir folder && echo one >folder/file'
 as_user artstore watch add folder --settle 1s -q
-units start artstore-daemon
+units enable --quiet --now artstore-daemon
 property artstore-daemon StatusText
 until_true has_tag folder/v1
 [ "$(privileges)" = 1 ]
@@ -71,7 +73,7 @@ units stop artstore-daemon
 [ "$(property artstore-daemon Result)" = success ]
 
 say "its socket starts it"
-units start artstore-daemon.socket
+units enable --quiet --now artstore-daemon.socket
 [ "$(stat -c %a /run/user/1000/artstore /run/user/1000/artstore/daemon.sock | xargs)" = "700 600" ]
 as_user /usr/lib/artstore/bin/python3 -I -c 'import socket
 asked = socket.socket(socket.AF_UNIX)
@@ -80,7 +82,7 @@ asked.sendall(b"GET /healthz HTTP/1.1\r\nHost: artstore\r\nConnection: close\r\n
 print(asked.recv(4096).splitlines()[0].decode())'
 units is-active artstore-daemon
 as_user artstore watch now folder
-units stop artstore-daemon.socket artstore-daemon
+units disable --quiet --now artstore-daemon.socket artstore-daemon
 
 say "another store, with a blank in its name"
 as_user artstore --store "$PWD/my store" init -q
@@ -90,9 +92,9 @@ as_user artstore --store "$PWD/my store" daemon status -q | grep -x "$(property 
 units stop "$instance"
 
 say "the mount"
-units start artstore-mount
+units enable --quiet --now artstore-mount
 as_user ls artstore/versions/folder
-units stop artstore-mount
+units disable --quiet --now artstore-mount
 [ -z "$(as_user ls artstore)" ]
 
 touch /passed

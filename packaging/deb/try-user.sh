@@ -19,6 +19,8 @@ say "nothing of the user's gets into it"
 mkdir wrong
 printf 'raise SystemExit("the wrong module")\n' | tee wrong/artstore.py wrong/click.py >/dev/null
 PYTHONPATH=$HOME/wrong artstore --version
+PYTHONPATH=$HOME/wrong artstore daemon start
+artstore daemon stop
 
 say "what it was built with"
 /usr/lib/artstore/bin/python3 -I - <<'PY'

@@ -26,11 +26,16 @@ outside() {
 
     folder=$(mktemp -d)
     inner=
+    control_group=$(make_control_group)
     trap 'cleanup' EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM
     # In the background, so that a signal is heeded at once.
-    unshare "${namespaces[@]}" --fork --kill-child --mount-proc "$here/try.sh" --inside "$what" "$folder/fresh" "$deb" "$suite" &
+    {
+        [ -z "$control_group" ] || echo "$BASHPID" >"$control_group/cgroup.procs"
+        exec unshare "${namespaces[@]}" --fork --kill-child --mount-proc \
+            "$here/try.sh" --inside "$what" "$folder/fresh" "$deb" "$suite"
+    } &
     inner=$!
     wait "$inner" || [ "$what" = units ]  # what a booted root ends with is its own affair
     inner=
@@ -39,11 +44,29 @@ outside() {
     echo "the package stands its trial"
 }
 
+# A booted root makes control groups below the one it is in, and nobody removes them: it gets one of its own. Without
+# cgroup2, or the right to write there, nothing is said; a root that is only used needs none.
+make_control_group() {
+    local top own made
+    top=$(findmnt --noheadings --first-only --output TARGET --types cgroup2) || return 0
+    own=$(sed -n 's/^0:://p' /proc/self/cgroup)
+    made=${top%/}/${own#/}
+    made=${made%/}/artstore-trial.$$
+    if mkdir "$made" 2>/dev/null; then echo "$made"; fi
+}
+
+remove_control_group() {
+    [ -z "$control_group" ] || find "$control_group" -depth -type d -exec rmdir {} + 2>/dev/null
+}
+
 cleanup() {
     [ -z "$inner" ] || { kill -KILL "$inner" 2>/dev/null && wait "$inner"; } || true
     # What the namespaces' end has not reached yet may still write.
-    for _ in 1 2 3 4 5; do rm -rf --one-file-system "$folder" 2>/dev/null && return; sleep 1; done
-    say "$folder could not be removed"
+    for _ in 1 2 3 4 5; do
+        remove_control_group && control_group= && rm -rf --one-file-system "$folder" 2>/dev/null && return
+        sleep 1
+    done
+    say "These could not be removed: $folder $control_group"
 }
 
 inside() {

@@ -20,8 +20,9 @@ from artstore import Store
 from artstore.cli.documents import DaemonDocument
 from artstore.errors import Busy
 from artstore.model import RemotePlace
-from artstore_daemon import lock
+from artstore_daemon import lock, service
 from artstore_daemon.client import Client
+from artstore_daemon.places import Places
 from tests.daemon.live import WAIT_S
 
 NOISE = 3_000_000
@@ -113,6 +114,35 @@ def test_what_is_told_as_json(machine: Machine) -> None:
     for command, code, running in (("start", 0, True), ("status", 0, True), ("stop", 0, False), ("status", 8, False)):
         told = msgspec.json.decode(machine.run("daemon", command, "--json", code=code), type=DaemonDocument)
         assert told.running is running
+
+
+def test_a_program_that_is_isolated_starts_a_daemon_that_is(machine: Machine) -> None:
+    """The packaged program runs with -I, so that modules of the user's can't get into it."""
+    wrong = machine.place / "wrong"
+    wrong.mkdir()
+    for name in ("artstore", "click"):
+        (wrong / f"{name}.py").write_text('raise SystemExit("the wrong module")\n')
+    machine.environment["PYTHONPATH"] = str(wrong)
+    command = [sys.executable, "-I", "-m", "artstore", "daemon"]
+    for word in ("start", "stop"):
+        done = subprocess.run([*command, word], env=machine.environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+def test_stopped_is_only_what_has_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script that starts another right after would find the store taken, by nobody."""
+    seen: Iterator[int | None] = iter([7, 7, 0, None])
+
+    def holder(_path: str) -> int | None:
+        return next(seen)
+
+    def kill(_process: int, _number: int) -> None:
+        pass
+
+    monkeypatch.setattr(lock, "holder", holder)
+    monkeypatch.setattr(os, "kill", kill)
+    assert service.stop(Places(store="", store_id="", runtime="", state="")) == 7
+    assert not list(seen)
 
 
 def test_two_daemons(machine: Machine) -> None:

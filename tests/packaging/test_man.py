@@ -93,9 +93,19 @@ def test_a_page_has_what_readers_of_manuals_look_for(name: str, pages: dict[str,
     wanted = [heading for heading in headings if heading not in ("EXAMPLES", "COMMANDS")]
     assert wanted == list(SECTIONS)
     text = plain(page)
-    assert re.search(rf"^{re.escape(name)} - \S.*[^.]$", text, re.MULTILINE)
+    (about,) = re.findall(rf"^{re.escape(name)} - (\S.*[^.])$", text, re.MULTILINE)
+    assert ". " not in about
     assert "ARTSTORE_HOME" in text
     assert "9\n" in text.partition("EXIT STATUS")[2]
+
+
+def test_a_caption_is_told_whole(pages: dict[str, str]) -> None:
+    """NAME has one sentence; what the caption says besides must not be lost."""
+    for name, rest in (
+        ("daemon-run", "SIGHUP: look at the config again."),
+        ("daemon-status", "Exit 8 if it doesn't run."),
+    ):
+        assert rest in plain(pages[f"artstore-{name}"]).partition('.SH "DESCRIPTION"')[2]
 
 
 def test_references_lead_to_pages(pages: dict[str, str]) -> None:

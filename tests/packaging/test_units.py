@@ -59,6 +59,14 @@ def test_the_daemon_is_kept_running_and_can_be_stopped() -> None:
     assert {key: unit.get(key) for key in wanted} == wanted
 
 
+def test_what_starting_again_cannot_mend_is_not_tried_again() -> None:
+    """Without a store a service would start every two seconds for as long as the machine runs."""
+    for path in UNITS.glob("*.service"):
+        unit = {key: value for _, key, value in settings(path)}
+        assert unit["RestartPreventExitStatus"] == "2 3 4", path.name
+        assert (unit["StartLimitIntervalSec"], unit["StartLimitBurst"]) == ("300", "5"), path.name
+
+
 def test_no_unit_hides_mounts_or_refuses_shared_stores() -> None:
     """A disk that is mounted later must show in a watched folder, and a shared store's folders are setgid."""
     for path in UNITS.glob("*.service"):
