@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from artstore.ports import Remote
     from artstore.store.context import Counters
     from artstore.store.far.prefetch import PrefetchResult
+    from artstore.store.remote.collect import RemoteGcPlan, RemoteGcResult
     from artstore.store.remote.evict import EvictResult
     from artstore.store.remote.homeward import Settled
     from artstore.store.remote.names import Wanted
@@ -268,6 +269,26 @@ class Remotes(facade.Store):
         if not revisions:
             result.cache_bytes = far.kept.drop_all()
         return result
+
+    def remote_gc_plan(self, remote: str | None = None) -> RemoteGcPlan:
+        """What a run of collection at a remote, the home one if none is named, would do now; changes nothing."""
+        from artstore.store.remote.collect import RemoteCollector
+
+        with self._opened(remote, reading=True) as (there, id):
+            return RemoteCollector(self.context, there, id).plan()
+
+    def remote_gc(self, remote: str | None = None, *, plan: RemoteGcPlan | None = None) -> RemoteGcResult:
+        """Do one run, that of `plan` if it is given: list what no ref there leads to, delete what has its time over.
+
+        What is listed is deleted by a run that begins a `grace` (a day) after another one has seen it listed. Safe
+        while others push and collect. Corrupt, and nothing is done, if a set there can't be read; Busy if somebody else
+        was quicker.
+        """
+        from artstore.store.remote.collect import RemoteCollector
+
+        with self._opened(remote) as (there, id):
+            collector = RemoteCollector(self.context, there, id)
+            return collector.collect(plan or collector.plan())
 
     def _make_room(self, remote: Remote, id: bytes) -> int:
         """Let go of what was pushed, the oldest first, if less of the disk is free than `disk.min_free` says; bytes.

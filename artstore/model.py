@@ -293,10 +293,11 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An object that a remote has."""
+    """An object that a remote has; `time`: when it was written, by the remote's clock, s since 1970."""
 
     key: str
     size: int
+    time: float
 
 
 @dataclass(slots=True)

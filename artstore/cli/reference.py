@@ -51,7 +51,7 @@ DOCUMENTS: Final[dict[str, tuple[type[documents.Document], ...]]] = {
     "alias rm": (documents.RmDocument,),
     "rollback": (documents.RollbackDocument,),
     "rm": (documents.RmDocument,),
-    "gc": (documents.GcDocument, documents.UndoDocument),
+    "gc": (documents.GcDocument, documents.UndoDocument, documents.RemoteGcDocument),
     "check": (documents.CheckDocument,),
     "purge": (documents.PurgeDocument,),
     "doctor": (documents.DoctorDocument,),

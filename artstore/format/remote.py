@@ -162,6 +162,11 @@ def set_key(version: bytes) -> str:
     return f"sets/{version.hex()}"
 
 
+def all_keys(told: RemoteSet) -> list[str]:
+    """The packs and shards that a set names."""
+    return [*told.data, *told.meta, *told.shards]
+
+
 def move_key(move: bytes) -> str:
     """Where a move lies."""
     return f"moves/{move.hex()}"

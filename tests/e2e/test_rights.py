@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 import pytest
 from botocore.exceptions import ClientError
 
-from artstore import Store, wiring
+from artstore import Store, limits, wiring
 from artstore.errors import ArtstoreError, NotPermitted
+from artstore.format.remote import GC_KEY, GcState, Pin, decode_remote, encode_remote
 from artstore.model import RemotePlace
 from artstore.store.remote.selftest import check_remote
 from tests.machines import noise
@@ -257,3 +260,53 @@ def test_setting_up_needs_each_right(landlord: Landlord, tmp_path: Path, right: 
     refused(lambda: set_up(place, tmp_path), right)
     landlord.let_in("first", [*policy("writer", landlord.place), *policy("setup", landlord.place)])
     set_up(place, tmp_path)
+
+
+@pytest.fixture
+def garbage(landlord: Landlord, origin: Store, folder: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Make some, which goes after a second; what is to stay."""
+    monkeypatch.setattr(limits, "REMOTE_PIN_S", 0)
+    kept = {key for kind in ("p/", "m/", "x/") for key in landlord.listed(kind)}
+    (folder / "weights").write_bytes(noise(1 << 20, 2))
+    origin.commit(folder, tag="m/v2")
+    origin.push()
+    origin.remove_at_remote("m/v2", remote="origin")
+    remote = wiring.open_remote(landlord.place)
+    found = remote.get(GC_KEY)
+    assert found is not None
+    remote.put(GC_KEY, encode_remote(msgspec.structs.replace(decode_remote(GcState, found.data), grace=1)))
+    remote.put("pins/0123", encode_remote(Pin([])))
+    remote.close()
+    return kept
+
+
+def collect(place: RemotePlace, path: Path, runs: int = 3) -> None:
+    """Everything a collector does."""
+    with ExitStack() as stack:
+        there = path / "collector"
+        store = stack.enter_context(Store.open(there) if there.exists() else Store.clone(place, there)[0])
+        for _ in range(runs):
+            time.sleep(2.1)  # the service tells whole seconds
+            store.remote_gc()
+
+
+def test_a_collector_collects(landlord: Landlord, garbage: set[str], tmp_path: Path) -> None:
+    """Whoever runs it daily would need an owner's rights; on a real service."""
+    place = landlord.let_in("collector", policy("collector", landlord.place))
+    collect(place, tmp_path)
+    assert {key for kind in ("p/", "m/", "x/") for key in landlord.listed(kind)} == garbage
+    assert landlord.listed("pins/") == []
+    whole, _ = Store.clone(landlord.place, tmp_path / "whole", full=True)
+    with whole:
+        assert whole.check(data=True).is_sound
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("right", rights("collector"), ids=str)
+def test_a_collector_needs_each_right(landlord: Landlord, garbage: set[str], tmp_path: Path, right: Right) -> None:
+    """The same; and who gets the right later goes on where he was refused."""
+    place = landlord.let_in("collector", without("collector", right, landlord.place))
+    refused(lambda: collect(place, tmp_path), right)
+    landlord.let_in("collector", policy("collector", landlord.place))
+    collect(place, tmp_path)
+    assert {key for kind in ("p/", "m/", "x/") for key in landlord.listed(kind)} == garbage

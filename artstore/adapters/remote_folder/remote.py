@@ -106,7 +106,8 @@ class FolderRemote:
         self._count(heads=1)
         with self._translating("look at", key):
             try:
-                return Listed(key, os.stat(self._path(key)).st_size)
+                found = os.stat(self._path(key))
+                return Listed(key, found.st_size, found.st_mtime)
             except (FileNotFoundError, NotADirectoryError):
                 self._require_parent()
                 return None
@@ -154,8 +155,9 @@ class FolderRemote:
                 yield from self._walk(key)
                 continue
             with contextlib.suppress(FileNotFoundError):
-                size = entry.stat().st_size
-                yield Listed(key.removesuffix(_REF_END) if key.startswith(_REFS) else key, size)
+                found = entry.stat()
+                shown = key.removesuffix(_REF_END) if key.startswith(_REFS) else key
+                yield Listed(shown, found.st_size, found.st_mtime)
 
     def _put_if(self, key: str, data: bytes, etag: str | None) -> Written | None:
         self._count(puts=1)

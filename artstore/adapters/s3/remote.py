@@ -107,7 +107,7 @@ class S3Remote:
                 if self._is_gone(key, error):
                     return None
                 raise
-        return Listed(key, answer["ContentLength"])
+        return Listed(key, answer["ContentLength"], answer["LastModified"].timestamp())
 
     def put(self, key: str, body: Body) -> Written:
         written = self._put(key, body, {})
@@ -135,8 +135,9 @@ class S3Remote:
                 options: Any = token
                 page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix + prefix, **options)
             for found in page.get("Contents", ()):
-                if "Key" in found and "Size" in found:
-                    yield Listed(found["Key"].removeprefix(self._prefix), found["Size"])
+                if "Key" in found and "Size" in found and "LastModified" in found:
+                    key = found["Key"].removeprefix(self._prefix)
+                    yield Listed(key, found["Size"], found["LastModified"].timestamp())
             if not page.get("IsTruncated"):
                 return
             token = {"ContinuationToken": page["NextContinuationToken"]}

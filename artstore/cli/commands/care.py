@@ -11,6 +11,7 @@ import click
 from artstore import limits
 from artstore.cli import text
 from artstore.cli.command import Command
+from artstore.cli.commands.remote_gc import collect_remote
 from artstore.cli.invocation import Invocation
 from artstore.cli.params import DURATION, REVISION, Whole
 from artstore.errors import UsageError
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         ("artstore gc --yes", "let it go; for seven days `artstore gc --undo` brings it back"),
         ("artstore gc --yes --now", "free at once what nothing leads to"),
         ("artstore gc --keep-last 5 --keep-within 30d --keep-tagged", "remove old tags first"),
+        ("artstore gc --remote origin", "at a remote, whoever else is at it; run it daily"),
     ],
 )
 @click.argument("artifacts", metavar="[ARTIFACT]...", nargs=-1, type=REVISION)
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 @click.option("--keep-last", metavar="N", type=Whole(min=1), help="Keep the newest N tags of each artifact.")
 @click.option("--keep-tagged", is_flag=True, help="Keep tags that somebody named: all but vN.")
 @click.option("--keep-within", metavar="TIME", type=DURATION, help="Keep tags younger than 30d, 12h …")
+@click.option("--remote", metavar="NAME", help="At a remote: what no name there leads to. Goes with -y and -n alone.")
 @click.pass_obj
 def gc_command(
     invocation: Invocation,
@@ -55,11 +58,15 @@ def gc_command(
     keep_last: int | None,
     keep_tagged: bool,
     keep_within: int | None,
+    remote: str | None,
 ) -> None:
     """Free what no name leads to.
 
     Lists versions and paths that would go; nothing goes without --yes. With a --keep rule, tags that no rule keeps are
     removed first, of all artifacts or of those named; an alias's versions and inputs of others always stay.
+
+    With --remote nothing here changes. A run there deletes what an earlier one found to be garbage, a day later at the
+    earliest, and asks first; pushes, reads and other collections may go on meanwhile.
     """
     from artstore.planning.retention import Policy
 
@@ -71,6 +78,11 @@ def gc_command(
     if yes and dry_run:
         raise click.UsageError("--yes and --dry-run contradict each other")
     store = invocation.open_store()
+    if remote is not None:
+        if now or undo or artifacts or not policy.is_empty:
+            raise click.UsageError("--remote goes with --yes and --dry-run alone")
+        collect_remote(invocation, store, remote, yes=yes, dry_run=dry_run)
+        return
     if undo:
         _undo(invocation, store)
         return

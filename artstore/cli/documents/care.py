@@ -43,6 +43,33 @@ class GcDocument(Document, frozen=True, kw_only=True):
     notes: Annotated[list[str], Meta(description="What could not be done, and why.")]
 
 
+class PacksItem(Document, frozen=True, kw_only=True):
+    """Packs and shards at a remote."""
+
+    packs: int
+    bytes: Bytes
+
+
+class RemoteGcDocument(Document, frozen=True, kw_only=True):
+    """What a run of collection at a remote does, or would do."""
+
+    schema: Literal["artstore/remote-gc/v1"] = "artstore/remote-gc/v1"
+    remote: str
+    done: Annotated[bool, Meta(description="False: this is a plan, nothing was changed.")]
+    versions: Annotated[int, Meta(description="Versions that names there lead to: all of them stays.")]
+    unnamed: Annotated[int, Meta(description="Versions there that no name leads to.")]
+    deleted: Annotated[PacksItem, Meta(description="Deleted now.")]
+    listed: Annotated[PacksItem, Meta(description="Found to be garbage now, and deleted by a later run.")]
+    waiting: Annotated[PacksItem, Meta(description="Found to be garbage before, and deleted by a later run.")]
+    spared: Annotated[PacksItem, Meta(description="Needed again.")]
+    young: Annotated[PacksItem, Meta(description="Garbage, or of a push that is under way: younger than `grace_s`.")]
+    left: Annotated[PacksItem, Meta(description="Garbage for which there is no room in the list yet.")]
+    next: Annotated[str | None, Meta(description="When a run deletes something, at the earliest.")]
+    grace_s: Annotated[int, Meta(description="Seconds from being seen as garbage to being deleted.")]
+    requests: Annotated[int, Meta(description="Sent for it.")]
+    notes: list[str]
+
+
 class LostItem(Document, frozen=True, kw_only=True):
     """A name that can't be brought back."""
 

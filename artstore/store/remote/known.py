@@ -62,7 +62,7 @@ def learn(
     shards = {
         shard for told in related.values() if not own.issuperset([*told.data, *told.meta]) for shard in told.shards
     }
-    for shard in sorted(shards):
+    for shard in sorted(shards - set(bad)):
         if len(known.packs) < limits.REMOTE_SHARD_IDS_MAX:
             _read_shard(remote, shard, living, known)
     return known

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from artstore.ports import Remote
 
-_PINS = "pins/"
+PINS = "pins/"
 _RANDOM_BYTES = 12
 
 
@@ -27,7 +27,7 @@ class PushPin:
         self._remote = remote
         self._keys = keys
         self._now = now
-        self._key = _PINS + secrets.token_hex(_RANDOM_BYTES)
+        self._key = PINS + secrets.token_hex(_RANDOM_BYTES)
         self._written: float | None = None
 
     def put(self) -> None:

@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from artstore.format.remote import all_keys
 from artstore.model import PackId, PackKind
 from artstore.planning.push import LocalPack, plan_sends
 from artstore.store.collect.live import table_of
@@ -65,7 +66,7 @@ class Plan:
 
     def keys(self) -> set[str]:
         """Every pack at the remote that the versions need, and the shards that tell of them."""
-        borrowed = {key for told in self.borrowed.values() for key in (*told.data, *told.meta, *told.shards)}
+        borrowed = {key for told in self.borrowed.values() for key in all_keys(told)}
         return {key for keys in self.places.values() for key in keys} | set(self.shards.values()) | borrowed
 
     def shards_of(self, number: int) -> Iterable[str]:
@@ -82,9 +83,9 @@ def id_of(key: str) -> PackId:
 def lacking_sets(
     versions: Iterable[Digest], sets: Mapping[Digest, tuple[RemoteSet, str]], bad: Collection[str]
 ) -> set[Digest]:
-    """The versions that have no set at the remote, or one that names packs which can't be relied on."""
+    """The versions that have no set at the remote, or one that names packs or shards which can't be relied on."""
     unreliable = frozenset(bad)
-    return {v for v in versions if v not in sets or not unreliable.isdisjoint([*sets[v][0].data, *sets[v][0].meta])}
+    return {v for v in versions if v not in sets or not unreliable.isdisjoint(all_keys(sets[v][0]))}
 
 
 class Planner:
@@ -97,7 +98,7 @@ class Planner:
         self._objects = objects
         self._remote = remote
         self._remote_id = remote_id
-        self._bad = bad
+        self._bad = frozenset(bad)
 
     def plan(
         self,
@@ -106,14 +107,13 @@ class Planner:
         sets: dict[Digest, tuple[RemoteSet, str]],
     ) -> Plan:
         """`versions`: the packs here of each; `rows`: these packs; `sets`: what of it the remote has, with ETags."""
-        bad = frozenset(self._bad)
-        new = lacking_sets(versions, sets, bad)
+        new = lacking_sets(versions, sets, self._bad)
         plan = Plan(new, rows)
         numbers = sorted({number for version in new for number in versions[version]})
         own, sent = self._from_journal(plan, numbers)
         unsent = [number for number in numbers if number not in plan.places]
         if unsent:
-            known = learn(self._context, self._objects, self._remote, new, sets, own, bad)
+            known = learn(self._context, self._objects, self._remote, new, sets, own, self._bad)
             for pack in sent.values():
                 known.add(pack)
             self._decide(plan, unsent, known)
@@ -129,7 +129,7 @@ class Planner:
             for number in numbers:
                 at = journal.get(plan.rows[number].id)
                 places = [at] if at is not None else places_of(reader, self._remote_id, plan.rows[number].id)
-                if places and all(place.key not in self._bad for place in places):
+                if places and self._bad.isdisjoint(name for place in places for name in (place.key, place.shard)):
                     plan.places[number] = {place.key for place in places}
                     plan.shards |= {place.key: place.shard for place in places if place.shard}
         return {at.key for at in journal.values()}, sent

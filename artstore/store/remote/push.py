@@ -17,6 +17,7 @@ from artstore.format.remote import (
     HINT_KEY,
     WRITE_BYTES,
     RemoteSet,
+    all_keys,
     encode_remote,
     set_key,
 )
@@ -29,8 +30,8 @@ from artstore.store.remote.pins import PushPin
 from artstore.store.remote.plan import Plan, Planner, lacking_sets
 from artstore.store.remote.presence import Look, absent, boot_time, look
 from artstore.store.remote.renumber import Renumbered
-from artstore.store.remote.sent import forget
-from artstore.store.remote.transfer import note_pack, note_ref, packs_at, ref_at
+from artstore.store.remote.sent import forget_packs
+from artstore.store.remote.transfer import note_ref, ref_at
 from artstore.store.remote.transfers import Transfers
 from artstore.store.remote.upload import Uploader
 
@@ -247,10 +248,7 @@ class Pusher:
     def _forget(self, keys: set[str]) -> None:
         """These packs of ours aren't at the remote after all."""
         with self._context.index.write() as writer:
-            forget(writer, self._remote_id, keys)
-            for each in list(packs_at(writer, self._remote_id)):
-                if each.at.key in keys:
-                    note_pack(writer, self._remote_id, each.pack, None)
+            forget_packs(writer, self._remote_id, keys)
 
     # --- doing it
 
@@ -277,11 +275,11 @@ class Pusher:
             pin.renew()
             present = sets.get(version)
             if present is not None and version not in plan.new:
-                keys.update(present[0].data, present[0].meta)
+                keys.update(all_keys(present[0]))
                 continue
             made = self._set_of(version, numbers, plan)
             self._put_set(version, made, None if present is None else present[1])
-            keys.update(made.data, made.meta)
+            keys.update(all_keys(made))
         return keys
 
     def _set_of(self, version: Digest, numbers: tuple[int, ...], plan: Plan) -> RemoteSet:

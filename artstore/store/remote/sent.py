@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from artstore.format.remote import PackAt, PackIn, ShardPack, decode_remote, encode_remote
+from artstore.store.remote.transfer import note_pack, packs_at
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -52,10 +53,13 @@ def note_places(writer: IndexWriter, remote_id: bytes, pack: PackId, places: Ite
     writer.put_journal(f"{_IN}{remote_id.hex()}/{pack.hex()}", encode_remote(PackIn(ordered)))
 
 
-def forget(writer: IndexWriter, remote_id: bytes, keys: Collection[str]) -> None:
-    """These packs aren't at the remote after all."""
+def forget_packs(writer: IndexWriter, remote_id: bytes, keys: Collection[str]) -> None:
+    """These packs and shards aren't at the remote, or not any more: nothing is to rely on them."""
     drop_sent(writer, remote_id, keys)
     for row in list(writer.journal_keys(f"{_IN}{remote_id.hex()}/")):
         value = writer.journal(row)
-        if value is not None and any(at.key in keys for at in decode_remote(PackIn, value).places):
+        if value is not None and any(at.key in keys or at.shard in keys for at in decode_remote(PackIn, value).places):
             writer.put_journal(row, None)
+    for each in list(packs_at(writer, remote_id)):
+        if each.at.key in keys or each.at.shard in keys:
+            note_pack(writer, remote_id, each.pack, None)

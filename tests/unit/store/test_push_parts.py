@@ -105,7 +105,7 @@ def test_pieces_of_several_packs_are_sent_together(machines: Machines) -> None:
     assert three.check(data=True).is_sound
 
 
-def test_what_was_found_or_sent_in_part_is_remembered(machines: Machines) -> None:
+def test_what_was_found_or_sent_in_part_is_remembered(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the next push, of a version that nobody knows, would send it again."""
     one, two = machines.new("one"), machines.new("two")
     weights = noise(5 * MIB)
@@ -115,13 +115,27 @@ def test_what_was_found_or_sent_in_part_is_remembered(machines: Machines) -> Non
     commit(two, machines.folder("o", other=noise(2 * MIB, 3)), "m/v2")
     two.tag("m/v3", "n/v1")
     two.push()
-    for key in machines.keys("x/"):  # so that nothing can be learnt
-        machines.remote.delete(key)
+    monkeypatch.setattr(limits, "REMOTE_RELATED_MAX", 0)  # so that nothing can be learnt
     folder = machines.folder("p", weights=changed(weights, MIB), config=b"new")
     commit(two, folder, "p/v1")
     commit(two, machines.folder("o", config=b"new"), "q/v1")
     assert two.push().sent_bytes < 10_000
     assert same(machines.clone("three"), "p/v1", folder, machines.path / "out")
+
+
+def test_a_shard_that_is_gone_is_made_again(machines: Machines) -> None:
+    """A name would be written whose version can be found by nobody who has only names."""
+    one = machines.new("one")
+    folder = machines.folder("m", weights=noise(MIB))
+    commit(one, folder, "m/v1")
+    one.push()
+    for key in machines.keys("x/"):
+        machines.remote.delete(key)
+    one.tag("m/again", "m/v1")
+    one.push(["m/again"])
+    lazy, _ = Store.clone(machines.place, machines.path / "lazy")
+    machines.opened.append(lazy)
+    assert same(lazy, "m/again", folder, machines.path / "out")
 
 
 @pytest.mark.parametrize("listed", [False, True])
