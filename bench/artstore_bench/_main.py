@@ -75,7 +75,7 @@ def _run(options: argparse.Namespace, argv: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     from artstore_bench.peers import ALL_NAMES
-    from artstore_bench.suite import SUBJECTS
+    from artstore_bench.suite import DEFAULTS, SUBJECTS
 
     parser = argparse.ArgumentParser(
         prog="artstore bench",
@@ -84,14 +84,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
-        "corpus", nargs="?", type=_names(SUBJECTS), default=SUBJECTS, metavar="CORPUS", help="the same as --corpus"
+        "corpus", nargs="?", type=_names(SUBJECTS), default=DEFAULTS, metavar="CORPUS", help="the same as --corpus"
     )
     what.add_argument(
         "--corpus",
         dest="corpora",
         type=_names(SUBJECTS),
         metavar="LIST",
-        help=f"of {','.join(SUBJECTS)} (all)",
+        help=f"of {','.join(SUBJECTS)} (all but scale)",
     )
     parser.add_argument(
         "--peers",

@@ -17,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from artstore_bench.results import Document, Summary
+from artstore_bench.scale.chart import scale_figure
 
 _OURS: Final = "#0b6e4f"
 _OTHERS: Final = "#a9b4bf"
@@ -66,13 +67,16 @@ _OF_CORPUS: Final = {"mount": _MOUNT_PANELS, "remote": _REMOTE_PANELS}
 
 
 def draw(document: Document, folder: Path) -> list[Path]:
-    """Write `chart-<corpus>.svg` and `.png` for each corpus that compares tools; returns what was written."""
+    """Write `chart-<corpus>.svg` and `.png` for scale, and each corpus that compares tools; returns what it wrote."""
     written: list[Path] = []
     for corpus in dict.fromkeys(row.corpus for row in document.summary):
         rows = [row for row in document.summary if row.corpus == corpus]
-        if len({row.tool for row in rows}) < 2:
+        if corpus == "scale":
+            figure = scale_figure(rows, repeat=document.repeat)
+        elif len({row.tool for row in rows}) < 2:
             continue
-        figure = _figure(corpus, rows, repeat=document.repeat)
+        else:
+            figure = _figure(corpus, rows, repeat=document.repeat)
         if figure is None:
             continue
         for suffix in ("svg", "png"):

@@ -8,6 +8,7 @@ from typing import Final
 from artstore_bench.mounts.report import mount_tables
 from artstore_bench.remotes.report import remote_tables
 from artstore_bench.results import Document, Summary, Verdict
+from artstore_bench.scale.report import scale_tables
 from artstore_bench.table import Table
 from artstore_bench.targets import MORE_IS_BETTER, Figure
 
@@ -36,7 +37,7 @@ _VERDICTS: Final = {
 
 
 def tables(document: Document) -> list[Table]:
-    """One table for each corpus that was measured, three for mounts, two for remotes; then the targets with figures."""
+    """One table for each corpus that was measured, more for mounts, remotes, scale; then the targets with figures."""
     subjects = list(dict.fromkeys(row.corpus for row in document.summary))
     measured: list[Table] = []
     for subject in subjects:
@@ -45,6 +46,8 @@ def tables(document: Document) -> list[Table]:
             measured += mount_tables(rows)
         elif subject == "daemon":
             measured.append(_daemon_table(rows))
+        elif subject == "scale":
+            measured += scale_tables(rows)
         else:
             measured += remote_tables(rows) if subject == "remote" else [_subject_table(subject, rows)]
     asked = [verdict for verdict in document.targets if verdict.measured is not None]
@@ -72,7 +75,9 @@ def _preface(document: Document) -> str:
         f"- {tree.corpus} {tree.version}: {tree.files:,} files, {tree.bytes:,} bytes, `{tree.digest[:16]}`"
         for tree in document.trees
     )
-    scale = "" if document.scale == 1 else f" **At scale {document.scale:g}: these figures say nothing about speed.**"
+    # Of "scale" it is how far it went, and each figure says at how many chunks it was taken.
+    is_whole = document.scale == 1 or {row.corpus for row in document.summary} == {"scale"}
+    scale = "" if is_whole else f" **At scale {document.scale:g}: these figures say nothing about speed.**"
     missing = f"\n\nNot on this machine: {', '.join(document.missing)}." if document.missing else ""
     return (
         f"Measured {document.started} to {document.finished} with `{' '.join(document.command)}`; medians of "

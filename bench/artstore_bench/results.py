@@ -32,6 +32,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     `p99_s`; `requests`: how many READ requests reached the server.
 
     Of a remote: `requests` were sent to it, `puts` of them wrote something; `moved_bytes`: of bodies, both directions.
+
+    Of scale: `question` is one of `scale/report.py` and the number of chunks there were, `hit/1000448` for instance.
+    Memory is the worker's at its end; `stored_bytes` those of the index, or of the documents made; `operations` ids,
+    rows or packs; `p50_s` and `p99_s` of a transaction or a look-up of many ids; `moved_bytes` were written, and
+    `requests` pages read from the disk, meanwhile.
     """
 
     corpus: str

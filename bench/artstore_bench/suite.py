@@ -28,11 +28,14 @@ from artstore_bench.remotes.lab import REMOTE
 from artstore_bench.remotes.suite import RemoteSuite
 from artstore_bench.remotes.tools import replicas
 from artstore_bench.results import SCHEMA, Document, Failure, Run, ToolVersion, TreeFacts, summarise
+from artstore_bench.scale.suite import SCALE, ScaleSuite, steps
 from artstore_bench.session import LiveTree, Session
 from artstore_bench.targets import judge
 
-# "known" asks about the model corpus, "remote" about that and the small files; "daemon" and "kernel" need none.
-SUBJECTS: Final = (*corpora.NAMES, REMOTE, DAEMON, "known", "kernel")
+# "known" asks about the model corpus, "remote" about that and the small files; "daemon", "scale", "kernel" need none.
+SUBJECTS: Final = (*corpora.NAMES, REMOTE, DAEMON, "known", SCALE, "kernel")
+# What takes hours at its full size has to be asked for.
+DEFAULTS: Final = tuple(subject for subject in SUBJECTS if subject != SCALE)
 MOUNT: Final = "mount"
 SERVICE: Final = "ceph (remote)"
 
@@ -91,6 +94,9 @@ def run(settings: Settings, tell: Tell, save: Save) -> Document:
         elif subject == DAEMON:
             suite = DaemonSuite(Toolbox(settings.workdir), gathered, tell, scale=settings.scale)
             suite.run(repeat=settings.repeat)
+        elif subject == SCALE:
+            growing = ScaleSuite(Toolbox(settings.workdir), gathered, tell, growing=steps(settings.scale))
+            growing.run(repeat=settings.repeat)
         else:
             _run_corpus(subject, tools, settings=settings, gathered=gathered, tell=tell)
         document = _document(settings, gathered)
@@ -104,7 +110,7 @@ def _tools(settings: Settings) -> tuple[list[Peer], list[Mountable], dict[str, s
     versions: dict[str, str | None] = {}
     tools: list[Peer] = []
     mounting: list[Mountable] = []
-    if any(subject not in {MOUNT, REMOTE, DAEMON} for subject in settings.subjects):
+    if any(subject not in {MOUNT, REMOTE, DAEMON, SCALE} for subject in settings.subjects):
         chosen = [peer for name, peer in peers(toolbox).items() if name in wanted]
         versions |= {peer.name: peer.version() for peer in chosen}
         tools = [peer for peer in chosen if versions[peer.name] is not None]
