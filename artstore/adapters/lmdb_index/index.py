@@ -113,6 +113,15 @@ class LmdbIndex:
         if environment.identity_of(self._path) != current.identity:
             raise Busy(f"the index {self._path} was rebuilt or removed meanwhile", hint="open the store again")
 
+    def used_bytes(self) -> int:
+        """Bytes of the pages that hold rows; the file has free ones beside them, which are used again."""
+        current = self._current()
+        with environment.translating(self._path), current.env.begin() as transaction:
+            stats = [transaction.stat(db) for db in current.databases if db is not None]
+        return sum(
+            stat["psize"] * (stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]) for stat in stats
+        )
+
     def probe(self) -> None:
         """Corrupt if reading the whole index fails, or kills who does it: LMDB trusts what its pages say of themselves.
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from matplotlib.axes import Axes
@@ -17,14 +18,23 @@ from artstore_bench.scale.report import bytes_each, written_per_pack
 from artstore_bench.scale.suite import chunk_counts, parts
 
 _COLOURS: Final = ("#0b6e4f", "#c8553d", "#5b6c8f", "#b08d2e")
+# Lines may lie on each other.
+_STYLES: Final = ("-", "--", ":", "-.")
 _ACROSS: Final = 3
 _Value = Callable[[Summary], float | None]
-# Of each panel its title and lines; of a line its label, its question, its value.
-_Panel = tuple[str, Sequence[tuple[str, str, _Value]]]
 
 
-def _thousands(row: Summary) -> float | None:
-    return None if row.operations_per_s is None else row.operations_per_s / 1e3
+@dataclass(frozen=True, slots=True)
+class _Panel:
+    """Its title and lines: of each its label, its question, its value. `is_log`: of the values' axis."""
+
+    title: str
+    lines: Sequence[tuple[str, str, _Value]]
+    is_log: bool = False
+
+
+def _rate(row: Summary) -> float | None:
+    return row.operations_per_s
 
 
 def _written(row: Summary) -> float | None:
@@ -36,30 +46,38 @@ def _anonymous(row: Summary) -> float | None:
     return None if row.rss_anonymous_bytes is None else row.rss_anonymous_bytes / 1e6
 
 
-_PANELS: Final[Sequence[_Panel]] = (
-    (
-        "entered, thousand chunks/s",
-        (("as a rebuild does", "rebuild", _thousands), ("as a commit does", "commit", _thousands)),
+_PANELS: Final = (
+    _Panel(
+        "entered, chunks/s",
+        (("as a rebuild does", "rebuild", _rate), ("as a commit does", "commit", _rate)),
+        is_log=True,
     ),
-    (
-        "looked up, thousand/s",
+    _Panel(
+        "looked up, chunks/s",
         (
-            ("pack by pack", "again", _thousands),
-            ("at random", "hit", _thousands),
-            ("not found", "miss", _thousands),
-            ("nothing in memory", "cold", _thousands),
+            ("pack by pack", "again", _rate),
+            ("at random", "hit", _rate),
+            ("not there", "miss", _rate),
+            ("no page in memory", "cold", _rate),
+        ),
+        is_log=True,
+    ),
+    _Panel(
+        "bytes a chunk",
+        (
+            ("index, pages in use", "used", bytes_each),
+            ("index, its file", "commit", bytes_each),
+            ("shards", "encode", bytes_each),
+            ("recipe", "recipe", bytes_each),
         ),
     ),
-    (
-        "bytes a chunk",
-        (("index", "commit", bytes_each), ("shards", "encode", bytes_each), ("recipe", "recipe", bytes_each)),
-    ),
-    (
-        "memory after look-ups, MB",
+    _Panel(
+        "memory after random look-ups, MB",
         (("with the index's pages", "hit", lambda row: row.rss_bytes / 1e6), ("its own", "hit", _anonymous)),
+        is_log=True,
     ),
-    ("index written for each pack, MB", (("as a commit does", "commit", _written),)),
-    ("open and find one, ms", (("", "open", lambda row: row.wall_s * 1e3),)),
+    _Panel("index written for each pack, MB", (("as a commit does", "commit", _written),)),
+    _Panel("one look at every row, s", (("forget a pack", "sweep", lambda row: row.wall_s),), is_log=True),
 )
 
 
@@ -69,14 +87,24 @@ def scale_figure(rows: Sequence[Summary], *, repeat: int) -> Figure | None:
     if len(counts) < 2:
         return None
     found = {parts(row.question): row for row in rows}
-    down = -(-len(_PANELS) // _ACROSS)
-    figure = Figure(figsize=(3.8 * _ACROSS, 2.8 * down + 0.4), layout="constrained")
+    panels = [
+        (panel, lines)
+        for panel in _PANELS
+        if (
+            lines := [
+                (label, points)
+                for label, question, value in panel.lines
+                if (points := _points(found, question, counts, value))
+            ]
+        )
+    ]
+    across = min(_ACROSS, len(panels))
+    down = -(-len(panels) // across)
+    figure = Figure(figsize=(3.8 * across, 2.8 * down + 0.4), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(f"scale: by the number of chunks in the index; medians of {repeat}", fontsize=11)
-    for number, (title, lines) in enumerate(_PANELS):
-        axes = figure.add_subplot(down, _ACROSS, number + 1)
-        drawn = [(label, _points(found, question, counts, value)) for label, question, value in lines]
-        _draw(axes, title, [(label, points) for label, points in drawn if points])
+    for number, (panel, lines) in enumerate(panels):
+        _draw(figure.add_subplot(down, across, number + 1), panel, lines)
     return figure
 
 
@@ -87,22 +115,25 @@ def _points(
     return [(count, number) for count, number in values if number is not None]
 
 
-def _draw(axes: Axes, title: str, lines: Sequence[tuple[str, Sequence[tuple[int, float]]]]) -> None:
-    for (label, points), colour in zip(lines, _COLOURS, strict=False):
+def _draw(axes: Axes, panel: _Panel, lines: Sequence[tuple[str, Sequence[tuple[int, float]]]]) -> None:
+    for (label, points), colour, style in zip(lines, _COLOURS, _STYLES, strict=False):
         axes.plot(
             [count for count, _ in points],
             [number for _, number in points],
             color=colour,
+            linestyle=style,
             marker="o",
             markersize=4,
             label=label,
         )
     axes.set_xscale("log")
-    axes.set_ylim(bottom=0)
-    axes.margins(y=0.15)
-    axes.set_title(title, fontsize=10)
+    if panel.is_log:
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=0)
+    axes.set_title(panel.title, fontsize=10)
     axes.tick_params(labelsize=8)
     axes.grid(axis="y", color="#e3e6e8", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    if len(lines) > 1:
-        axes.legend(fontsize=8, frameon=False)
+    # Beside no line, however these run.
+    axes.legend(fontsize=8, frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.1))

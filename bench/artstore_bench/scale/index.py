@@ -15,6 +15,7 @@ from artstore import limits, wiring
 from artstore.format.remote import PackAt
 from artstore.model import PackKind
 from artstore.store.remote.transfer import live_packs, note_pack
+from artstore.testing.sizes import index_used_bytes
 from artstore_bench.scale import synthetic
 from artstore_bench.scale.answers import Answer
 from artstore_bench.scale.meter import Meter
@@ -53,7 +54,9 @@ def rebuild(place: Path, first: int, end: int) -> Iterator[Answer]:
 
 
 def commit(place: Path, first: int, end: int) -> Iterator[Answer]:
-    """Enter packs one by one, each in a transaction of its own that is durable, as a commit does."""
+    """Enter packs one by one, each in a transaction of its own that is durable, as a commit does. Then look how much
+    of the index's file is in use.
+    """
     connection = wiring.connect(str(place))
     meter = Meter()
     for pack in range(first, end):
@@ -64,6 +67,10 @@ def commit(place: Path, first: int, end: int) -> Iterator[Answer]:
             )
     yield meter.answer("commit", (end - first) * PACK_CHUNKS, stored=_data(place))
     connection.close()
+    meter = Meter()
+    with meter.running():
+        used = index_used_bytes(str(place))
+    yield meter.answer("used", end * PACK_CHUNKS, stored=used)
 
 
 def opened(place: Path, packs: int) -> Iterator[Answer]:

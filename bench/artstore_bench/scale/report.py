@@ -33,7 +33,8 @@ def scale_tables(rows: Sequence[Summary]) -> list[Table]:
 
 def bytes_each(row: Summary) -> float | None:
     """Bytes kept for each chunk or pack. An index holds all chunks of its step, whoever entered the last of them."""
-    count = parts(row.question)[1] if parts(row.question)[0] == "commit" else _operations(row)
+    question, chunks = parts(row.question)
+    count = chunks if question in {"commit", "used"} else _operations(row)
     return None if row.stored_bytes is None or not count else row.stored_bytes / count
 
 
@@ -99,7 +100,8 @@ def _faults(row: Summary) -> str:
 
 _INDEX: Final[Sequence[tuple[str, str, _Show]]] = (
     ("file, MB", "commit", _whole),
-    ("bytes a chunk", "commit", _each),
+    ("pages in use, MB", "used", _whole),
+    ("… bytes a chunk", "used", _each),
     ("entered as a rebuild does, chunks/s", "rebuild", _rate),
     ("entered as a commit does, chunks/s", "commit", _rate),
     ("… ms a pack: p50, p99", "commit", _percentiles),
