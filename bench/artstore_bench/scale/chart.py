@@ -132,7 +132,7 @@ def _draw(axes: Axes, panel: _Panel, lines: Sequence[tuple[str, Sequence[tuple[i
     else:
         axes.set_ylim(bottom=0)
     axes.set_title(panel.title, fontsize=10)
-    axes.tick_params(labelsize=8)
+    axes.tick_params(which="both", labelsize=8)
     axes.grid(axis="y", color="#e3e6e8", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     # Beside no line, however these run.

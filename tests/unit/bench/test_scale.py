@@ -14,6 +14,7 @@ import pytest
 
 from artstore import limits
 from artstore.format.pack import decode_table, encode_table
+from artstore.format.remote import Pin, encode_remote
 from artstore.model import PackKind
 from artstore_bench.charts import draw
 from artstore_bench.command import Toolbox
@@ -200,6 +201,17 @@ def test_a_question_that_fails_ends_its_repetition(tmp_path: Path, monkeypatch: 
     ScaleSuite(Toolbox(tmp_path), findings, quiet, growing=[2, 4]).run(repeat=2)
     assert [(failure.tool, failure.message) for failure in findings.failures] == [("artstore", "out of luck")] * 2
     assert len(asked) == 2
+
+
+def test_the_bounds_that_the_document_reckons_with() -> None:
+    """`docs/scale.md` says what gives way first: whoever changes one of these changes it."""
+    keys = [synthetic.pack_key(pack) for pack in range(1000)]
+    key_bytes = len(encode_remote(Pin(keys))) / len(keys)
+    assert limits.REMOTE_DOCUMENT_BYTES_MAX / key_bytes == pytest.approx(1.81e6, rel=0.01)
+    chunks = limits.INDEX_MAP_BYTES / 93.5
+    assert chunks == pytest.approx(1.18e10, rel=0.01)
+    assert (limits.REMOTE_SHARD_IDS_MAX, limits.REMOTE_RELATED_MAX) == (4_000_000, 16)
+    assert (limits.REMOTE_SHARD_PACKS_MAX, limits.FAR_REQUEST_BYTES) == (64, 8 << 20)
 
 
 # --- what is shown
