@@ -11,6 +11,7 @@ from artstore.format.pack import encode_table
 from artstore.format.recipe import RecipeBuilder, RecipeLeaf, decode_recipe_page
 from artstore.format.remote import RemoteSet, ShardPack, decode_remote, decode_shard, encode_remote, encode_shard
 from artstore.model import Digest, ObjectKind
+from artstore.planning.remote_gc import FarPack, Standing, plan_remote_gc
 from artstore.store.far.places import table_of_shard
 from artstore.store.remote.known import Known
 from artstore_bench.scale import synthetic
@@ -21,6 +22,7 @@ from artstore_bench.scale.synthetic import PACK_CHUNKS
 
 LEARNT_PACKS_MAX: Final = 1024  # the rows are those of the index, which is asked about beyond that
 _SEED: Final = 11
+_GARBAGE_EVERY: Final = 16
 
 
 def shards(packs: int) -> Iterator[Answer]:
@@ -117,6 +119,20 @@ def remote_set(packs: int) -> Iterator[Answer]:
         read = decode_remote(RemoteSet, data)
     assert read.data == keys
     yield meter.answer("set", packs, stored=len(data))
+
+
+def collect(packs: int) -> Iterator[Answer]:
+    """Plan a collection at a remote of so many packs, one of sixteen of which nothing needs; their keys come one by one
+    as listings bring them.
+    """
+    marked = {synthetic.pack_key(pack) for pack in range(packs) if pack % _GARBAGE_EVERY}
+    grace = limits.REMOTE_GRACE_S
+    meter = Meter()
+    with meter.running():
+        there = (FarPack(synthetic.pack_key(pack), synthetic.PACK_BYTES, 0.0) for pack in range(packs))
+        step = plan_remote_gc(Standing({}, []), there, marked, read_at=2.0 * grace, grace=grace)
+    assert len(step.begun) + len(step.left) == packs - len(marked)
+    yield meter.answer("collect", packs)
 
 
 def _read_pages(pages: list[bytes], meter: Meter) -> int:

@@ -128,6 +128,8 @@ _DOCUMENTS: Final[Sequence[tuple[str, str, _Show]]] = (
     ("learnt for reading, chunks/s", "learn", _rate),
     ("… look-ups/s", "learnt-hit", _rate),
     ("a version's set, bytes a pack", "set", _each),
+    ("collection at a remote planned, packs/s", "collect", _rate),
+    ("… memory, MB", "collect", _anonymous),
     ("recipe, bytes a chunk", "recipe", _each),
     ("made, chunks/s", "recipe", _rate),
     ("read, chunks/s", "walk", _rate),

@@ -25,7 +25,7 @@ COMMITTED_PACKS: Final = 64  # the last ones of each step, which are entered one
 CHUNK_BYTES_ON_DISK: Final = 200
 # The last one leaves no page of the index in memory.
 _OF_INDEX: Final = ("open", "again", "hit", "miss", "sweep", "journal", "cold")
-_OF_DOCUMENTS: Final = ("shards", "recipe", "set")
+_OF_DOCUMENTS: Final = ("shards", "recipe", "set", "collect")
 _TIMEOUT_S: Final = 12 * 3600
 _WORKER: Final = "artstore_bench.scale.worker"
 

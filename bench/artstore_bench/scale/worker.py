@@ -26,6 +26,7 @@ ASK: Final[Mapping[str, Callable[[Path, int, int], Iterator[Answer]]]] = {
     "shards": lambda _place, _, packs: documents.shards(packs),
     "learn": lambda place, _, packs: documents.learn(place, packs),
     "recipe": lambda _place, _, packs: documents.recipe(packs),
+    "collect": lambda _place, _, packs: documents.collect(packs),
     "set": lambda _place, _, packs: documents.remote_set(packs),
 }
 

@@ -30,7 +30,7 @@ from artstore_bench.suite import DEFAULTS, SUBJECTS
 
 ANSWERS = {
     *("rebuild", "commit", "open", "again", "hit", "miss", "cold", "sweep", "journal", "used"),
-    *("encode", "decode", "known", "known-hit", "learn", "learnt-hit", "recipe", "walk", "set"),
+    *("encode", "decode", "known", "known-hit", "learn", "learnt-hit", "recipe", "walk", "set", "collect"),
 }
 
 
@@ -145,6 +145,12 @@ def test_documents_have_the_bytes_that_the_format_says() -> None:
     assert 39 < (found["recipe"].stored_bytes or 0) / chunks < 41
     assert 36 < (found["set"].stored_bytes or 0) / 200 < 40
     assert found["walk"].operations == found["decode"].operations == chunks
+
+
+def test_collection_is_planned_for_all_packs() -> None:
+    """One of sixteen is garbage."""
+    (answer,) = documents.collect(64)
+    assert (answer.question, answer.operations) == ("collect", 64)
 
 
 def test_what_shards_tell_is_found_again(tmp_path: Path) -> None:
