@@ -136,12 +136,15 @@ class Daemon:
 
     # --- its life
 
-    async def run(self) -> None:
-        """Until cancelled. A config that makes no sense ends it at the start, and is told later on."""
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Until cancelled; started once it does what the config says. A config that makes no sense ends it at the
+        start, and is told later on.
+        """
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 await self._reconcile(nursery)
+                task_status.started()
                 while True:
                     await self._reload.wait()
                     self._reload = trio.Event()

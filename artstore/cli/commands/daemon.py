@@ -95,10 +95,13 @@ def run_command(invocation: Invocation, tcp: bool, log: str | None) -> int:
 def status_command(invocation: Invocation) -> int:
     """How it stands. Exit 8 if it doesn't run."""
     require_daemon()
+    from artstore_daemon import lock
+
     places = _places(invocation)
     document = _document(places)
     if document.running:
-        lines = [f"it runs, process {document.process}; it logs to {places.log}"]
+        process = f"process {document.process}" if document.process else lock.said(places.lock)
+        lines = [f"it runs, {process}; it logs to {places.log}"]
     else:
         lines = ["it doesn't run: `artstore daemon start` starts it"]
     lines += [f"watches {name}" for name in document.watches]
@@ -134,16 +137,25 @@ def require_daemon() -> None:
             )
 
 
-def tell_daemon(places: Places) -> bool:
+def tell_daemon(invocation: Invocation) -> bool:
     """Have a running daemon look at the config; whether there is one."""
     import signal
 
     from artstore_daemon import lock
 
-    holder = lock.holder(places.lock)
-    if not holder:
+    path = _places(invocation).lock
+    holder = lock.holder(path)
+    if holder is None:
         return False
-    os.kill(holder, signal.SIGHUP)
+    try:
+        if not holder:
+            raise PermissionError
+        os.kill(holder, signal.SIGHUP)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is noted all the same
+        who = lock.said(path) or "which is just starting"
+        invocation.output.note(f"the daemon ({who}) can't be told from here: it heeds this once it is started again")
     return True
 
 
@@ -173,7 +185,7 @@ def _document(places: Places) -> DaemonDocument:
         running=holder is not None,
         process=holder,
         log=places.log,
-        socket=places.socket,
+        socket=places.answering(),
         watches=list(settings.watches(places.store)),
         follows=list(settings.follows(places.store)),
     )
@@ -191,7 +203,7 @@ def daemon_state(store: str) -> DaemonStateItem | None:
     from artstore_daemon.places import places_of
 
     try:
-        told = Client(places_of(store).socket, timeout_s=_STATUS_S).get("/v1/status")
+        told = Client(places_of(store).answering(), timeout_s=_STATUS_S).get("/v1/status")
     except (ArtstoreError, OSError):
         return None
     pushes = [push for watch in told["watches"] for push in watch["pushes"]]

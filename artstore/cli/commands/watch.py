@@ -175,7 +175,7 @@ def now_command(invocation: Invocation, watched: str | None) -> None:
     if running:
         from artstore_daemon.client import Client
 
-        client = Client(places.socket)
+        client = Client(places.answering())
         for spec in specs:
             client.post(f"/v1/watches/{spec.artifact}/now")
         tags: list[str] = []
@@ -223,7 +223,7 @@ def _pause(invocation: Invocation, watched: str, *, paused: bool) -> None:
 def _done(invocation: Invocation, spec: WatchSpec, line: str, *, removed: bool = False) -> None:
     from artstore.cli.documents import WatchDocument
 
-    running = tell_daemon(_places(invocation))
+    running = tell_daemon(invocation)
     document = WatchDocument(watch=_item(spec), removed=removed, daemon=running)
     invocation.output.document(document, lines=lambda: [line], ids=lambda: [spec.artifact])
     if not running and not removed:
