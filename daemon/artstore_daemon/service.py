@@ -57,7 +57,8 @@ def run(places: Places, options: Options) -> int:
             trio.run(_serve, store, places, options, held)
         except BaseExceptionGroup as errors:
             cause = _cause(errors)
-            _log.error("it ends: %s", told(cause))
+            if options.log is not None:  # else whoever started it reads it where it is raised to
+                _log.error("it ends: %s", told(cause))
             raise cause from None
     return 0
 

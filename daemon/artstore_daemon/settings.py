@@ -188,7 +188,7 @@ def _require_text(spec: WatchSpec | FollowSpec) -> None:
                 word.encode()
             except UnicodeEncodeError as error:
                 shown = word.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-                raise BadName(f"{shown!r} isn't UTF-8, and can't be noted", hint="give it another name") from error
+                raise BadName(f"{shown} isn't UTF-8, and can't be noted", hint="give it another name") from error
 
 
 def _require_watch(store: str, spec: WatchSpec) -> None:

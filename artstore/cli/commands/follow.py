@@ -64,6 +64,8 @@ def follow_command(
     require_daemon()
     from artstore_daemon import settings
 
+    if (remove or now) and (to or hook or remote or (remove and now)):
+        raise UsageError(f"{'--remove' if remove else '--now'} goes with no other option")
     if alias is None:
         if to or hook or remote or remove or now:
             raise UsageError("which alias?", hint="`artstore follow ALIAS …`")
