@@ -261,6 +261,13 @@ def change_section(
     store_folder.change_config(path, changed)
 
 
+def refused(path: str) -> NotPermitted:
+    """What to tell a user who may not write a store."""
+    from artstore.adapters.disk import owners
+
+    return owners.refused(path)
+
+
 def is_told_of_changes(file_system: str) -> bool:
     """Does the system hear of all changes on such a file system? Not of those that other machines make."""
     from artstore.adapters.disk import mounts

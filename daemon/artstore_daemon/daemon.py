@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -17,7 +18,6 @@ from artstore.errors import ArtstoreError
 from artstore_daemon import settings
 from artstore_daemon.clock import Clock, SystemClock
 from artstore_daemon.engine import Committed, keep_last, told
-from artstore_daemon.machine.folder import Outcome
 from artstore_daemon.machine.following import FollowState
 from artstore_daemon.machine.sending import Outcome as Sent
 from artstore_daemon.settings import FollowSpec, WatchSpec
@@ -60,6 +60,7 @@ class Daemon:
         self._pushing = trio.CapacityLimiter(1)
         self._fetching = trio.CapacityLimiter(1)
         self._notifier: Notifier | None = None
+        self._notifier_lock = Lock()
         self._happenings: deque[Happening] = deque(maxlen=limits.DAEMON_HAPPENINGS_KEPT)
         self._number = 0
         self._errors: dict[str, str] = {}
@@ -110,8 +111,8 @@ class Daemon:
             raise self._config_error
 
     def commit_now(self, artifact: str | None = None) -> list[str]:
-        """Commit a watched folder now, or all; and push what waits. The artifacts."""
-        found = [task for name, task in self._watching if artifact in (None, name)]
+        """Commit a watched folder now, or all that aren't paused; and push what waits. The artifacts."""
+        found = [task for name, task in self._watching if artifact in (None, name) and not task.spec.paused]
         for watching in found:
             watching.ask()
         for (name, _), sending in self._sending:
@@ -136,12 +137,15 @@ class Daemon:
 
     # --- its life
 
-    async def run(self) -> None:
-        """Until cancelled. A config that makes no sense ends it at the start, and is told later on."""
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Until cancelled; started once it does what the config says. A config that makes no sense ends it at the
+        start, and is told later on.
+        """
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 await self._reconcile(nursery)
+                task_status.started()
                 while True:
                     await self._reload.wait()
                     self._reload = trio.Event()
@@ -181,15 +185,15 @@ class Daemon:
             self.tell("error", alias, f"it isn't followed any more, but its versions are still kept: {told(error)}")
 
     def _make_watching(self, artifact: str, spec: WatchSpec) -> Watching:
-        def told(done: Committed) -> None:
-            self._committed(artifact, spec, done)
+        def told(done: Committed, trouble: str | None) -> None:
+            self._committed(artifact, spec, done, trouble)
 
         return Watching(
-            self.store, spec, self.clock, notifier=self._take_notifier, committing=self._committing, told=told
+            self.store, spec, self.clock, notifier=self.take_notifier, committing=self._committing, told=told
         )
 
     def _make_sending(self, key: tuple[str, str], spec: WatchSpec) -> Sending:
-        return Sending(self.store, spec, key[1], self.clock, pushing=self._pushing, told=self._pushed)
+        return Sending(self.store, spec, key[1], self.clock, pushing=self._pushing, told=self.pushed)
 
     def _make_following(self, alias: str, spec: FollowSpec) -> Following:
         def told(before: FollowState, after: FollowState) -> None:
@@ -197,11 +201,12 @@ class Daemon:
 
         return Following(self.store, spec, self.clock, working=self._fetching, told=told)
 
-    def _take_notifier(self) -> Notifier:
-        """The one of this process. On another thread, of which there is one at a time for each watch."""
-        if self._notifier is None:
-            self._notifier = Notifier()
-        return self._notifier
+    def take_notifier(self) -> Notifier:
+        """The one of this process. On the threads of watches, which begin at once."""
+        with self._notifier_lock:
+            if self._notifier is None:
+                self._notifier = Notifier()
+            return self._notifier
 
     # --- what happens
 
@@ -228,9 +233,8 @@ class Daemon:
         self._errors[name] = error
         self.tell("error", name, error)
 
-    def _committed(self, artifact: str, spec: WatchSpec, done: Committed) -> None:
-        is_trouble = done.outcome in (Outcome.FAILED, Outcome.REFUSED)
-        self._trouble(f"watch {artifact}", done.error if is_trouble else None)
+    def _committed(self, artifact: str, spec: WatchSpec, done: Committed, trouble: str | None) -> None:
+        self._trouble(f"watch {artifact}", trouble)
         if done.tag is None:
             return
         if not done.made:  # by this commit: somebody may have made it by hand
@@ -253,13 +257,17 @@ class Daemon:
             error = f"it broke: {bug}"
         self._trouble(f"retention of {artifact}", error)
 
-    def _pushed(self, remote: str, name: str, outcome: Sent, error: str | None) -> None:
+    def pushed(self, remote: str, name: str, outcome: Sent, error: str | None) -> None:
+        """A push has ended. From a trio task."""
         match outcome:
             case Sent.DONE:
                 self._trouble(f"remote {remote}", None)
+                self._refused.pop((remote, name), None)
                 self.tell("pushed", name, f"to {remote}")
             case Sent.LOST if self._refused.get((remote, name), "") != error:
                 self._refused[remote, name] = error
+                if len(self._refused) > limits.DAEMON_HAPPENINGS_KEPT:
+                    del self._refused[next(iter(self._refused))]
                 self.tell("refused", name, error or "")
             case Sent.LOST:  # again
                 pass

@@ -6,9 +6,11 @@ Whatever goes wrong is told as an outcome; nothing is raised but what is a bug o
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from artstore import wiring
 from artstore.errors import (
     ArtstoreError,
     BadInput,
@@ -46,7 +48,7 @@ _FOR_GOOD: Final = (NotPermitted, NotFound, NewerFormat, UsageError)
 @dataclass(frozen=True, slots=True)
 class Committed:
     """How a commit ended. `tag`: the name of the version, if there is one; `made`: it is a new one; `kept`: paths that
-    stayed as they were before.
+    stayed as they were before; `cause`: of an error, if something was raised.
     """
 
     outcome: folder.Outcome
@@ -57,6 +59,17 @@ class Committed:
     size: int = 0
     kept: tuple[bytes, ...] = ()
     error: str | None = None
+    cause: Exception | None = None
+
+
+def own_places(store: str) -> tuple[str, ...]:
+    """What changes because a daemon runs: the store, and where it logs. None of it is anybody's work."""
+    return tuple(os.path.realpath(place) for place in (store, wiring.state_path()))
+
+
+def is_within(path: str, folder: str) -> bool:
+    """Is it the folder, or something in it? Both absolute, and without links."""
+    return path == folder or path.startswith(os.path.join(folder, ""))
 
 
 def is_there(spec: WatchSpec) -> bool:
@@ -69,12 +82,12 @@ def commit_folder(store: Store, spec: WatchSpec, part: str, *, patient: bool) ->
     path = os.path.join(spec.folder, part) if part else spec.folder
     try:
         return _commit_if_allowed(store, spec, part, path, patient=patient)
-    except NoSpace:  # in the words of the first attempt, so that it is told once
-        return Committed(folder.Outcome.FAILED, error=f"no space is left for {store.path}; free some")
+    except NoSpace as error:  # in the words of the first attempt, so that it is told once
+        return Committed(folder.Outcome.FAILED, error=f"no space is left for {store.path}; free some", cause=error)
     except ArtstoreError as error:
-        return Committed(_outcome_of(error), error=told(error))
+        return Committed(_outcome_of(error), error=told(error), cause=error)
     except OSError as error:
-        return Committed(folder.Outcome.FAILED, error=str(error))
+        return Committed(folder.Outcome.FAILED, error=str(error), cause=error)
 
 
 def push_name(store: Store, remote: str, name: str, *, limit_rate: int | None) -> tuple[sending.Outcome, str | None]:
@@ -140,7 +153,7 @@ def _commit_if_allowed(store: Store, spec: WatchSpec, part: str, path: str, *, p
     if writing and patient:
         return Committed(folder.Outcome.BUSY, error=f"{_shown(writing)} is open for writing")
     if store.disk_shortfall():
-        return Committed(folder.Outcome.FAILED, error=NO_ROOM)
+        return Committed(folder.Outcome.FAILED, error=NO_ROOM, cause=NoSpace(NO_ROOM))
     return _commit(store, spec, part, path, writing, patient=patient)
 
 
@@ -158,10 +171,21 @@ def _commit(store: Store, spec: WatchSpec, part: str, path: str, writing: set[by
     from artstore import CommitOptions
 
     options = CommitOptions(
-        excludes=(*TEMPORARY, *spec.exclude), links="keep", keep_former=not patient, being_written=frozenset(writing)
+        excludes=(*TEMPORARY, *spec.exclude, *_own_excludes(store, path)),
+        links="keep",
+        keep_former=not patient,
+        being_written=frozenset(writing),
     )
     if part:
-        result = store.commit(path, tag=f"{spec.artifact}/{part}", options=options)
+        tag = f"{spec.artifact}/{part}"
+        try:
+            result = store.commit(path, tag=tag, options=options)
+        except Conflict:
+            former = store.removed(tag)
+            # `keep_last` has removed the name of just that, whose folder is still here: nothing is wrong.
+            if former is None or store.commit(path, options=replace(options, dry_run=True)).tree != former.tree:
+                raise
+            return Committed(folder.Outcome.DONE)
     else:
         result = store.commit(path, artifact=spec.artifact, options=options)
     return Committed(
@@ -173,6 +197,12 @@ def _commit(store: Store, spec: WatchSpec, part: str, path: str, writing: set[by
         size=result.size,
         kept=result.as_before,
     )
+
+
+def _own_excludes(store: Store, path: str) -> list[str]:
+    """What the daemon itself writes to below a folder: each version would be the reason of the next."""
+    found = (place for place in own_places(store.path) if is_within(place, path))
+    return ["/" + re.sub(r"([\\*?\[\]#! ])", r"\\\1", os.path.relpath(place, path)) for place in found]
 
 
 def _outcome_of(error: ArtstoreError) -> folder.Outcome:

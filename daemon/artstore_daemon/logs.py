@@ -18,10 +18,10 @@ _FILE_BYTES_MAX: Final = 4 << 20
 _FILES_KEPT: Final = 3
 # In the words of AWS, of HTTP and of URLs.
 _SECRET: Final = re.compile(
-    r"(?i)(aws_secret_access_key|secret_access_key|aws_session_token|x-amz-security-token|authorization|password|token)"
-    r"(['\"]?\s*[:=]\s*['\"]?)(bearer\s+)?[^\s'\",;&]+"
+    r"(?i)(secret_access_key|session_token|x-amz-security-token|x-amz-signature|authorization|passw(?:or)?d|token"
+    r"|secret|api[-_]?key)(['\"]?\s*[:=]\s*['\"]?)((?:bearer|basic)\s+)?[^\s'\",;&]+"
 )
-_IN_URL: Final = re.compile(r"(\w+://[^\s/:@]+):[^\s/@]+@")
+_IN_URL: Final = re.compile(r"(\w+://[^\s/:@]*):[^\s/@]+@")
 
 
 def to_file(path: str, *, verbose: bool = False) -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from artstore import wiring
+from artstore.errors import NotPermitted
+from artstore_daemon import lock
 
 LOCK: Final = "daemon.lock"
 _SOCKET_BYTES_MAX: Final = 107  # of a unix socket's path: sun_path of <sys/un.h>
@@ -53,9 +55,23 @@ class Places:
         return os.path.join(self.state, f"daemon-{self.store_id[:_SHORT_ID]}.token")
 
     def prepare(self) -> None:
-        """Make the folders, for this user alone."""
-        for folder in (self.runtime, self.state):
-            os.makedirs(folder, mode=0o700, exist_ok=True)
+        """Make the folders, for this user alone. NotPermitted: who can write there can answer in the daemon's name."""
+        for folder, variable in ((self.runtime, "XDG_RUNTIME_DIR"), (self.state, "XDG_STATE_HOME")):
+            try:
+                os.makedirs(folder, mode=0o700, exist_ok=True)
+            except OSError as error:
+                raise NotPermitted(
+                    f"the daemon can't make {folder}: {error.strerror}", hint=f"set {variable} to a folder of yours"
+                ) from error
+        if not _is_own(self.runtime):
+            raise NotPermitted(
+                f"{self.runtime}, where the daemon is to answer, isn't a folder of yours that only you write to",
+                hint="move it away, or set XDG_RUNTIME_DIR to such a folder",
+            )
+
+    def answering(self) -> str:
+        """Where the daemon that runs is asked: it may have been started in another environment."""
+        return lock.socket_of(self.lock) or self.socket
 
 
 def places_of(path: str | None) -> Places:
@@ -69,12 +85,6 @@ def places_of(path: str | None) -> Places:
         folder = f"/tmp/artstore-{os.getuid()}"  # noqa: S108 - it is made for this user alone, and checked
         places = Places(store, places.store_id, folder, state)
     return places
-
-
-def require_own(folder: str) -> None:
-    """PermissionError unless a folder is this user's, and nobody else may write there."""
-    if not _is_own(folder):
-        raise PermissionError(f"{folder} is not yours alone")
 
 
 def _is_own(folder: str) -> bool:

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from artstore import Store, limits, wiring
-from artstore.errors import ArtstoreError, Busy
+from artstore.errors import ArtstoreError, Busy, NotFound, NotPermitted
 from artstore_daemon import lock, logs, systemd
 from artstore_daemon.api.server import serve
 from artstore_daemon.daemon import Daemon
 from artstore_daemon.desktop import show_people
+from artstore_daemon.engine import told
 
 if TYPE_CHECKING:
     from artstore_daemon.places import Places
@@ -29,6 +30,7 @@ _log: Final = logging.getLogger(__name__)
 _READY_FD: Final = "ARTSTORE_READY_FD"
 _START_S: Final = 30.0
 _LOOK_S: Final = 0.05
+_NAME_S: Final = 1.0  # within which a daemon that has the lock has said which process it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +49,32 @@ def run(places: Places, options: Options) -> int:
         logs.to_stderr(verbose=options.verbose)
     else:
         logs.to_file(options.log, verbose=options.verbose)
-    with lock.held(places.lock), Store.open(places.store) as store:
+    # Whoever changes the config tells the process that the lock names: it must not end before it heeds that.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with lock.held(places.lock, socket_path=places.socket) as held, Store.open(places.store) as store:
         wiring.prepare_process()
-        trio.run(_serve, store, places, options)
+        try:
+            trio.run(_serve, store, places, options, held)
+        except BaseExceptionGroup as errors:
+            cause = _cause(errors)
+            if options.log is not None:  # else whoever started it reads it where it is raised to
+                _log.error("it ends: %s", told(cause))
+            raise cause from None
     return 0
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What nurseries have wrapped."""
+    inside: tuple[BaseException, ...] = getattr(error, "exceptions", ())
+    return _cause(inside[0]) if len(inside) == 1 else error
 
 
 def start(places: Places, options: Options) -> int:
     """Have a daemon run in the background; its process. Returns when it answers. Busy if there is one already."""
-    holder = lock.holder(places.lock)
-    if holder is not None:
+    if lock.holder(places.lock) is not None:
         raise Busy(
-            f"a daemon watches over this store already, process {holder}", hint="`artstore daemon status` asks it"
+            f"a daemon watches over this store already: {lock.said(places.lock)}",
+            hint="`artstore daemon status` asks it",
         )
     places.prepare()
     ready, tell = os.pipe()
@@ -88,14 +104,23 @@ def start(places: Places, options: Options) -> int:
 
 
 def stop(places: Places, *, wait_s: float = 3 * limits.DAEMON_STOP_S) -> int | None:
-    """End the daemon of a store; its process, None if there was none. Busy if it doesn't end."""
-    holder = lock.holder(places.lock)
-    if not holder:
+    """End the daemon of a store; its process, None if there was none. Busy if it doesn't end; NotPermitted."""
+    until = time.monotonic() + _NAME_S
+    while (holder := lock.holder(places.lock)) == 0 and time.monotonic() < until:  # it is just beginning, or ending
+        time.sleep(_LOOK_S)
+    if holder is None:
         return None
     try:
+        if not holder:
+            raise PermissionError
         os.kill(holder, signal.SIGTERM)
     except ProcessLookupError:
         return None
+    except PermissionError as error:
+        raise NotPermitted(
+            f"the daemon of this store is another user's, or runs in another container: {lock.said(places.lock)}",
+            hint="end it there",
+        ) from error
     until = time.monotonic() + wait_s
     while lock.holder(places.lock) in (holder, 0):  # 0: it has taken its name out of the lock, and not yet let go
         if time.monotonic() > until:
@@ -122,18 +147,23 @@ def _await_ready(process: subprocess.Popen[bytes], ready: int) -> None:
         process.terminate()
     _, said = process.communicate()
     lines = said.decode(errors="replace").strip().splitlines()
-    raise ArtstoreError(f"the daemon didn't start: {lines[-1] if lines else 'it said nothing'}")
+    error = ArtstoreError(
+        f"the daemon didn't start: {lines[-1].removeprefix('artstore: ') if lines else 'it said nothing'}"
+    )
+    error.exit_code = process.returncode if process.returncode > 0 else Busy.exit_code
+    raise error
 
 
-async def _serve(store: Store, places: Places, options: Options) -> None:
+async def _serve(store: Store, places: Places, options: Options, held: lock.Held) -> None:
     stop = trio.Event()
     daemon = Daemon(store)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_heed, signals, daemon, stop)
             nursery.start_soon(_keep_alive)
+            nursery.start_soon(mind_store, store.path, held)
             async with trio.open_nursery() as answering, trio.open_nursery() as working:
-                working.start_soon(daemon.run)
+                await working.start(daemon.run)  # a config that makes no sense is told before it is ready
                 await answering.start(_answer, daemon, places, options, stop)
                 nursery.start_soon(show_people, daemon)
                 _say_ready()
@@ -168,6 +198,17 @@ async def _heed(signals: AsyncIterator[int], daemon: Daemon, stop: trio.Event) -
             stop.set()
 
 
+async def mind_store(path: str, held: lock.Held) -> None:
+    """Without its store it would fail for ever; in another that is in its place, versions would be lost. NotFound."""
+    while not await trio.to_thread.run_sync(held.is_lost):  # noqa: ASYNC110 - nobody tells
+        await trio.sleep(limits.WATCH_LOOK_S)
+    _limit_end()
+    raise NotFound(
+        f"the store {path} was removed, or another is in its place",
+        hint="`artstore daemon start` watches over what is there now",
+    )
+
+
 async def _keep_alive() -> None:
     """Tell the service manager that this loop goes round."""
     every = systemd.watchdog_s()
@@ -191,8 +232,8 @@ def _limit_end() -> None:
 
 def _say_ready() -> None:
     systemd.notify("READY=1", f"STATUS=watching, process {os.getpid()}")
-    told = os.environ.pop(_READY_FD, "")
-    if told.isdigit():
-        os.write(int(told), b"1")
-        os.close(int(told))
+    waiting = os.environ.pop(_READY_FD, "")
+    if waiting.isdigit():
+        os.write(int(waiting), b"1")
+        os.close(int(waiting))
     _log.info("ready")

@@ -5,13 +5,14 @@ Commands change it whether or not a daemon runs; a daemon that does is told to l
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from artstore import limits, wiring
-from artstore.errors import Conflict, Corrupt, NotFound, UsageError
+from artstore.errors import BadName, Conflict, Corrupt, NotFound, UsageError
 from artstore.revision import check_artifact_name, check_ref_name
 from artstore_daemon.machine.folder import require_rules
 from artstore_daemon.machine.hours import parse_hours
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 WATCHES: Final = "watches"
 FOLLOWS: Final = "follows"
+_BY_HAND: Final = "mend it by hand"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +70,13 @@ S = TypeVar("S", WatchSpec, FollowSpec)
 
 
 def watches(store: str) -> dict[str, WatchSpec]:
-    """By artifact, in the order in which they were added."""
-    return {name: _watch_of(name, table) for name, table in wiring.section(store, WATCHES).items()}
+    """By artifact, in the order in which they were added. Corrupt: somebody has changed it by hand, and not well."""
+    return {name: _watch_of(store, name, table) for name, table in wiring.section(store, WATCHES).items()}
 
 
 def follows(store: str) -> dict[str, FollowSpec]:
-    """By alias, in the order in which they were added."""
-    return {name: _follow_of(name, table) for name, table in wiring.section(store, FOLLOWS).items()}
+    """By alias, in the order in which they were added. Corrupt."""
+    return {name: _follow_of(store, name, table) for name, table in wiring.section(store, FOLLOWS).items()}
 
 
 def add_watch(store: str, spec: WatchSpec) -> None:
@@ -86,7 +88,8 @@ def add_watch(store: str, spec: WatchSpec) -> None:
         for name, table in tables.items():
             if name == spec.artifact:
                 raise Conflict(
-                    f"{name} is made of {table.get('folder')} already", hint=f"`artstore watch remove {name}` first"
+                    f"{name} is made of {table.get('folder')} already",
+                    hint=f"`artstore watch remove {name}` first, or --artifact gives this one another name",
                 )
             if table.get("folder") == spec.folder and not (table.get("each") and spec.each):
                 raise Conflict(f"{spec.folder} is watched already, for {name}")
@@ -98,6 +101,7 @@ def add_watch(store: str, spec: WatchSpec) -> None:
 def add_follow(store: str, spec: FollowSpec) -> None:
     """Follow an alias from now on. Conflict if it is followed already, or something else is at `to`."""
     check_ref_name(spec.alias)
+    _require_text(spec)
     if spec.remote is not None:
         wiring.find_remote(store, spec.remote)
     if spec.to is not None and os.path.lexists(spec.to) and not os.path.islink(spec.to):
@@ -136,12 +140,12 @@ def find_follow(store: str, alias: str) -> FollowSpec:
 
 def change_watch(store: str, artifact: str, change: Callable[[WatchSpec], WatchSpec | None]) -> None:
     """Replace a watch by what `change` makes of it; None: remove it. NotFound."""
-    _change(store, WATCHES, artifact, lambda table: change(_watch_of(artifact, table)))
+    _change(store, WATCHES, artifact, lambda table: change(_watch_of(store, artifact, table)))
 
 
 def change_follow(store: str, alias: str, change: Callable[[FollowSpec], FollowSpec | None]) -> None:
     """The same of how an alias is followed."""
-    _change(store, FOLLOWS, alias, lambda table: change(_follow_of(alias, table)))
+    _change(store, FOLLOWS, alias, lambda table: change(_follow_of(store, alias, table)))
 
 
 def pause_watch(store: str, artifact: str, *, paused: bool) -> None:
@@ -165,9 +169,31 @@ def _change(
     wiring.change_section(store, section, changed)
 
 
-def _require_watch(store: str, spec: WatchSpec) -> None:
+def _require_words(spec: WatchSpec) -> None:
+    """UsageError unless it makes sense by itself."""
     check_artifact_name(spec.artifact)
     require_rules(spec.settle_s, spec.every_s)
+    if spec.only is not None:
+        parse_hours(spec.only)
+
+
+def _require_text(spec: WatchSpec | FollowSpec) -> None:
+    """The config is text: a name whose bytes aren't UTF-8 can't be noted there."""
+    for field in fields(spec):
+        value: object = getattr(spec, field.name)
+        for word in cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,):
+            if not isinstance(word, str):
+                continue
+            try:
+                word.encode()
+            except UnicodeEncodeError as error:
+                shown = word.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+                raise BadName(f"{shown} isn't UTF-8, and can't be noted", hint="give it another name") from error
+
+
+def _require_watch(store: str, spec: WatchSpec) -> None:
+    _require_words(spec)
+    _require_text(spec)
     if not os.path.isdir(spec.folder):
         raise NotFound(f"{spec.folder} is no folder", hint="make it first")
     inside = os.path.join(os.path.realpath(store), "")
@@ -175,8 +201,6 @@ def _require_watch(store: str, spec: WatchSpec) -> None:
         raise UsageError(f"{spec.folder} lies in the store itself", hint="watch another folder")
     for remote in spec.push:
         wiring.find_remote(store, remote)
-    if spec.only is not None:
-        parse_hours(spec.only)
 
 
 def _table(spec: WatchSpec | FollowSpec) -> Mapping[str, object]:
@@ -190,62 +214,87 @@ def _table(spec: WatchSpec | FollowSpec) -> Mapping[str, object]:
     return said
 
 
-def _watch_of(name: str, table: Mapping[str, object]) -> WatchSpec:
-    return WatchSpec(
+def _watch_of(store: str, name: str, table: Mapping[str, object]) -> WatchSpec:
+    said = _Said(store, WATCHES, name, table)
+    spec = WatchSpec(
         artifact=name,
-        folder=_read(name, table, "folder", str) or "",
-        settle_s=_seconds(name, table, "settle_s", limits.WATCH_SETTLE_S),
-        every_s=_seconds(name, table, "every_s", limits.WATCH_EVERY_S),
-        exclude=_texts(name, table, "exclude"),
-        each=_read(name, table, "each", str),
-        ready=_read(name, table, "ready", str),
-        keep_last=_read(name, table, "keep_last", int),
-        push=_texts(name, table, "push"),
-        only=_read(name, table, "only", str),
-        limit_rate=_read(name, table, "limit_rate", int),
-        poll_s=None if "poll_s" not in table else _seconds(name, table, "poll_s", 0.0),
-        mount=_read(name, table, "mount", str),
-        paused=_read(name, table, "paused", bool) or False,
+        folder=said.one("folder", str) or "",
+        settle_s=said.seconds("settle_s", limits.WATCH_SETTLE_S),
+        every_s=said.seconds("every_s", limits.WATCH_EVERY_S),
+        exclude=said.texts("exclude"),
+        each=said.one("each", str),
+        ready=said.one("ready", str),
+        keep_last=said.one("keep_last", int),
+        push=said.texts("push"),
+        only=said.one("only", str),
+        limit_rate=said.one("limit_rate", int),
+        poll_s=None if "poll_s" not in table else said.seconds("poll_s", 0.0),
+        mount=said.one("mount", str),
+        paused=said.one("paused", bool) or False,
     )
+    said.check("folder", os.path.isabs(spec.folder))
+    said.check("keep_last", spec.keep_last is None or spec.keep_last >= 1)
+    said.check("limit_rate", spec.limit_rate is None or spec.limit_rate >= 1)
+    try:
+        _require_words(spec)
+    except UsageError as error:
+        raise Corrupt(f"{said.place}: {error.message}", hint=_BY_HAND) from error
+    return spec
 
 
-def _follow_of(name: str, table: Mapping[str, object]) -> FollowSpec:
-    return FollowSpec(
+def _follow_of(store: str, name: str, table: Mapping[str, object]) -> FollowSpec:
+    said = _Said(store, FOLLOWS, name, table)
+    spec = FollowSpec(
         alias=name,
-        to=_read(name, table, "to", str),
-        hook=_read(name, table, "hook", str),
-        remote=_read(name, table, "remote", str),
-        poll_s=_seconds(name, table, "poll_s", limits.FOLLOW_POLL_S),
-        paused=_read(name, table, "paused", bool) or False,
+        to=said.one("to", str),
+        hook=said.one("hook", str),
+        remote=said.one("remote", str),
+        poll_s=said.seconds("poll_s", limits.FOLLOW_POLL_S),
+        paused=said.one("paused", bool) or False,
     )
+    said.check("to", spec.to is None or os.path.isabs(spec.to))
+    try:
+        check_ref_name(name)
+    except UsageError as error:
+        raise Corrupt(f"{said.place}: {error.message}", hint=_BY_HAND) from error
+    return spec
 
 
 V = TypeVar("V", str, int, bool)
 
 
-def _read(name: str, table: Mapping[str, object], key: str, kind: type[V]) -> V | None:
-    value = table.get(key)
-    if value is None or isinstance(value, kind):
-        return value
-    raise _odd(name, key)
+class _Said:
+    """One table of the config."""
 
+    def __init__(self, store: str, section: str, name: str, table: Mapping[str, object]) -> None:
+        self.place = f"{os.path.join(store, 'config.toml')}, [{section}.{name}]"
+        self._table = table
 
-def _seconds(name: str, table: Mapping[str, object], key: str, default: float) -> float:
-    value = table.get(key, default)
-    if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
-        return float(value)
-    raise _odd(name, key)
+    def one(self, key: str, kind: type[V]) -> V | None:
+        value = self._table.get(key)
+        self.check(key, value is None or (isinstance(value, kind) and isinstance(value, bool) == (kind is bool)))
+        return cast("V | None", value)
 
+    def seconds(self, key: str, default: float) -> float:
+        value = self._table.get(key, default)
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf:
+            return float(value)
+        raise self._odd(key)
 
-def _texts(name: str, table: Mapping[str, object], key: str) -> tuple[str, ...]:
-    value = table.get(key, [])
-    if isinstance(value, list) and all(isinstance(each, str) for each in cast("list[object]", value)):
-        return tuple(cast("list[str]", value))
-    raise _odd(name, key)
+    def texts(self, key: str) -> tuple[str, ...]:
+        value = self._table.get(key, [])
+        if isinstance(value, list) and all(isinstance(each, str) for each in cast("list[object]", value)):
+            return tuple(cast("list[str]", value))
+        raise self._odd(key)
 
+    def check(self, key: str, is_well: bool) -> None:
+        """Corrupt unless what is said of it makes sense."""
+        if not is_well:
+            raise self._odd(key)
 
-def _odd(name: str, key: str) -> Corrupt:
-    return Corrupt(f"config.toml says something odd of {name}: {key}", hint="mend it by hand")
+    def _odd(self, key: str) -> Corrupt:
+        found = repr(self._table[key]) if key in self._table else "missing"
+        return Corrupt(f"{self.place}: {key} makes no sense: {found}", hint=_BY_HAND)
 
 
 def _unknown(kind: str, word: str, known: Mapping[str, object]) -> NotFound:

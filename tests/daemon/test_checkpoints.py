@@ -12,6 +12,8 @@ import pytest
 
 from artstore import Store
 from artstore_daemon import settings
+from artstore_daemon.engine import commit_folder
+from artstore_daemon.machine.folder import Outcome
 from tests.daemon.live import SETTLE_S, Begin, files, names, spec
 
 
@@ -80,3 +82,36 @@ def test_checkpoints_in_a_folder_that_was_moved_away(store: Store, folder: Path,
     (folder / "checkpoint-1").mkdir()
     (folder / "checkpoint-1" / "ok").write_bytes(b"")
     live.wait_for("version", "m/checkpoint-1")
+
+
+def test_a_checkpoint_whose_name_was_let_go_is_well(store: Store, folder: Path) -> None:
+    """With `--keep-last 2` each start of the daemon would complain of all others that the trainer keeps, for ever."""
+    watched = spec("m", folder, each="checkpoint-*", keep_last=1)
+    for name in ("checkpoint-1", "checkpoint-2"):
+        (folder / name).mkdir()
+        (folder / name / "weights").write_bytes(name.encode())
+        assert commit_folder(store, watched, name, patient=True).made
+    store.remove("m/checkpoint-1")
+    again = commit_folder(store, watched, "checkpoint-1", patient=True)
+    assert (again.outcome, again.error, again.made) == (Outcome.DONE, None, False)
+    (folder / "checkpoint-1" / "weights").write_bytes(b"other")
+    changed = commit_folder(store, watched, "checkpoint-1", patient=True)
+    assert changed.outcome is Outcome.REFUSED
+    assert "was the name of version" in (changed.error or "")
+    assert names(store) == ["m/checkpoint-2"]
+
+
+def test_a_checkpoint_that_is_well_does_not_mend_another(store: Store, folder: Path, begin: Begin) -> None:
+    """What is wrong with one would be forgotten with the next, told again, and so on."""
+    settings.add_watch(store.path, spec("m", folder, each="checkpoint-*"))
+    live = begin(store)
+    (folder / "checkpoint-no name").mkdir()
+    (folder / "checkpoint-no name" / "weights").write_bytes(b"1")
+    assert "is no name" in live.wait_for("error").text
+    (folder / "checkpoint-1").mkdir()
+    (folder / "checkpoint-1" / "weights").write_bytes(b"1")
+    live.wait_for("version", "m/checkpoint-1")
+    assert not [said for said in live.said() if "recovered" in said]
+    assert "is no name" in (live.call(lambda: live.daemon.watchings[0].status.error) or "")
+    shutil.rmtree(folder / "checkpoint-no name")
+    live.wait_for("recovered")

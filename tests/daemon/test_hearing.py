@@ -11,10 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import trio
 import watchdog.observers.inotify_c as inotify_c
 
 from artstore import Store
 from artstore_daemon import settings
+from artstore_daemon.daemon import Daemon
 from artstore_daemon.watch import inotify
 from tests.daemon.live import SETTLE_S, Begin, Live, files, names, on_disk, spec
 
@@ -199,3 +201,27 @@ def test_more_events_than_the_queue_holds(store: Store, folder: Path, begin: Beg
     (folder / "199" / "249").write_bytes(b"late")
     live.wait_until(lambda: store.entry("m", "199/249").size == len(b"late"), "for the last change")
     assert store.version("m").files == 200 * 250
+
+
+def test_watches_that_begin_at_once_share_a_queue(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each program may have few of them, and one that is forgotten is never closed."""
+    made: list[object] = []
+
+    class Slow:
+        def __init__(self) -> None:
+            made.append(self)
+            time.sleep(0.05)
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr("artstore_daemon.daemon.Notifier", Slow)
+
+    async def main() -> None:
+        daemon = Daemon(store)
+        async with trio.open_nursery() as nursery:
+            for _ in range(4):
+                nursery.start_soon(trio.to_thread.run_sync, daemon.take_notifier)
+
+    trio.run(main)
+    assert len(made) == 1

@@ -7,10 +7,13 @@ import time
 from pathlib import Path
 
 import pytest
+import trio
 
 from artstore import Store
 from artstore.model import RemotePlace
 from artstore_daemon import settings
+from artstore_daemon.daemon import Daemon
+from artstore_daemon.machine.sending import Outcome
 from tests.daemon.live import Begin, files, spec
 
 
@@ -99,3 +102,20 @@ def test_a_damaged_version_does_not_hold_up_others(store: Store, folder: Path, t
     live.wait_for("refused", "m/v1")
     live.wait_for("pushed", "m/v2")
     assert live.call(lambda: live.daemon.sendings[0].state.lost) == ("m/v1",)
+
+
+def test_a_name_that_is_refused_once_more_is_told_once_more(store: Store) -> None:
+    """What was mended in between would be taken for mended still."""
+
+    async def main() -> list[str]:
+        daemon = Daemon(store)
+        for outcome, error in (
+            (Outcome.LOST, "why"),
+            (Outcome.LOST, "why"),
+            (Outcome.DONE, None),
+            (Outcome.LOST, "why"),
+        ):
+            daemon.pushed("origin", "m/v1", outcome, error)
+        return [each.kind for each in daemon.happenings()]
+
+    assert trio.run(main) == ["refused", "pushed", "refused"]

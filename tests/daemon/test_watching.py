@@ -218,3 +218,23 @@ def test_only_the_last_versions_are_kept(store: Store, folder: Path, begin: Begi
         live.wait_for("version", f"m/v{number}")
     live.wait_until(lambda: len(store.tags()) == 2, "for retention")
     assert names(store) == ["m/v3", "m/v4"]
+
+
+def test_what_the_daemon_writes_itself_is_no_change(
+    store: Store, tmp_path: Path, begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who watches a home has store and log in it: each version would be the reason of the next, for ever."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state #1"))
+    log = tmp_path / "state #1" / "artstore" / "daemon.log"
+    log.parent.mkdir(parents=True)
+    log.write_bytes(b"one line\n")
+    (tmp_path / "weights").write_bytes(b"one")
+    settings.add_watch(store.path, spec("m", tmp_path))
+    live = begin(store)
+    live.wait_for("version", "m/v1")
+    log.write_bytes(b"one line\nm/v1 was made\n")
+    live.wait_quiet()
+    time.sleep(3 * SETTLE_S)
+    assert live.call(lambda: live.daemon.is_quiet), "it goes on as its own index changes"
+    assert names(store) == ["m/v1"]
+    assert files(store, "m/v1") == {"weights": b"one"}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from artstore.cli import text
 from artstore.cli.command import Group
 from artstore.cli.invocation import Invocation
-from artstore.errors import Busy, NotFound
+from artstore.errors import Busy, Corrupt, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 _NS = 1e9
 _STATUS_S = 5.0  # that a daemon may take to tell how it stands
 _LINES_DEFAULT = 50
-_NEEDED = ("hypercorn", "jeepney", "starlette", "structlog", "trio", "watchdog")
+_SYSTEMD_USERS, _LINGER = "/run/systemd/users", "/var/lib/systemd/linger"
+PACKAGES = ("hypercorn", "jeepney", "starlette", "structlog", "trio", "watchdog")
 
 
 @click.group(
@@ -68,7 +69,7 @@ def stop_command(invocation: Invocation) -> None:
 
     places = _places(invocation)
     ended = service.stop(places)
-    _show(invocation, _document(places), ["it has ended" if ended else "it doesn't run"])
+    _show(invocation, _document(places, whatever_config=True), ["it has ended" if ended else "it doesn't run"])
 
 
 @daemon_command.command(
@@ -95,10 +96,13 @@ def run_command(invocation: Invocation, tcp: bool, log: str | None) -> int:
 def status_command(invocation: Invocation) -> int:
     """How it stands. Exit 8 if it doesn't run."""
     require_daemon()
+    from artstore_daemon import lock
+
     places = _places(invocation)
     document = _document(places)
     if document.running:
-        lines = [f"it runs, process {document.process}; it logs to {places.log}"]
+        process = f"process {document.process}" if document.process else lock.said(places.lock)
+        lines = [f"it runs, {process}; it logs to {places.log}"]
     else:
         lines = ["it doesn't run: `artstore daemon start` starts it"]
     lines += [f"watches {name}" for name in document.watches]
@@ -116,46 +120,64 @@ def logs_command(invocation: Invocation, lines: int) -> None:
     """The end of its log. A daemon under systemd logs to the journal: `journalctl --user -u artstore-daemon`."""
     require_daemon()
     places = _places(invocation)
-    try:
-        with open(places.log, encoding="utf-8", errors="replace") as file:
-            said = file.read().splitlines()[-lines:]
-    except FileNotFoundError as error:
-        raise NotFound(f"there is no log at {places.log}", hint="it has not run in the background yet") from error
-    for line in said:
+    said: list[str] = []
+    for path in (places.log, f"{places.log}.1"):  # the one before, if this one was turned over a moment ago
+        try:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                said = file.read().splitlines() + said
+        except FileNotFoundError as error:
+            if not said and path == places.log:
+                raise NotFound(f"there is no log at {path}", hint="it has not run in the background yet") from error
+        if len(said) >= lines:
+            break
+    for line in said[-lines:]:
         invocation.output.line(line)
 
 
 def require_daemon() -> None:
     """NotFound, with what to install, if what it needs is missing."""
-    for name in _NEEDED:
+    for name in PACKAGES:
         if importlib.util.find_spec(name) is None:
             raise NotFound(
                 f"what the daemon needs is missing: {name} is not installed", hint="pip install 'artstore[daemon]'"
             )
 
 
-def tell_daemon(places: Places) -> bool:
+def tell_daemon(invocation: Invocation) -> bool:
     """Have a running daemon look at the config; whether there is one."""
     import signal
 
     from artstore_daemon import lock
 
-    holder = lock.holder(places.lock)
-    if not holder:
+    path = _places(invocation).lock
+    holder = lock.holder(path)
+    if holder is None:
         return False
-    os.kill(holder, signal.SIGHUP)
+    try:
+        if not holder:
+            raise PermissionError
+        os.kill(holder, signal.SIGHUP)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is noted all the same
+        who = lock.said(path) or "which is just starting"
+        invocation.output.note(f"the daemon ({who}) can't be told from here: it heeds this once it is started again")
     return True
 
 
 def warnings() -> list[str]:
     """What people who start one learn too late."""
-    import getpass
+    import pwd
 
-    user = getpass.getuser()
-    is_systemd = os.path.isdir("/run/systemd/users")
-    if os.getuid() and is_systemd and not os.path.exists(f"/var/lib/systemd/linger/{user}"):
-        return [f"it may be ended when you log out: `loginctl enable-linger {user}` keeps it"]
-    return []
+    if not os.getuid() or not os.path.isdir(_SYSTEMD_USERS):
+        return []
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # as in containers, where nobody logs out
+        return []
+    if os.path.exists(os.path.join(_LINGER, user)):
+        return []
+    return [f"it may be ended when you log out: `loginctl enable-linger {user}` keeps it"]
 
 
 def _places(invocation: Invocation) -> Places:
@@ -164,18 +186,26 @@ def _places(invocation: Invocation) -> Places:
     return places_of(invocation.store)
 
 
-def _document(places: Places) -> DaemonDocument:
+def _document(places: Places, *, whatever_config: bool = False) -> DaemonDocument:
+    """How a daemon stands. `whatever_config`: one that makes no sense is passed over."""
     from artstore.cli.documents import DaemonDocument
     from artstore_daemon import lock, settings
 
     holder = lock.holder(places.lock)
+    watches: list[str] = []
+    follows: list[str] = []
+    try:
+        watches, follows = list(settings.watches(places.store)), list(settings.follows(places.store))
+    except Corrupt:
+        if not whatever_config:
+            raise
     return DaemonDocument(
         running=holder is not None,
         process=holder,
         log=places.log,
-        socket=places.socket,
-        watches=list(settings.watches(places.store)),
-        follows=list(settings.follows(places.store)),
+        socket=places.answering(),
+        watches=watches,
+        follows=follows,
     )
 
 
@@ -183,20 +213,30 @@ def _show(invocation: Invocation, document: DaemonDocument, lines: list[str]) ->
     invocation.output.document(document, lines=lambda: lines, ids=lambda: [str(document.process or "")])
 
 
-def daemon_state(store: str) -> DaemonStateItem | None:
-    """How the daemon of a store stands, in short; None if none answers."""
-    from artstore.cli.documents import DaemonStateItem
+def told_by_daemon(store: str) -> dict[str, Any] | None:
+    """How the daemon of a store stands, as its API tells; None if none answers."""
     from artstore.errors import ArtstoreError
     from artstore_daemon.client import Client
     from artstore_daemon.places import places_of
 
     try:
-        told = Client(places_of(store).socket, timeout_s=_STATUS_S).get("/v1/status")
+        return cast("dict[str, Any]", Client(places_of(store).answering(), timeout_s=_STATUS_S).get("/v1/status"))
     except (ArtstoreError, OSError):
         return None
+
+
+def daemon_state(store: str) -> DaemonStateItem | None:
+    """How the daemon of a store stands, in short; None if none answers."""
+    from artstore.cli.documents import DaemonStateItem
+
+    told = told_by_daemon(store)
+    if told is None:
+        return None
     pushes = [push for watch in told["watches"] for push in watch["pushes"]]
-    standing = [*told["watches"], *told["follows"], *pushes]
-    moments = sorted(item["next"] for item in standing if item["next"] is not None)
+    standing = [(watch["artifact"], watch) for watch in told["watches"]]
+    standing += [(follow["alias"], follow) for follow in told["follows"]]
+    standing += [(f"{w['artifact']} to {push['remote']}", push) for w in told["watches"] for push in w["pushes"]]
+    moments = sorted(item["next"] for _, item in standing if item["next"] is not None)
     return DaemonStateItem(
         process=told["process"],
         quiet=told["quiet"],
@@ -204,7 +244,8 @@ def daemon_state(store: str) -> DaemonStateItem | None:
         follows=[follow["alias"] for follow in told["follows"]],
         pending=[watch["artifact"] for watch in told["watches"] if watch["pending"]],
         waiting=sum(push["waiting"] for push in pushes),
-        errors=[item["error"] for item in standing if item["error"]],
+        errors=[f"{name}: {item['error']}" for name, item in standing if item["error"]],
+        remarks=[f"{watch['artifact']}: {watch['why']}" for watch in told["watches"] if watch["why"]],
         next=text.time(int(moments[0] * _NS)) if moments else None,
     )
 
@@ -217,4 +258,5 @@ def daemon_rows(state: DaemonStateItem | None, show: Callable[[str], str]) -> li
     said += [f"pending: {', '.join(state.pending)}"] if state.pending else []
     said += [f"{text.count(state.waiting, 'name')} to push"] if state.waiting else []
     said += [f"next at {state.next}"] if state.next else []
-    return [("daemon", "; ".join(said)), *(("trouble", show(error)) for error in state.errors)]
+    trouble = [("trouble", show(error)) for error in state.errors]
+    return [("daemon", "; ".join(said)), *trouble, *(("watch", show(remark)) for remark in state.remarks)]

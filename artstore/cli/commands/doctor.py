@@ -15,6 +15,7 @@ import click
 
 from artstore.cli import text
 from artstore.cli.command import Command
+from artstore.cli.commands.daemon import PACKAGES
 from artstore.cli.invocation import Invocation
 from artstore.errors import ArtstoreError
 
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
 EXIT_PROBLEM = 6
 State = Literal["ok", "warning", "problem", "absent"]
 _PACKAGES = ("blake3", "click", "lmdb", "msgspec", "pathspec", "platformdirs", "rich", "zstandard")
-_MOUNT, _BENCH = ("pyfuse3", "trio"), ("matplotlib", "numpy")
-_DAEMON = ("hypercorn", "jeepney", "starlette", "structlog", "trio", "watchdog")
+_EXTRAS = (("mount", ("pyfuse3", "trio")), ("s3", ("boto3",)), ("daemon", PACKAGES), ("bench", ("matplotlib", "numpy")))
 _FREE_SHARE_MIN = 0.05
 _FILES_MIN = 256  # descriptors: packs kept open, the files being read, and some to spare
 _WATCHES_MIN = 8192
@@ -86,7 +86,7 @@ def _program() -> Iterator[FindingItem]:
 
 
 def _extras() -> Iterator[FindingItem]:
-    for name, packages in (("mount", _MOUNT), ("daemon", _DAEMON), ("bench", _BENCH)):
+    for name, packages in _EXTRAS:
         missing = [package for package in packages if _version(package) is None]
         if missing:
             first = "apt install fuse3 libfuse3-dev pkg-config, then " if name == "mount" else ""

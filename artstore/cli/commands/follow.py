@@ -64,6 +64,8 @@ def follow_command(
     require_daemon()
     from artstore_daemon import settings
 
+    if (remove or now) and (to or hook or remote or (remove and now)):
+        raise UsageError(f"{'--remove' if remove else '--now'} goes with no other option")
     if alias is None:
         if to or hook or remote or remove or now:
             raise UsageError("which alias?", hint="`artstore follow ALIAS …`")
@@ -72,13 +74,13 @@ def follow_command(
     if remove:
         settings.change_follow(_places(invocation).store, alias, lambda _: None)
         invocation.open_store().drop_followed(alias)
-        _show(invocation, alias, removed=True, running=tell_daemon(_places(invocation)))
+        _show(invocation, alias, removed=True, running=tell_daemon(invocation))
         return
     if now:
         from artstore_daemon.client import Client
 
         settings.find_follow(_places(invocation).store, alias)
-        Client(_places(invocation).socket).post(f"/v1/follows/{alias}/now")
+        Client(_places(invocation).answering()).post(f"/v1/follows/{alias}/now")
         _show(invocation, alias, removed=False, running=True)
         return
     store = invocation.open_store()
@@ -90,7 +92,7 @@ def follow_command(
         poll_s=max(poll / _NS, limits.FOLLOW_POLL_S_MIN),
     )
     settings.add_follow(store.path, spec)
-    _show(invocation, alias, removed=False, running=tell_daemon(_places(invocation)))
+    _show(invocation, alias, removed=False, running=tell_daemon(invocation))
 
 
 def _show(invocation: Invocation, alias: str | None, *, removed: bool, running: bool | None) -> None:

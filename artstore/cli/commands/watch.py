@@ -10,10 +10,10 @@ import click
 from artstore import limits
 from artstore.cli import text
 from artstore.cli.command import Group
-from artstore.cli.commands.daemon import require_daemon, tell_daemon
+from artstore.cli.commands.daemon import require_daemon, tell_daemon, told_by_daemon
 from artstore.cli.invocation import Invocation
 from artstore.cli.params import DURATION, Rate
-from artstore.errors import BadInput
+from artstore.errors import BadInput, Conflict
 
 if TYPE_CHECKING:
     from artstore.cli.documents import WatchedItem
@@ -115,7 +115,10 @@ def list_command(invocation: Invocation) -> None:
     from artstore.cli.documents import WatchListDocument
     from artstore_daemon import settings
 
-    items = [_item(spec) for spec in settings.watches(_places(invocation).store).values()]
+    store = _places(invocation).store
+    told = told_by_daemon(store) or {"watches": []}
+    why = {watch["artifact"]: watch["why"] for watch in told["watches"] if watch["how"].startswith("polled")}
+    items = [_item(spec, why.get(spec.artifact)) for spec in settings.watches(store).values()]
     if not items:
         invocation.output.note("nothing is watched: `artstore watch add DIR` begins")
     rows = [(item.artifact, item.folder, _details(item)) for item in items]
@@ -162,36 +165,51 @@ def resume_command(invocation: Invocation, watched: str) -> None:
 def now_command(invocation: Invocation, watched: str | None) -> None:
     """Commit a watched folder, or all, now.
 
-    A running daemon is told to; without one it is done here. Exit 2 if a folder can't be committed as it is.
+    A running daemon is told to; without one it is done here. Exit 2 if a folder can't be committed as it is; the others
+    are. Those that are paused are left alone.
     """
     require_daemon()
     from artstore.cli.documents import WatchNowDocument
     from artstore_daemon import lock, settings
+    from artstore_daemon.engine import is_there
 
     places = _places(invocation)
+    named = None if watched is None else settings.find_watch(places.store, watched)
+    if named is not None and named.paused:
+        raise Conflict(f"{named.artifact} is paused", hint=f"`artstore watch resume {named.artifact}` first")
     found = settings.watches(places.store)
-    specs = [settings.find_watch(places.store, watched)] if watched is not None else list(found.values())
+    specs = [named] if named is not None else [spec for spec in found.values() if not spec.paused]
     running = lock.holder(places.lock) is not None
+    errors: list[Exception] = []
+    if named is None and len(specs) < len(found):
+        paused = [name for name, spec in found.items() if spec.paused]
+        invocation.output.note(f"paused, and left alone: {', '.join(paused)}")
     if running:
         from artstore_daemon.client import Client
 
-        client = Client(places.socket)
+        client = Client(places.answering())
+        errors += [_absent(spec.folder) for spec in specs if not is_there(spec)]
+        specs = [spec for spec in specs if is_there(spec)]
         for spec in specs:
             client.post(f"/v1/watches/{spec.artifact}/now")
         tags: list[str] = []
     else:
-        tags = [tag for spec in specs for tag in _commit(invocation, spec)]
+        tags = [tag for spec in specs for tag in _commit(invocation, spec, errors)]
     names = [spec.artifact for spec in specs]
     lines = [f"the daemon commits {name}" for name in names] if running else tags
     invocation.output.document(
         WatchNowDocument(artifacts=names, daemon=running, tags=tags),
-        lines=lambda: lines or ["nothing is watched"],
+        lines=lambda: lines or ([] if found else ["nothing is watched"]),
         ids=lambda: names if running else tags,
     )
+    for error in errors[1:]:
+        invocation.output.note(str(error))
+    for error in errors:
+        raise error
 
 
-def _commit(invocation: Invocation, spec: WatchSpec) -> list[str]:
-    """Commit a folder here, or each part of it."""
+def _commit(invocation: Invocation, spec: WatchSpec, errors: list[Exception]) -> list[str]:
+    """Commit a folder here, or each part of it: one that can't be doesn't keep the others from it."""
     from artstore_daemon.engine import commit_folder
     from artstore_daemon.machine.folder import Outcome
     from artstore_daemon.watch.looking import parts_of
@@ -200,12 +218,19 @@ def _commit(invocation: Invocation, spec: WatchSpec) -> list[str]:
     tags: list[str] = []
     for part in parts_of(spec.folder, spec.each):
         done = commit_folder(store, spec, part, patient=True)
+        where = os.path.join(spec.folder, part) if part else spec.folder
         if done.tag is not None:
             tags.append(done.tag)
-        elif done.outcome is not Outcome.UNREADY:
-            where = os.path.join(spec.folder, part)
-            raise BadInput(done.error or f"{where} isn't there", [os.fsencode(where)])
+        elif done.outcome is Outcome.UNREADY:
+            lacks = f"has no {spec.ready} yet, or nothing at all" if spec.ready else "is empty"
+            invocation.output.note(f"{invocation.output.show(where)} {lacks}: no version of it")
+        elif done.outcome is not Outcome.DONE:
+            errors.append(done.cause or (BadInput(done.error) if done.error else _absent(where)))
     return tags
+
+
+def _absent(folder: str) -> BadInput:
+    return BadInput(f"{folder} isn't there", [os.fsencode(folder)], hint="mount its disk, or `artstore watch remove`")
 
 
 def _pause(invocation: Invocation, watched: str, *, paused: bool) -> None:
@@ -223,15 +248,17 @@ def _pause(invocation: Invocation, watched: str, *, paused: bool) -> None:
 def _done(invocation: Invocation, spec: WatchSpec, line: str, *, removed: bool = False) -> None:
     from artstore.cli.documents import WatchDocument
 
-    running = tell_daemon(_places(invocation))
+    running = tell_daemon(invocation)
     document = WatchDocument(watch=_item(spec), removed=removed, daemon=running)
     invocation.output.document(document, lines=lambda: [line], ids=lambda: [spec.artifact])
     if not running and not removed:
         invocation.output.note("no daemon runs: `artstore daemon start`, or `artstore watch now`")
 
 
-def _item(spec: WatchSpec) -> WatchedItem:
+def _item(spec: WatchSpec, why: str | None = None) -> WatchedItem:
+    """A watched folder. `why`: it is polled, as the daemon says."""
     from artstore.cli.documents import WatchedItem
+    from artstore_daemon.engine import is_there
     from artstore_daemon.watch.looking import why_polled
 
     return WatchedItem(
@@ -247,7 +274,8 @@ def _item(spec: WatchSpec) -> WatchedItem:
         only=spec.only,
         limit_rate=spec.limit_rate,
         paused=spec.paused,
-        polled="it was asked for" if spec.poll_s is not None else why_polled(spec.folder),
+        polled="it was asked for" if spec.poll_s is not None else why or why_polled(spec.folder),
+        there=is_there(spec),
     )
 
 
@@ -255,7 +283,7 @@ def _details(item: WatchedItem) -> str:
     said = [f"each {item.each}" if item.each else "", f"when {item.ready} is there" if item.ready else ""]
     said += [f"to {', '.join(item.push)}" if item.push else "", f"only {item.only}" if item.only else ""]
     said += [f"last {item.keep_last}" if item.keep_last else "", "paused" if item.paused else ""]
-    said += [f"polled: {item.polled}" if item.polled else ""]
+    said += [f"polled: {item.polled}" if item.polled else "", "" if item.there else "isn't there"]
     return "; ".join(filter(None, said))
 
 

@@ -25,6 +25,7 @@ class WatchedItem(Document, frozen=True, kw_only=True):
     limit_rate: Annotated[int | None, Meta(description="Bytes a second of pushes.")]
     paused: bool
     polled: Annotated[str | None, Meta(description="Why it is looked through again and again, if it is.")] = None
+    there: Annotated[bool, Meta(description="Is there such a folder, on the disk that it was on?")] = True
 
 
 class WatchListDocument(Document, frozen=True, kw_only=True):

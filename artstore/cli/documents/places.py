@@ -38,6 +38,7 @@ class DaemonStateItem(Document, frozen=True, kw_only=True):
     pending: Annotated[list[str], Meta(description="Watched artifacts with something that isn't in a version yet.")]
     waiting: Annotated[int, Meta(description="Names to be pushed.")]
     errors: list[str]
+    remarks: Annotated[list[str], Meta(description="Folders that aren't there, or are polled, and why.")]
     next: Annotated[str | None, Meta(description="When something is tried next.")]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from artstore.errors import UsageError
+from artstore.errors import NotFound, UsageError
 from artstore.format.tree import iter_entries
 from artstore.model import Digest, Form, Kind
 from artstore.store.facade.base import AnyPath, Base, Rev
@@ -157,6 +157,17 @@ class Reading(Base):
         version = self.resolve(revision).version
         with self.context.index.read() as reader:
             return reader.version_set(version) is not None and not is_partial(reader, version)
+
+    def removed(self, name: str) -> Version | None:
+        """The version that a removed tag named; None if there was no such tag, or the version is gone, too."""
+        from artstore.store.names import removed_tag
+
+        with self.context.index.read() as reader:
+            id = removed_tag(reader, name)
+        try:
+            return None if id is None else self.version(id.hex())
+        except NotFound:
+            return None
 
     def missing(self, revision: Rev) -> str | None:
         """What a version lacks in this store, in words; None if every pack it needs is here at its full size."""

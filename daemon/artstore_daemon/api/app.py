@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route as Path
 
 from artstore import wiring
-from artstore.errors import ArtstoreError, NotFound
+from artstore.errors import ArtstoreError, Conflict, NotFound
 from artstore_daemon import settings
 from artstore_daemon.api import decoding, documents, metrics, openapi, views
 from artstore_daemon.api.encoding import encode
@@ -148,6 +148,8 @@ class _Api:
 
     async def on_commit_now(self, request: Request, _: Route) -> documents.Asked:
         name = request.path_params["artifact"]
+        if any(watching.spec.artifact == name and watching.spec.paused for watching in self._daemon.watchings):
+            raise Conflict(f"{name} is paused", hint=f"`artstore watch resume {name}` first")
         return _asked(self._daemon.commit_now(name), f"nothing is watched as {name}")
 
     async def on_add_follow(self, request: Request, _: Route) -> documents.Follows:

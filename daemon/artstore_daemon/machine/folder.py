@@ -217,6 +217,7 @@ def require_rules(settle_s: float, every_s: float) -> Rules:
     """Rules that make sense."""
     if not 0 < settle_s <= every_s:
         raise UsageError(
-            f"a folder that settles in {settle_s:g} s can't be committed every {every_s:g} s at the latest"
+            f"a folder that settles in {settle_s:g} s can't be committed every {every_s:g} s at the latest",
+            hint="--every has to be at least as long as --settle",
         )
     return Rules(settle_s, every_s)

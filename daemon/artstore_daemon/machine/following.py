@@ -37,7 +37,7 @@ class Hint(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The alias names this version; None: there is no such alias any more."""
+    """The alias names this version; None: there is no such alias."""
 
     version: str | None
 
@@ -147,7 +147,8 @@ def step(state: FollowState, event: Event, *, now: float, rules: Rules) -> Step:
 
 def _seen(state: FollowState, version: str | None) -> FollowState:
     if version is None:
-        return replace(state, wanted=None, error="there is no such alias any more")
+        was_there = state.wanted is not None or state.current is not None
+        return replace(state, wanted=None, error=f"there is no such alias {'any more' if was_there else 'yet'}")
     if version == state.wanted:
         return state
     is_bad = version == state.bad

@@ -22,6 +22,11 @@ class Added:
     names: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Unpushed(Added):
+    """The same of all that the remote isn't known to have: a name that was left out, and was removed since, is over."""
+
+
 class Hint(Enum):
     """What is said of the sending as such."""
 
@@ -73,7 +78,7 @@ Action = Push | Wake
 class SendingState:
     """`waiting`: names, the next one first; it is `running` if it is being pushed, and `asked` if somebody asked for it
     meanwhile. `away`: since when it fails. `lost`: names that are left out, until
-    they are added again.
+    they are pushed after all, or removed.
     """
 
     waiting: tuple[str, ...] = ()
@@ -101,7 +106,9 @@ def step(
 def _take(state: SendingState, event: Event, *, now: float) -> SendingState:
     match event:
         case Added():
-            return replace(state, waiting=tuple(dict.fromkeys((*state.waiting, *event.names))))
+            waiting = tuple(dict.fromkeys((*state.waiting, *event.names)))
+            lost = tuple(name for name in state.lost if name in event.names or not isinstance(event, Unpushed))
+            return replace(state, waiting=waiting, lost=lost)
         case Hint.ASKED:
             return replace(state, asked=state.running, not_before=None)
         case Hint.PAUSED:

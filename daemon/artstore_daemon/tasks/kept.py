@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar, cast
 
 import trio
 
@@ -90,4 +90,5 @@ class Kept(Generic[K, S, T]):
             await task.run()
         except* Exception as errors:  # noqa: BLE001 - the rim of a task
             _log.exception("the task of %s broke", name, exc_info=errors)
-            self._broke(str(name), f"it broke, and begins again: {errors.exceptions[0]}")
+            words = cast("tuple[str, ...]", name) if isinstance(name, tuple) else (str(name),)
+            self._broke(" to ".join(words), f"it broke, and begins again: {errors.exceptions[0]}")

@@ -84,7 +84,7 @@ class Sending:
     async def _look(self, nursery: trio.Nursery) -> None:
         """What was made before this daemon began, by others, or was left out, is pushed too."""
         names = await trio.to_thread.run_sync(unpushed, self._store, self.remote, self.spec.artifact)
-        self._step(nursery, sending.Added(tuple(names)))
+        self._step(nursery, sending.Unpushed(tuple(names)))
 
     def _step(self, nursery: trio.Nursery, event: sending.Event) -> None:
         now, day_s = self._clock.now(), self._clock.day_s()

@@ -14,7 +14,7 @@ import trio
 
 from artstore import limits
 from artstore.errors import NotFound
-from artstore_daemon.engine import Committed, commit_folder, is_there, told
+from artstore_daemon.engine import Committed, commit_folder, is_there, own_places, told
 from artstore_daemon.machine import folder
 from artstore_daemon.machine.folder import FolderState, Hint, Outcome
 from artstore_daemon.signals import Inbox
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger(__name__)
 _WHOLE: Final = ""  # the part that is the folder itself
 
-Told = Callable[[Committed], None]
+Told = Callable[[Committed, str | None], None]
+"""How a commit ended, and what is wrong with the folder, or with one part of it."""
 
 
 @dataclass(slots=True)
@@ -71,6 +72,8 @@ class Watching:
         self._inbox = Inbox[tuple[str, Hint]]()
         self._wakes: dict[str, float] = {}
         self._source: Source | None = None
+        self._troubles: dict[str, str] = {}  # by part, of the last commit of each
+        self._own = tuple(os.fsencode(place) for place in own_places(store.path))
         self._there: bool | None = None  # nobody has looked yet
 
     # --- from others
@@ -134,8 +137,8 @@ class Watching:
             lambda: commit_folder(self._store, self.spec, part, patient=patient),
             limiter=self._committing,
         )
-        self._note(done)
-        self._told(done)
+        self._note(part, done)
+        self._told(done, self._trouble)
         before = self.states[part]
         is_touched = before.changed is not None or before.asked  # while it was looked for
         ended = folder.Ended(done.outcome, error=done.error, spread=random.random())  # noqa: S311 - no secret
@@ -145,9 +148,18 @@ class Watching:
             self.states.pop(part, None)
             self._wakes.pop(part, None)
 
-    def _note(self, done: Committed) -> None:
+    @property
+    def _trouble(self) -> str | None:
+        """What is wrong with the first part with which something is: that another one is well doesn't mend it."""
+        return self._troubles[min(self._troubles)] if self._troubles else None
+
+    def _note(self, part: str, done: Committed) -> None:
         status = self.status
-        status.error = done.error
+        if done.error is not None and done.outcome in (Outcome.FAILED, Outcome.REFUSED):
+            self._troubles[part] = done.error
+        else:
+            self._troubles.pop(part, None)
+        status.error = self._trouble or done.error
         status.kept = [os.fsdecode(path) for path in done.kept]
         if done.made:
             status.commits += 1
@@ -185,6 +197,7 @@ class Watching:
 
     def _vanish(self) -> None:
         self.status.how, self.status.why = "gone", f"{self.spec.folder} isn't there"
+        _log.info("%s isn't there, so that nothing of it is committed to %s", self.spec.folder, self.spec.artifact)
         if self._source is not None:
             self._source.close()
             self._source = None
@@ -213,6 +226,8 @@ class Watching:
 
     def _heard(self, path: bytes) -> None:
         """Something changed there. On another thread."""
+        if any(path == own or path.startswith(own + b"/") for own in self._own):
+            return
         for part in self._parts_of(os.fsdecode(path)):
             self._inbox.put((part, Hint.TOUCHED))
 

@@ -34,9 +34,9 @@ def test_each_way_of_asking(serving: Serving, folder: Path) -> None:
     client = serving.client
     made = client.post("/v1/watches", {"artifact": "a/b.c-d", "folder": str(folder)})
     assert made["watches"][0]["artifact"] == "a/b.c-d"
+    assert client.post("/v1/watches/a/b.c-d/now") == {"names": ["a/b.c-d"]}
     assert client.patch("/v1/watches/a/b.c-d", {"paused": True})["watches"][0]["artifact"] == "a/b.c-d"
     assert client.get("/v1/watches/a/b.c-d")["folder"] == str(folder)
-    assert client.post("/v1/watches/a/b.c-d/now") == {"names": ["a/b.c-d"]}
     assert client.post("/v1/reload") == ""
     client.delete("/v1/watches/a/b.c-d")
     with pytest.raises(NotFound, match=r"a/b\.c-d isn't watched"):

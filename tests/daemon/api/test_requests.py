@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from artstore import Store, limits
+from artstore.errors import Conflict
 from artstore_daemon import settings
 from artstore_daemon.api import encoding
 from tests.daemon.api.serving import JSON, Serving, body_of, until
@@ -201,3 +202,13 @@ def test_names_that_end_like_what_is_done(serving: Serving, folder: Path) -> Non
     until(lambda: client.get("/v1/watches/x/now")["how"] == "paused")
     client.delete("/v1/watches/x/now")
     assert client.get("/v1/watches") == {"watches": []}
+
+
+def test_what_is_paused_is_not_committed_now(serving: Serving, folder: Path) -> None:
+    """It would be promised, and nothing would come of that."""
+    client = serving.client
+    client.post("/v1/watches", {"artifact": "m", "folder": str(folder)})
+    client.patch("/v1/watches/m", {"paused": True})
+    with pytest.raises(Conflict, match="m is paused"):
+        client.post("/v1/watches/m/now")
+    assert serving.call(serving.daemon.commit_now) == []

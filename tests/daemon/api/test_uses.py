@@ -178,6 +178,12 @@ def test_no_secret_is_logged(serving: Serving, caplog: pytest.LogCaptureFixture)
         '{"token": "abc.def"}',
         "s3://key:abc.def@host/bucket",
         "password = abc.def",
+        "Authorization: Basic abcdef==",
+        "https://host/bucket/key?X-Amz-Signature=abc",
+        "redis://:abc@host",
+        "PASSWD=abc",
+        "secret: abc",
+        "api_key=abc",
     ):
         assert "abc" not in without_secrets(text), text
     assert without_secrets("version m/v1: 3 files") == "version m/v1: 3 files"

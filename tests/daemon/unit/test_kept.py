@@ -93,3 +93,18 @@ def test_one_that_breaks_is_made_anew() -> None:
 
     told = "a: it broke, and begins again: a bug"
     assert sorted(said_while(work)) == sorted(["1 begins", told, "2 begins", "1 begins", told])
+
+
+def test_what_has_two_names_is_told_in_words() -> None:
+    """People would read a tuple of Python's."""
+    said: list[str] = []
+
+    async def main() -> None:
+        jobs = Kept[tuple[str, str], int, Job](lambda _, number: Job(number, said), lambda name, _: said.append(name))
+        async with trio.open_nursery() as nursery:
+            jobs.keep(nursery, {("m", "origin"): 1})
+            await wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)
+    assert said == ["1 begins", "m to origin"]

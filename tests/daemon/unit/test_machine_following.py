@@ -297,6 +297,15 @@ def test_an_alias_that_moves_while_it_waits(machine: DrivenFollower) -> None:
     assert machine.state.error is None
 
 
+def test_an_alias_that_never_was(machine: DrivenFollower) -> None:
+    """Who has mistyped it would look for who removed it."""
+    fresh = DrivenFollower()
+    assert fresh.see(None) is None
+    assert fresh.state.error == "there is no such alias yet"
+    assert machine.see(None) is None
+    assert machine.state.error == "there is no such alias any more"
+
+
 def test_an_alias_that_is_removed(machine: DrivenFollower) -> None:
     """A machine would serve nothing, or a version that nobody names any more, or not come along when it is back."""
     assert machine.see(None) is None

@@ -6,7 +6,7 @@ import pytest
 
 from artstore import limits
 from artstore_daemon.machine.hours import DAY_S, parse_hours
-from artstore_daemon.machine.sending import Added, Hint, Outcome, Push, SendingState, step
+from artstore_daemon.machine.sending import Added, Hint, Outcome, Push, SendingState, Unpushed, step
 from tests.daemon.driven import HOUR, DrivenSending
 
 NIGHT = parse_hours("22:00-06:00")
@@ -164,3 +164,12 @@ def test_a_clock_that_is_read_a_little_too_early(machine: DrivenSending, drift: 
         steps += 1
     assert begun == "v1"
     assert steps <= 3
+
+
+def test_what_was_left_out_and_removed_is_over() -> None:
+    """With `--keep-last` the names that the remote refuses would be told, and kept in memory, for months."""
+    state = SendingState(lost=("v1", "v2"), paused=True)
+    added, _ = step(state, Added(("v3",)), now=5.0, day_s=0.0, hours=None)
+    assert (added.waiting, added.lost) == (("v3",), ("v1", "v2"))
+    found, _ = step(added, Unpushed(("v2", "v3")), now=5.0, day_s=0.0, hours=None)
+    assert (found.waiting, found.lost) == (("v3", "v2"), ("v2",))
