@@ -14,6 +14,7 @@ What was found, beyond that:
 - Without `set_if_match` none does either, as long as the other rules of sets are kept: work is undone, not lost.
 - Who is frozen between his clock and the request that follows, and dies before step 6, leaves a ref without its packs.
 - Step 1 has no part in safety: whatever a writer believes before step 4 may be wrong.
+- Where a collector ends (packs are deleted, gc/state is to say so) a lost reply is as if it was killed.
 - A ref's write whose reply was lost is as one before a pause, if it is repeated only after another look at the clock.
 """
 
@@ -127,6 +128,12 @@ def test_without_this_rule_no_ref_loses_its_pack(rule: str) -> None:
     world = replace({**FOR_PUSHES, **NOT_NEEDED}[rule], pins=False)
     explored = Model(world, without(rule)).explore(STATES_MAX)
     assert not explored.fault, f"without {rule}: {explored}"
+    assert explored.is_all
+
+
+def test_where_no_set_is_replaced_refs_may_be_swapped_within_all_of_grace() -> None:
+    explored = Model(replace(REUSE, writers=2, grace=4), without("half")).explore(STATES_MAX)
+    assert not explored.fault, explored
     assert explored.is_all
 
 
