@@ -26,6 +26,7 @@ from dataclasses import fields, replace
 
 import pytest
 
+from artstore.planning.remote_gc import FarPack, Standing, plan_remote_gc
 from tests.model_remote.deciding import Listing
 from tests.model_remote.model import Model
 from tests.model_remote.rules import Rules, World
@@ -43,9 +44,9 @@ WORLDS = {
     "repack": World(jobs=("tag", "repack"), living=True, lost=True),
     "freeze": World(freeze=True),
     "now": replace(REUSE, now=True, collectors=2),
-    "moves": World(packs=2, old=2, uploads=False, versions=2, jobs=("alias",)),
 }
 LONG = {
+    "moves": World(packs=2, old=2, uploads=False, versions=2, jobs=("alias",)),
     "now": World(now=True, collectors=1),
     "two collectors": World(collectors=2, lost=True),
     "two pushes": World(writers=2),
@@ -53,7 +54,7 @@ LONG = {
     "finer time": replace(TWO_SETS, grace=4),
     "frozen among others": replace(TWO_SETS, freeze=True),
     "three packs": World(packs=3, jobs=("tag", "repack"), living=True, pins=True),
-    "moves and tags": World(versions=2, jobs=("alias", "tag")),
+    "moves and uploads": World(versions=2, jobs=("alias", "tag")),
 }
 NEEDED = {
     "listed_is_absent": REUSE,
@@ -83,6 +84,17 @@ STATES_MAX = 500_000
 LONG_STATES_MAX = 4_000_000
 
 
+def product(state: Listing, marked: AbstractSet[int], packs: Mapping[int, int], *, t0: int, grace: int) -> Listing:
+    """What the product decides. Its times are the next whole second, so that t0 stands for that here."""
+    before = Standing(
+        {str(pack): since for pack, since in state.listed.items()}, [str(each) for each in state.deleting]
+    )
+    there = [FarPack(str(pack), 1, time) for pack, time in packs.items()]
+    after = plan_remote_gc(before, there, {str(pack) for pack in marked}, read_at=t0, grace=grace).after
+    listed = {int(pack): t0 if since == t0 + 1 else since for pack, since in after.listed.items()}
+    return Listing(listed, frozenset(map(int, after.deleting)))
+
+
 def without(rule: str) -> Rules:
     """The protocol without one of its rules."""
     return replace(Rules(), **{rule: False})
@@ -90,7 +102,7 @@ def without(rule: str) -> Rules:
 
 @pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
 def test_no_ref_ever_needs_a_pack_that_is_gone(world: World) -> None:
-    explored = Model(world).explore(STATES_MAX)
+    explored = Model(world, decision=product).explore(STATES_MAX)
     assert not explored.fault, f"{world}: {explored}"
     assert explored.is_all, f"{world}: {explored}"
 
@@ -99,7 +111,7 @@ def test_no_ref_ever_needs_a_pack_that_is_gone(world: World) -> None:
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("world", LONG.values(), ids=LONG)
 def test_nor_in_larger_worlds(world: World) -> None:
-    explored = Model(world).explore(LONG_STATES_MAX)
+    explored = Model(world, decision=product).explore(LONG_STATES_MAX)
     print(explored)
     assert not explored.fault, f"{world}: {explored}"
 
@@ -145,7 +157,7 @@ def test_who_freezes_and_dies_leaves_a_ref_without_its_pack() -> None:
 
 @pytest.mark.parametrize("world", [World(lost=True), replace(REUSE, collectors=2)], ids=["upload", "two collectors"])
 def test_garbage_goes_in_four_runs_whatever_happened_before(world: World) -> None:
-    explored = Model(world).explore(STATES_MAX, settling=True)
+    explored = Model(world, decision=product).explore(STATES_MAX, settling=True)
     assert not explored.fault, f"{world}: {explored}"
     assert explored.is_all
 

@@ -138,9 +138,9 @@ class Pusher:
             plan.borrowed[version] = sets[bases[version]][0]
         pin = PushPin(self._remote, plan.keys, self._now)
         self._upload(plan, pin)  # step 2
-        keys = self._put_sets(versions, plan, sets, pin)  # step 3
-        seen = self._prove(keys)  # step 4
-        before_each = self._before_each(seen, keys)
+        self._put_sets(versions, plan, sets, pin)  # step 3
+        seen, keys = self._prove(versions.keys())  # step 4
+        before_each = self._before_each(seen, versions.keys())
         changed = put_refs(  # step 5
             self._context, self._remote, wanted, self._result, before_each, self._renumberer
         )
@@ -161,22 +161,32 @@ class Pusher:
         with self._context.index.read() as reader:
             return wanted.drop(lambda name, id: ref_at(reader, self._remote_id, name) == id)
 
-    def _before_each(self, seen: Look, keys: set[str]) -> Callable[[], None]:
+    def _before_each(self, seen: Look, versions: Collection[Digest]) -> Callable[[], None]:
         """To be called before each ref is swapped: what was proven must still hold."""
 
         def check() -> None:
             nonlocal seen
             if not seen.is_fresh(self._now()):
-                seen = self._prove(keys)
+                seen, _ = self._prove(versions)
 
         return check
 
-    def _prove(self, keys: set[str]) -> Look:
+    def _prove(self, versions: Collection[Digest]) -> tuple[Look, set[str]]:
+        """What the sets name is there, after a look at gc/state: the sets as they are by then, since somebody may have
+        replaced one meanwhile, by one that names packs which nobody here has seen.
+        """
         seen = look(self._remote, now=self._now)
+        sets = self._remote_sets(versions)
+        if sets.keys() != set(versions):
+            raise _Again(set())
+        keys = {key for told, _ in sets.values() for key in all_keys(told)}
+        self._require(keys, seen)
+        return seen, keys
+
+    def _require(self, keys: set[str], seen: Look) -> None:
         missing = absent(self._remote, keys, seen)
         if missing:
             raise _Again(missing)
-        return seen
 
     # --- what is to be done
 
@@ -268,19 +278,28 @@ class Pusher:
         plan: Plan,
         sets: dict[Digest, tuple[RemoteSet, str]],
         pin: PushPin,
-    ) -> set[str]:
-        """A set for each version; the keys of all packs that the sets name."""
-        keys: set[str] = set()
-        for version, numbers in versions.items():
+    ) -> None:
+        """A set for each version that needs one.
+
+        A set that is there already may be that of a ref: it is replaced as a ref is, while what it will name was seen a
+        short while ago. Whoever sleeps between his uploads and this may find them collected.
+        """
+        made = {
+            version: self._set_of(version, numbers, plan)
+            for version, numbers in versions.items()
+            if version in plan.new
+        }
+        replacing = {key for version in made.keys() & sets.keys() for key in all_keys(made[version])}
+        seen: Look | None = None
+        for version, new in made.items():
             pin.renew()
-            present = sets.get(version)
-            if present is not None and version not in plan.new:
-                keys.update(all_keys(present[0]))
+            if version not in sets:
+                self._put_set(version, new, None)
                 continue
-            made = self._set_of(version, numbers, plan)
-            self._put_set(version, made, None if present is None else present[1])
-            keys.update(all_keys(made))
-        return keys
+            if seen is None or not seen.is_fresh(self._now()):
+                seen = look(self._remote, now=self._now)
+                self._require(replacing, seen)
+            self._put_set(version, new, sets[version][1])
 
     def _set_of(self, version: Digest, numbers: tuple[int, ...], plan: Plan) -> RemoteSet:
         packs = {key for number in numbers for key in plan.places[number]}

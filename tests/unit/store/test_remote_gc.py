@@ -12,8 +12,9 @@ import pytest
 from artstore import Store
 from artstore.adapters.remote_folder import FolderRemote
 from artstore.errors import Busy, Corrupt
-from artstore.format.remote import GC_KEY, GcState, Pin, decode_remote, encode_remote
-from artstore.model import RemotePlace
+from artstore.format.remote import GC_KEY, GcState, Pin, RemoteSet, all_keys, decode_remote, encode_remote, set_key
+from artstore.model import RemotePlace, Written
+from artstore.store.remote.push import Pusher
 from tests.machines import Machines, commit, noise, same
 
 DAY = 86400
@@ -255,3 +256,69 @@ def test_what_a_run_costs(machines: Machines) -> None:
     one.push()
     told = one.remote_gc_plan()
     assert told.requests <= 40 + 12, "a set for each version, and a listing of each folder"
+
+
+def set_of(machines: Machines, version: bytes) -> RemoteSet:
+    found = machines.remote.get(set_key(version))
+    assert found is not None
+    return decode_remote(RemoteSet, found.data)
+
+
+def test_a_set_is_replaced_by_one_whose_packs_are_there(
+    machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who slept between his uploads and the set, and then died, would have taken the packs of a name that was there."""
+    one = machines.new("one")
+    folder = machines.folder("m", weights=noise(SIZE))
+    commit(one, folder, "m/v1")
+    one.push()
+    pass_days(machines, 2)
+    one.remove_at_remote("m/v1", remote="origin")
+    one.remote_gc()
+    one.tag("m/again", "m/v1")
+    upload, swap = Pusher._upload, FolderRemote.swap  # pyright: ignore[reportPrivateUsage]
+    slept: list[str] = []
+    before = packs_of(machines)
+
+    def sleeps(self: Pusher, *more: object) -> None:
+        upload(self, *more)  # type: ignore[arg-type]
+        if not slept:
+            slept.extend(packs_of(machines) - before)
+            for key in slept:  # a collector has been there
+                machines.remote.delete(key)
+
+    def swaps(self: FolderRemote, key: str, data: bytes, etag: str) -> Written | None:
+        if key.startswith("sets/"):
+            assert packs_of(machines).issuperset(all_keys(decode_remote(RemoteSet, data)))
+        return swap(self, key, data, etag)
+
+    monkeypatch.setattr(Pusher, "_upload", sleeps)
+    monkeypatch.setattr(FolderRemote, "swap", swaps)
+    one.push(["m/again"])
+    assert slept
+    assert same(machines.clone("two"), "m/again", folder, tmp_path / "out")
+
+
+def test_what_a_set_names_by_then_is_proven(
+    machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name would be written whose set, another's by now, names packs that nobody has looked for."""
+    one = machines.new("one")
+    folder = machines.folder("m", weights=noise(SIZE))
+    version = commit(one, folder, "m/v1")
+    one.push()
+    one.tag("m/again", "m/v1")
+    put_sets = Pusher._put_sets  # pyright: ignore[reportPrivateUsage]
+    done: list[RemoteSet] = []
+
+    def meanwhile(self: Pusher, *more: object) -> None:
+        put_sets(self, *more)  # type: ignore[arg-type]
+        if not done:
+            told = set_of(machines, version)
+            done.append(msgspec.structs.replace(told, data=[f"p/{'0' * 24}/00000001"]))
+            machines.remote.put(set_key(version), encode_remote(done[0]))
+
+    monkeypatch.setattr(Pusher, "_put_sets", meanwhile)
+    one.push(["m/again"])
+    assert packs_of(machines).issuperset(all_keys(set_of(machines, version)))
+    assert same(machines.clone("two"), "m/again", folder, tmp_path / "out")
