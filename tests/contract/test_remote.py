@@ -183,8 +183,9 @@ def test_conditions(remote: Remote) -> None:
     assert remote.create("aliases/m/p", b"4") is not None
 
 
-def test_one_of_many_wins(remote: Remote) -> None:
+def test_one_of_many_wins(remote: Remote, request: pytest.FixtureRequest) -> None:
     """A tag would name two versions."""
+    _require_real(request)
     writers = 8
     for round in range(5):
         start = Barrier(writers)
@@ -200,8 +201,9 @@ def test_one_of_many_wins(remote: Remote) -> None:
         assert found.data == b"%d" % won.index(True)
 
 
-def test_a_counter_that_many_raise(remote: Remote) -> None:
+def test_a_counter_that_many_raise(remote: Remote, request: pytest.FixtureRequest) -> None:
     """A move of an alias would be lost, or done twice."""
+    _require_real(request)
     remote.put("n", b"0")
 
     def add(_: int) -> None:
@@ -216,6 +218,11 @@ def test_a_counter_that_many_raise(remote: Remote) -> None:
         list(pool.map(add, range(40)))
     assert (found := remote.get("n")) is not None
     assert found.data.split()[0] == b"40"
+
+
+def _require_real(request: pytest.FixtureRequest) -> None:
+    if "moto" in request.node.name:
+        pytest.skip("moto looks and then writes: in a race two may win now and then (docs/remote.md)")
 
 
 def test_its_clock_goes(remote: Remote) -> None:

@@ -260,6 +260,11 @@ class Collection(RuleBasedStateMachine):
             assert tag not in self.named
             self.named[tag] = self.ever[tag]
         self.removed.clear()
+        with self.context.index.read() as reader:  # aliases come back, too
+            tags = {bytes(tag.version): tag.name for tag in reader.tags()}
+            there = [alias for alias in reader.aliases() if alias.version]
+        assert self.aliases.keys() <= {alias.name for alias in there}
+        self.aliases = {alias.name: tags[bytes(alias.version)] for alias in there}
 
     @precondition(lambda self: len(self.sessions) < 3)
     @rule()
