@@ -18,15 +18,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from artstore import limits
-
-
-@dataclass(frozen=True, slots=True)
-class FarPack:
-    """A pack or shard that lies at a remote. `time`: when it was written, s."""
-
-    key: str
-    size: int
-    time: float
+from artstore.model import Listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +42,16 @@ class RemoteGcStep:
 
     after: Standing
     changes: bool
-    spared: Sequence[FarPack]
-    begun: Sequence[FarPack]
-    waiting: Sequence[FarPack]
-    deleting: Sequence[FarPack]
-    left: Sequence[FarPack]
-    young: Sequence[FarPack]
+    spared: Sequence[Listed]
+    begun: Sequence[Listed]
+    waiting: Sequence[Listed]
+    deleting: Sequence[Listed]
+    left: Sequence[Listed]
+    young: Sequence[Listed]
 
 
 def plan_remote_gc(
-    before: Standing, packs: Iterable[FarPack], marked: Collection[str], *, read_at: float, grace: int
+    before: Standing, packs: Iterable[Listed], marked: Collection[str], *, read_at: float, grace: int
 ) -> RemoteGcStep:
     """The next step. `before` was read at `read_at`; `packs` and `marked` (what refs and pins need) were seen after
     that. What `before` is deleting already is deleted again: whoever was at it may have stopped, or may go on.
@@ -67,7 +59,7 @@ def plan_remote_gc(
     there = {pack.key: pack for pack in packs}
     spared = [there[key] for key in before.listed if key in marked and key in there]
     listed = {key: since for key, since in before.listed.items() if key not in marked and key in there}
-    over = [key for key, since in listed.items() if since is not None and read_at - since >= grace]
+    over = {key: None for key, since in listed.items() if since is not None and read_at - since >= grace}
     since = {key: _seen_listed(read_at) if at is None else at for key, at in listed.items() if key not in over}
     known = {*before.listed, *before.deleting}
     garbage = [pack for pack in there.values() if pack.key not in marked and pack.key not in known]
@@ -80,7 +72,7 @@ def plan_remote_gc(
         spared=spared,
         begun=old[:room],
         waiting=[there[key] for key in since],
-        deleting=[there.get(key, FarPack(key, 0, read_at)) for key in after.deleting],
+        deleting=[there.get(key, Listed(key, 0, read_at)) for key in after.deleting],
         left=old[room:],
         young=[pack for pack in garbage if read_at - pack.time < grace],
     )

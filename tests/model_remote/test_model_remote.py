@@ -26,7 +26,8 @@ from dataclasses import fields, replace
 
 import pytest
 
-from artstore.planning.remote_gc import FarPack, Standing, plan_remote_gc
+from artstore.model import Listed
+from artstore.planning.remote_gc import Standing, plan_remote_gc
 from tests.model_remote.deciding import Listing
 from tests.model_remote.model import Model
 from tests.model_remote.rules import Rules, World
@@ -89,7 +90,7 @@ def product(state: Listing, marked: AbstractSet[int], packs: Mapping[int, int], 
     before = Standing(
         {str(pack): since for pack, since in state.listed.items()}, [str(each) for each in state.deleting]
     )
-    there = [FarPack(str(pack), 1, time) for pack, time in packs.items()]
+    there = [Listed(str(pack), 1, time) for pack, time in packs.items()]
     after = plan_remote_gc(before, there, {str(pack) for pack in marked}, read_at=t0, grace=grace).after
     listed = {int(pack): t0 if since == t0 + 1 else since for pack, since in after.listed.items()}
     return Listing(listed, frozenset(map(int, after.deleting)))

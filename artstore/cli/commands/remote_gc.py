@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from artstore import Store
     from artstore.cli.documents import PacksItem, RemoteGcDocument
     from artstore.cli.invocation import Invocation
-    from artstore.planning.remote_gc import FarPack
+    from artstore.model import Listed
     from artstore.store.remote.collect import RemoteGcPlan, RemoteGcResult
 
 _NS = 10**9
@@ -63,7 +63,7 @@ def _document(remote: str, plan: RemoteGcPlan, result: RemoteGcResult | None) ->
     )
 
 
-def _packs(packs: Sequence[FarPack]) -> PacksItem:
+def _packs(packs: Sequence[Listed]) -> PacksItem:
     from artstore.cli.documents import PacksItem
 
     return PacksItem(packs=len(packs), bytes=sum(pack.size for pack in packs))

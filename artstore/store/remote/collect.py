@@ -27,7 +27,7 @@ from artstore.format.remote import (
     set_key,
 )
 from artstore.model import Digest
-from artstore.planning.remote_gc import FarPack, RemoteGcStep, Standing, plan_remote_gc
+from artstore.planning.remote_gc import RemoteGcStep, Standing, plan_remote_gc
 from artstore.store.remote.documents import Found, read_document, read_documents
 from artstore.store.remote.names import read_move
 from artstore.store.remote.pins import PINS
@@ -198,10 +198,6 @@ class RemoteCollector:
             yield move
             id = bytes(move.previous)
 
-    def _packs(self) -> Iterator[FarPack]:
+    def _packs(self) -> Iterator[Listed]:
         for folder in _PACKS:
-            yield from (_far(found) for found in self._remote.list(folder) if is_pack_key(found.key))
-
-
-def _far(found: Listed) -> FarPack:
-    return FarPack(found.key, found.size, found.time)
+            yield from (found for found in self._remote.list(folder) if is_pack_key(found.key))

@@ -10,8 +10,8 @@ from artstore import limits, wiring
 from artstore.format.pack import encode_table
 from artstore.format.recipe import RecipeBuilder, RecipeLeaf, decode_recipe_page
 from artstore.format.remote import RemoteSet, ShardPack, decode_remote, decode_shard, encode_remote, encode_shard
-from artstore.model import Digest, ObjectKind
-from artstore.planning.remote_gc import FarPack, Standing, plan_remote_gc
+from artstore.model import Digest, Listed, ObjectKind
+from artstore.planning.remote_gc import Standing, plan_remote_gc
 from artstore.store.far.places import table_of_shard
 from artstore.store.remote.known import Known
 from artstore_bench.scale import synthetic
@@ -129,7 +129,7 @@ def collect(packs: int) -> Iterator[Answer]:
     grace = limits.REMOTE_GRACE_S
     meter = Meter()
     with meter.running():
-        there = (FarPack(synthetic.pack_key(pack), synthetic.PACK_BYTES, 0.0) for pack in range(packs))
+        there = (Listed(synthetic.pack_key(pack), synthetic.PACK_BYTES, 0.0) for pack in range(packs))
         step = plan_remote_gc(Standing({}, []), there, marked, read_at=2.0 * grace, grace=grace)
     assert len(step.begun) + len(step.left) == packs - len(marked)
     yield meter.answer("collect", packs)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from artstore.planning.remote_gc import FarPack, RemoteGcStep, Standing, plan_remote_gc
+from artstore.model import Listed
+from artstore.planning.remote_gc import RemoteGcStep, Standing, plan_remote_gc
 
 DAY = 86400
 NOW = 1_000_000.5
@@ -21,7 +22,7 @@ def run(
     read_at: float = NOW,
 ) -> RemoteGcStep:
     """A run that sees these packs, with the times at which they were written; each of 10 bytes."""
-    there = [FarPack(key, 10, time) for key, time in packs.items()]
+    there = [Listed(key, 10, time) for key, time in packs.items()]
     return plan_remote_gc(Standing(listed, deleting), there, set(marked), read_at=read_at, grace=DAY)
 
 
@@ -76,7 +77,7 @@ def test_what_is_gone_is_no_longer_listed() -> None:
 def test_the_biggest_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each push would read a list of a million packs; and what frees most would come last."""
     monkeypatch.setattr("artstore.limits.REMOTE_LISTED_MAX", 3)
-    packs = [FarPack(key, size, OLD) for key, size in {"a": 1, "b": 3, "c": 2, "d": 9}.items()]
+    packs = [Listed(key, size, OLD) for key, size in {"a": 1, "b": 3, "c": 2, "d": 9}.items()]
     step = plan_remote_gc(Standing({"d": None}, []), packs, set(), read_at=NOW, grace=DAY)
     assert step.after.listed == {"d": 1_000_001, "b": None, "c": None}
     assert [pack.key for pack in step.left] == ["a"]
