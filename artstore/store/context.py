@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from artstore.ports import Clock, Index, PackCache, PackFiles, RemotePool, Sessions
+    from artstore.store.sealed import Keychain
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,9 @@ class Far:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One opened store. `path` is for messages and temporary files, `level` zstd's; `shared`: a group may write."""
+    """One opened store. `path` is for messages and temporary files, `level` zstd's; `shared`: a group may write;
+    `keychain`: its keys, if it is encrypted.
+    """
 
     path: str
     index: Index
@@ -43,6 +46,7 @@ class Context:
     readonly: bool = False
     far: Far | None = None
     flow: Flow = field(default_factory=Flow)
+    keychain: Keychain | None = None
 
 
 @dataclass(slots=True)
