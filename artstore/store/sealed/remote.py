@@ -16,11 +16,12 @@ import logging
 from contextlib import closing
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from artstore import limits
 from artstore.errors import Corrupt, RemoteError
-from artstore.format.cipher import Siv
+from artstore.format.cipher import TAG_BYTES, Siv
 from artstore.format.remote import ALIASES, FORMAT_KEY, RING_KEY, TAGS
 from artstore.format.sealed import (
     HEADER_BYTES,
@@ -30,7 +31,6 @@ from artstore.format.sealed import (
     open_object,
     plain_size,
     sealed_size,
-    segments_of,
     stretch_of,
 )
 from artstore.model import Fetched, Listed, Unchanged
@@ -39,7 +39,7 @@ from artstore.store.remote.documents import MEND
 from artstore.store.sealed.keychain import Keychain, Known
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
     from artstore.model import RemoteStats, Written
     from artstore.ports import Body, Remote
@@ -49,7 +49,7 @@ _REFS: Final = (TAGS, ALIASES)
 _CLEAR: Final = ("check/", "keys/")
 _STEP: Final = limits.SEALED_NAME_STEP_BYTES
 _PART: Final = limits.SEALED_NAME_PART_CHARS_MAX
-_BATCH_SEGMENTS: Final = 64  # opened at once of what comes as a stream
+_BATCH_SEGMENTS: Final = limits.TRANSFER_PIECE_BYTES_MAX // SEGMENT_BYTES  # opened at once of what comes as a stream
 
 
 class _Opened(NamedTuple):
@@ -112,35 +112,30 @@ class SealedRemote:
             raise self._named(key, error) from error
 
     def stream(self, key: str, *, offset: int = 0) -> Streamed | None:
-        assert offset == 0, "what breaks off goes on below"
         if is_clear(key):
-            return self._remote.stream(key)
-        came = self._remote.stream(self._place(key))
-        if came is None:
+            return self._remote.stream(key, offset=offset)
+        if not offset:
+            came = self._remote.stream(self._place(key))
+            return came and Streamed(plain_size(came.size), self._pieces(key, came))
+        opened = self._opened(key)
+        if opened is None:
             return None
-        return Streamed(plain_size(came.size), self._pieces(key, came))
+        stretch = stretch_of(offset, opened.size - offset, total=opened.size)
+        came = self._remote.stream(self._place(key), offset=stretch.offset)
+        skip = offset - stretch.first * SEGMENT_BYTES
+        return came and Streamed(opened.size, self._rest(key, came, opened, stretch.first, skip))
 
     def get_range(self, key: str, offset: int, size: int) -> bytes | None:
         if is_clear(key):
             return self._remote.get_range(key, offset, size)
-        opened = self._opened(key)
-        if opened is None:
-            return None
-        if offset + size > opened.size:
-            raise RemoteError(f"{self.url}/{key} ends before byte {offset + size}")
-        stretch = stretch_of(offset, size, total=opened.size)
-        sealed = self._remote.get_range(self._place(key), stretch.offset, stretch.size)
-        if sealed is None:
-            self._known.drop(key)
-            return None
-        room = bytearray(stretch.segments * SEGMENT_BYTES)
+        is_fresh = self._known.get(key) is None
         try:
-            with memoryview(sealed) as view, memoryview(room) as target:
-                opened.segments.open_into(view, target, first=stretch.first, total=opened.size)
-        except Corrupt as error:
-            raise self._named(key, error) from error
-        skip = offset - stretch.first * SEGMENT_BYTES
-        return bytes(memoryview(room)[skip : skip + size])
+            return self._range(key, offset, size)
+        except Corrupt:
+            if is_fresh:
+                raise
+            self._known.drop(key)  # it may have been replaced, though only refs and the like are
+            return self._range(key, offset, size)
 
     def head(self, key: str) -> Listed | None:
         found = self._remote.head(self._place(key))
@@ -149,7 +144,11 @@ class SealedRemote:
     def put(self, key: str, body: Body) -> Written:
         if is_clear(key):
             return self._remote.put(key, body)
-        return self._remote.put(self._place(key), self._sealed(key, body if isinstance(body, bytes) else body.read()))
+        if not isinstance(body, bytes):
+            body.seek(0)
+            body = body.read()
+        self._known.drop(key)
+        return self._remote.put(self._place(key), self._sealed(key, body))
 
     def create(self, key: str, data: bytes) -> Written | None:
         return self._remote.create(self._place(key), self._sealed(key, data))
@@ -162,14 +161,23 @@ class SealedRemote:
         self._remote.delete(self._place(key))
 
     def list(self, prefix: str, *, after: str = "") -> Iterator[Listed]:
-        folder = next((folder for folder in _REFS if prefix.startswith(folder)), None)
-        if folder is not None:
-            found = (self._shown(each, self._name(folder, each.key)) for each in self._remote.list(folder))
-            wanted = [each for each in found if each.key.startswith(prefix) and each.key > after]
-            yield from sorted(wanted, key=lambda each: each.key)
-            return
-        for each in self._remote.list(prefix, after=after):
-            yield self._shown(each, each.key)
+        inner, behind = _folder(prefix) or prefix, _folder(after) or after
+        waiting: list[Listed] = []  # refs of one folder, which come in the order of their sealed names
+
+        def wanted() -> list[Listed]:
+            found = [each for each in waiting if each.key.startswith(prefix) and each.key > after]
+            waiting.clear()
+            return sorted(found, key=lambda each: each.key)
+
+        for each in self._remote.list(inner, after=behind):
+            folder = _folder(each.key)
+            if waiting and folder != _folder(waiting[-1].key):
+                yield from wanted()
+            if folder is None:
+                yield self._shown(each, each.key)
+            else:
+                waiting.append(self._shown(each, self._name(folder, each.key)))
+        yield from wanted()
 
     def close(self) -> None:
         self._remote.close()
@@ -182,7 +190,7 @@ class SealedRemote:
 
     def _place(self, key: str) -> str:
         """Where an object lies."""
-        folder = next((folder for folder in _REFS if key.startswith(folder)), None)
+        folder = _folder(key)
         if folder is None:
             return key
         name = key.removeprefix(folder).encode()
@@ -214,7 +222,9 @@ class SealedRemote:
 
     def _open(self, key: str, found: Fetched) -> Fetched:
         segments = self._segments(key, found.data[:HEADER_BYTES])
-        return replace(found, data=open_object(found.data, segments))
+        data = open_object(found.data, segments)
+        self._known.put(key, _Opened(segments, len(data)))
+        return replace(found, data=data)
 
     def _segments(self, key: str, header: bytes) -> Segments:
         return self._keychain.segments(header, key.encode(), look=self._ring)
@@ -222,6 +232,21 @@ class SealedRemote:
     def _ring(self) -> bytes | None:
         found = self._remote.get(RING_KEY)
         return None if found is None else found.data
+
+    def _range(self, key: str, offset: int, size: int) -> bytes | None:
+        opened = self._opened(key)
+        if opened is None:
+            return None
+        if offset + size > opened.size:
+            raise RemoteError(f"{self.url}/{key} ends before byte {offset + size}")
+        stretch = stretch_of(offset, size, total=opened.size)
+        sealed = self._remote.get_range(self._place(key), stretch.offset, stretch.size)
+        if sealed is None:
+            self._known.drop(key)
+            return None
+        data = self._piece(key, opened, bytearray(sealed), first=stretch.first, segments=stretch.segments)
+        skip = offset - stretch.first * SEGMENT_BYTES
+        return data[skip : skip + size]
 
     def _opened(self, key: str) -> _Opened | None:
         """What opens parts of an object, and its size: a request, once for each."""
@@ -245,50 +270,68 @@ class SealedRemote:
         return known
 
     def _pieces(self, key: str, came: Streamed) -> Generator[bytes]:
-        """Open what comes, some segments at a time; the bytes of the last one come only once all is proven whole."""
-        total = plain_size(came.size)
-        segments: Segments | None = None
-        waiting = bytearray()
-        number, last = 0, segments_of(total) - 1
-        step = sealed_size(_BATCH_SEGMENTS * SEGMENT_BYTES) - HEADER_BYTES
-        left = came.size
+        """Open an object that comes from its beginning."""
+        head = bytearray()
         with closing(came.pieces):
             for piece in came.pieces:
-                waiting += piece
-                left -= len(piece)
-                if segments is None:
-                    if len(waiting) < HEADER_BYTES:
-                        continue
-                    segments = self._begun(key, bytes(waiting[:HEADER_BYTES]), total=total, sealed=came.size)
-                    del waiting[:HEADER_BYTES]
-                while len(waiting) >= step or (left <= 0 and waiting):
-                    part = waiting[:step]
-                    del waiting[:step]
-                    yield self._piece(key, segments, part, first=number, total=total)
-                    number += _BATCH_SEGMENTS
-        if number <= last:
+                head += piece
+                if len(head) >= HEADER_BYTES:
+                    break
+            else:
+                raise self._named(key, Corrupt("it is too short to be sealed"))
+            opened = self._begun(key, bytes(head[:HEADER_BYTES]), sealed=came.size)
+            self._known.put(key, opened)
+            yield from self._opening(key, chain((bytes(head[HEADER_BYTES:]),), came.pieces), opened, 0)
+
+    def _rest(self, key: str, came: Streamed, opened: _Opened, first: int, skip: int) -> Generator[bytes]:
+        """Open one that comes from segment `first` on, and leave out `skip` bytes."""
+        with closing(came.pieces):
+            for piece in self._opening(key, came.pieces, opened, first):
+                yield piece[skip:]
+                skip = 0
+
+    def _opening(self, key: str, pieces: Iterable[bytes], opened: _Opened, first: int) -> Generator[bytes]:
+        """Some segments at a time. Corrupt, at its end, if it was cut off."""
+        waiting = bytearray()
+        step = sealed_size(_BATCH_SEGMENTS * SEGMENT_BYTES) - HEADER_BYTES
+        left = sealed_size(opened.size) - HEADER_BYTES - first * (SEGMENT_BYTES + TAG_BYTES)
+        for piece in pieces:
+            waiting += piece
+            left -= len(piece)
+            while len(waiting) >= step or (left <= 0 and waiting):
+                part = waiting[:step]
+                del waiting[:step]
+                yield self._piece(key, opened, part, first=first, segments=_BATCH_SEGMENTS)
+                first += _BATCH_SEGMENTS
+        if left > 0:
             raise self._named(key, Corrupt("it was cut off"))
 
-    def _begun(self, key: str, header: bytes, *, total: int, sealed: int) -> Segments:
+    def _begun(self, key: str, header: bytes, *, sealed: int) -> _Opened:
+        total = plain_size(sealed)
         try:
             segments = self._segments(key, header)
             if segments.header.size not in (total, UNKNOWN_SIZE) or sealed != sealed_size(total):
                 raise Corrupt("it is longer or shorter than it was sealed")
         except Corrupt as error:
             raise self._named(key, error) from error
-        return segments
+        return _Opened(segments, total)
 
-    def _piece(self, key: str, segments: Segments, sealed: bytearray, *, first: int, total: int) -> bytes:
-        room = bytearray(_BATCH_SEGMENTS * SEGMENT_BYTES)
+    def _piece(self, key: str, opened: _Opened, sealed: bytearray, *, first: int, segments: int) -> bytes:
+        room = bytearray(segments * SEGMENT_BYTES)
         try:
             with memoryview(sealed) as view, memoryview(room) as target:
-                size = segments.open_into(view, target, first=first, total=total)
+                size = opened.segments.open_into(view, target, first=first, total=opened.size)
         except Corrupt as error:
             raise self._named(key, error) from error
         return bytes(memoryview(room)[:size])
 
     def _named(self, key: str, error: Corrupt) -> Corrupt:
         return Corrupt(f"{self.url}/{self._place(key)}: {error.message}", hint=MEND)
+
+
+def _folder(key: str) -> str | None:
+    """The folder of refs that a key lies in."""
+    return next((folder for folder in _REFS if key.startswith(folder)), None)
 
 
 def is_clear(key: str) -> bool:
