@@ -26,8 +26,8 @@ $(VENV)/.built: $(VENV)/.lock pyproject.toml $(KERNEL)
 	@touch $@
 
 .PHONY: demo
-demo: $(VENV)/.built  ## show the main job on real data in a temporary store: make demo [DIR=~/my/model]
-	@$(BIN)/python packaging/demo.py $(if $(DIR),"$(DIR)")
+demo: $(VENV)/.built  ## show the main job on real data in a temporary store: make demo [DIR=~/my/model] [ENCRYPT=1]
+	@ENCRYPT=$(ENCRYPT) $(BIN)/python packaging/demo.py $(if $(DIR),"$(DIR)")
 
 .PHONY: format
 format: $(VENV)/.built  ## format the sources

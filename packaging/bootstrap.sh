@@ -144,7 +144,7 @@ make_install() {
     [ -z "$extras" ] ||
         "$venv/bin/python" -m pip install -qq --no-build-isolation -c "$venv/pins.txt" "${here}[$extras]" ||
         say "artstore is installed, but without the extras $extras: their installation failed, as said above."
-    "$venv/bin/python" -m pip install -qq -c "$venv/pins.txt" trio boto3
+    "$venv/bin/python" -m pip install -qq -c "$venv/pins.txt" trio boto3 cryptography keyring
     install_mount_extra "$venv" install || true  # it has said why; all else works without
 }
 

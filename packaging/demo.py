@@ -1,4 +1,4 @@
-"""The main job on real data, as a user would do it: `make demo [DIR=~/my/model]`.
+"""The main job on real data, as a user would do it: `make demo [DIR=~/my/model] [ENCRYPT=1]`.
 
 Two successive releases of one package from PyPI go into a temporary store, come out again and are compared; an alias is
 moved, broken and rolled back; all versions are mounted and read from another process, then pushed to a remote, cloned
@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +45,7 @@ SHOWN_LINES_MAX = 12
 READ_BYTES = 1 << 20
 CHECKPOINT_BYTES = 100_000_000
 PATIENCE_S = 10
+PASSPHRASE = "correct horse battery staple"  # noqa: S105 - of a store that is gone in a minute
 
 console = Console(highlight=False, soft_wrap=True, markup=False)
 
@@ -83,6 +84,7 @@ class Demo:
     """One run: a folder of its own below the temporary folder, a store in it, and the rows measured so far."""
 
     work: Path
+    encrypt: bool = False
     rows: list[Row] = field(default_factory=list[Row])
 
     @property
@@ -90,20 +92,27 @@ class Demo:
         """The store of this run."""
         return self.work / "store"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What commands run in: nothing of the user's own store."""
+        found = {key: value for key, value in os.environ.items() if key != "ARTSTORE_HOME"}
+        for kind in ("DATA", "STATE", "CONFIG", "CACHE"):
+            found[f"XDG_{kind}_HOME"] = str(self.work / "xdg" / kind.lower())
+        if self.encrypt:
+            found["ARTSTORE_PASSPHRASE"] = PASSPHRASE
+        return found
+
     def artstore(self, *arguments: str, as_json: bool = False) -> Answer:
         """Run one command as a user would type it, show it, and return what it printed."""
         typed = shlex.join(self.shorten(each) for each in arguments)
         console.print(f"$ artstore {typed}", style="bold")
-        environment = {key: value for key, value in os.environ.items() if key != "ARTSTORE_HOME"}
-        for kind in ("DATA", "STATE", "CONFIG", "CACHE"):
-            environment[f"XDG_{kind}_HOME"] = str(self.work / "xdg" / kind.lower())
         command = self.command(*arguments)
         started = time.perf_counter()
         done = subprocess.run(
             [*command, *(["--json"] if as_json else [])],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            env=environment,
+            env=self.environment,
             text=True,
             errors="replace",
             check=False,
@@ -223,7 +232,7 @@ def bytes_of(folder: Path) -> int:
 
 def show_storing(demo: Demo, releases: dict[str, Path]) -> list[str]:
     """Commit the releases, look at what is there, verify it, and get one back bit for bit. Returns their tags."""
-    demo.artstore("init")
+    demo.artstore("init", *(["--encrypt"] if demo.encrypt else []))
     tags = [
         demo.commit(folder, what=f"{PACKAGE} {release}", artifact="demo", message=f"{PACKAGE} {release}")
         for release, folder in releases.items()
@@ -291,21 +300,23 @@ def show_remote(demo: Demo, tags: list[str]) -> None:
 def show_daemon(demo: Demo) -> None:
     """Save a checkpoint into a watched folder, and see it arrive at the remote and where its alias is followed."""
     run, served, clone = demo.work / "run", demo.work / "served", str(demo.work / "clone")
+    names = demo.work / "remote" / "tags"
     run.mkdir()
     demo.show("watch", "add", str(run), "--settle", "1s", "--push", "origin")
     demo.show("--store", clone, "follow", "run/production", "--to", str(served), "--poll", "1s")
     try:
         demo.show("daemon", "start")
         demo.show("--store", clone, "daemon", "start")
+        before = files_of(names).keys()
         started = time.perf_counter()
         (run / "checkpoint").write_bytes(os.urandom(CHECKPOINT_BYTES))
         console.print(f"  {size(CHECKPOINT_BYTES)} are saved to run/checkpoint; nobody runs a command")
-        wait_for(demo.work / "remote" / "tags" / "run" / "v1@", "run/v1 at the remote")
+        wait_for(lambda: files_of(names).keys() != before, "run/v1 at the remote")
         demo.rows.append(Row("from saved to pushed, with 1 s of quiet", time.perf_counter() - started))
         demo.show("alias", "set", "run/production", "run/v1")
         demo.show("push")
         started = time.perf_counter()
-        wait_for(served / "checkpoint", "run/v1 at its follower")
+        wait_for((served / "checkpoint").exists, "run/v1 at its follower")
         demo.rows.append(Row("from moved to served elsewhere", time.perf_counter() - started))
         if (served / "checkpoint").read_bytes() != (run / "checkpoint").read_bytes():
             raise DemoError("what the follower serves differs: please report this bug.")
@@ -316,10 +327,29 @@ def show_daemon(demo: Demo) -> None:
         demo.show("--store", clone, "daemon", "stop")
 
 
-def wait_for(path: Path, what: str) -> None:
-    """Until there is something."""
+def show_sealed(demo: Demo, releases: dict[str, Path]) -> None:
+    """Look for what was committed in what lies in the store and at the remote."""
+    marks = [PACKAGE.encode(), b"demo", b"production", *(path.read_bytes()[:64] for path in some_of(releases))]
+    looked = 0
+    for folder in (demo.work / "remote", demo.work / "store" / "packs", demo.work / "clone" / "cache"):
+        for name, path in files_of(folder).items():
+            data = os.fsencode(name) + path.read_bytes()
+            looked += len(data)
+            if any(mark in data for mark in marks):
+                raise DemoError(f"{path} can be read without the passphrase: please report this bug.")
+    console.print(f"  {size(looked)} on disk and at the remote: none of it is legible without the passphrase")
+
+
+def some_of(releases: dict[str, Path]) -> list[Path]:
+    """The largest files of a release."""
+    files = files_of(next(iter(releases.values()))).values()
+    return sorted(files, key=lambda path: -path.stat().st_size)[:SHOWN_LINES_MAX]
+
+
+def wait_for(is_so: Callable[[], bool], what: str) -> None:
+    """Until it is so."""
     end = time.monotonic() + 3 * PATIENCE_S
-    while not path.exists():
+    while not is_so():
         if time.monotonic() > end:
             raise DemoError(f"{what} isn't there after {3 * PATIENCE_S} s: please report this bug.")
         time.sleep(0.05)
@@ -344,7 +374,8 @@ def show_mount(demo: Demo, tags: list[str]) -> None:
         started = time.perf_counter()
         found = read_elsewhere(production / inside)
         demo.rows.append(Row("read in the mount", time.perf_counter() - started))
-        stored = subprocess.run(demo.command("cat", f"{tags[-1]}:{inside}"), stdout=subprocess.PIPE, check=True).stdout
+        command = demo.command("cat", f"{tags[-1]}:{inside}")
+        stored = subprocess.run(command, stdout=subprocess.PIPE, env=demo.environment, check=True).stdout
         if found != hashlib.sha256(stored).hexdigest():
             raise DemoError(f"{inside} reads differently through the mount: please report this bug.")
         console.print(f"  {demo.shorten(str(production / inside))}: {size(len(stored))}, as committed")
@@ -426,14 +457,14 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the demo, with one folder of the user's if it is given."""
+    """Run the demo, with one folder of the user's if it is given; encrypted if $ENCRYPT says so."""
     yours = Path(arguments[0]).expanduser().resolve() if arguments else None
     if len(arguments) > 1 or (yours and not yours.is_dir()):
-        console.print(f"There is no folder {yours}: make demo [DIR=~/my/model]")
+        console.print(f"There is no folder {yours}: make demo [DIR=~/my/model] [ENCRYPT=1]")
         return 2
     try:
         with temporary_folder() as work:
-            demo = Demo(work)
+            demo = Demo(work, encrypt=os.environ.get("ENCRYPT", "") not in ("", "0"))
             releases = fetch_releases(work)
             tags = show_storing(demo, releases)
             show_rollback(demo, tags, releases[list(releases)[-1]])
@@ -442,6 +473,8 @@ def main(arguments: list[str]) -> int:
             show_mount(demo, tags)
             show_remote(demo, tags)
             show_daemon(demo)
+            if demo.encrypt:
+                show_sealed(demo, releases)
             console.print(closing_table(demo))
     except DemoError as error:
         console.print(f"The demo stopped: {error}")

@@ -2,7 +2,7 @@
 # Installs artstore and all that it needs at run time into a folder, for the .deb and the container:
 # runtime.sh PYTHON FOLDER
 #
-# The wheel is built from this working copy. Which packages it needs (extras mount, s3 and daemon) pip resolves within the
+# The wheel is built from this working copy. Which packages it needs (extras mount, s3, daemon and encrypt) pip resolves within the
 # lock's versions; what is installed has to have the lock's hashes. Needs a C compiler, Python's headers and libfuse3-dev.
 set -euo pipefail
 
@@ -35,7 +35,7 @@ find "$source" \( -name '*.so' -o -name '*.egg-info' -o -name __pycache__ -o -na
 wheel=$(ls "$source"/dist/artstore-*.whl)
 version=$(basename "$wheel" | cut -d - -f 2)
 
-pip install -qq --dry-run --ignore-installed --report "$work/report.json" -c "$work/pins.txt" "${wheel}[mount,s3,daemon]"
+pip install -qq --dry-run --ignore-installed --report "$work/report.json" -c "$work/pins.txt" "${wheel}[mount,s3,daemon,encrypt]"
 {
     locked report "$lock" "$work/report.json"
     # By name and hash, not by path: pip would note the path of this build.

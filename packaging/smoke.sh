@@ -18,7 +18,7 @@ try_daemon() {
         return
     fi
     { "$bin/artstore" daemon status 2>&1 || true; } | grep -q "pip install 'artstore\[daemon\]'"
-    "$bin/python" -m pip install -qq "${built}[daemon,s3]"
+    "$bin/python" -m pip install -qq "${built}[daemon,s3,encrypt]"
     "$bin/python" - <<'PY'
 import importlib, pkgutil
 import artstore_daemon

@@ -23,6 +23,7 @@ GROUPS = {
     "alias": {"set", "log", "list", "rm"},
     "config": {"list", "get", "set", "shared"},
     "daemon": {"start", "stop", "run", "status", "logs"},
+    "key": {"list", "add", "remove", "rotate", "remember", "forget"},
     "remote": {"add", "list", "check", "remove"},
     "watch": {"add", "list", "remove", "pause", "resume", "now"},
 }

@@ -466,6 +466,11 @@ def preload(path: str) -> None:
 
     assert all((allocator, cache, clock, lmdb_index, packs, remote_folder, sessions, store_folder, mounts, owners))
     assert CHUNKER_ID, far
+    if load_config(path).keys is not None:
+        from artstore.store import sealed
+        from artstore.wiring import keys
+
+        assert all((sealed.Keychain, keys.unlock))
     # Without its packages only what isn't here can't be read, and that says so.
     needs_s3 = any(place.url.startswith("s3:") for place in remotes(path).values())
     if needs_s3 and find_spec("boto3") is not None:

@@ -74,7 +74,7 @@ class FrameReader:
         """What can be verified in a pack whose table is lost: whole frames which don't overlap, front to back."""
         found: list[TableEntry] = []
         size = min(size, limits.PACK_BYTES_MAX)
-        for entry in scan_frames(lambda offset, count: self._packs.read(pack, offset, count), size):
+        for entry in scan_frames(lambda offset, count: self._readable(pack, offset, count), size):
             if found and entry.offset < _end(found[-1]):
                 continue
             if self._alone(pack, entry).is_whole:
@@ -82,6 +82,22 @@ class FrameReader:
             if len(found) >= limits.PACK_ENTRIES_MAX:
                 break
         return found
+
+    def _readable(self, pack: PackId, offset: int, size: int) -> bytes:
+        """Bytes of a pack, zeros where they can't be read: in a sealed one damage takes a whole segment away."""
+        try:
+            return self._packs.read(pack, offset, size)
+        except Corrupt:
+            step = limits.SEAL_SEGMENT_BYTES
+            ends = [*range(offset - offset % step + step, offset + size, step), offset + size]
+        found: list[bytes] = []
+        for end in ends:
+            try:
+                found.append(self._packs.read(pack, offset, end - offset))
+            except Corrupt:
+                found.append(bytes(end - offset))
+            offset = end
+        return b"".join(found)
 
     def _alone(self, pack: PackId, entry: TableEntry) -> Frame:
         try:
