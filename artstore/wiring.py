@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from artstore.errors import ArtstoreError, Conflict, Corrupt, NewerFormat, NotFound, NotPermitted, UsageError
+from artstore.format.ids import PLAIN
 from artstore.planning.cache import CacheBounds
 from artstore.store.context import Context, Far
 from artstore.store.facade import Connection
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from artstore.adapters.store_folder import StoreConfig
+    from artstore.format.ids import Ids
     from artstore.model import RemotePlace
     from artstore.ports import Index, Remote
     from artstore.store.context import Counters
@@ -92,13 +94,16 @@ def init(path: str | None, *, group: str | None = None) -> str:
     place = place_of(path)
     refuse_network(place)
     store_folder.prepare(place, group=group)
-    LmdbIndex.create(place, shared=group is not None).close()
+    LmdbIndex.create(place, PLAIN, shared=group is not None).close()
     store_folder.complete(place, chunker=CHUNKER_ID, group=group)
     return place
 
 
-def connect(path: str) -> Connection:
-    """Open a store. NotFound, NotPermitted with whom to ask, NewerFormat, Corrupt, UsageError on a network disk."""
+def connect(path: str, *, ids: Ids = PLAIN) -> Connection:
+    """Open a store whose content is named by `ids`.
+
+    NotFound, NotPermitted with whom to ask, NewerFormat, Corrupt, UsageError on a network disk.
+    """
     from artstore.adapters import store_folder
     from artstore.adapters.cache import FileCache
     from artstore.adapters.clock import SystemClock
@@ -115,7 +120,7 @@ def connect(path: str) -> Connection:
         )
     shared = config.group is not None
     try:
-        index = LmdbIndex(path, shared=shared)
+        index = LmdbIndex(path, ids, shared=shared)
     except NotPermitted as error:
         raise refused(path) from error
     packs = FilePacks(path, shared=shared)
@@ -126,6 +131,7 @@ def connect(path: str) -> Connection:
         packs=packs,
         sessions=FileSessions(path, shared=shared),
         clock=SystemClock(),
+        ids=ids,
         level=config.level,
         shared=shared,
         readonly=index.note is not None,
@@ -145,7 +151,7 @@ def connect(path: str) -> Connection:
     return Connection(context, close)
 
 
-def rebuild_index(path: str, counters: Counters | None = None) -> RebuildReport:
+def rebuild_index(path: str, counters: Counters | None = None, *, ids: Ids = PLAIN) -> RebuildReport:
     """Make a store's index anew from its packs and refs.log. Busy while anybody else writes to it."""
     from artstore.adapters import lmdb_index, store_folder
     from artstore.adapters.clock import SystemClock
@@ -163,9 +169,10 @@ def rebuild_index(path: str, counters: Counters | None = None) -> RebuildReport:
         packs=packs,
         sessions=FileSessions(path, shared=shared),
         clock=SystemClock(),
+        ids=ids,
         log=lmdb_index.RefsLog(os.path.join(path, store_folder.LOG), shared=shared),
-        building=lambda: lmdb_index.rebuilding(path, shared=shared),
-        open_old=lambda: _sound_index(path, shared=shared),
+        building=lambda: lmdb_index.rebuilding(path, ids, shared=shared),
+        open_old=lambda: _sound_index(path, ids, shared=shared),
         written=packs.written,
         has_remotes=bool(config.remotes),
     )
@@ -175,7 +182,7 @@ def rebuild_index(path: str, counters: Counters | None = None) -> RebuildReport:
         packs.close()
 
 
-def _sound_index(path: str, *, shared: bool) -> Index | None:
+def _sound_index(path: str, ids: Ids, *, shared: bool) -> Index | None:
     """The index of a store if all of it can be read, else None."""
     from artstore.adapters.lmdb_index import LmdbIndex
     from artstore.adapters.lmdb_index.index import FOLDER
@@ -183,7 +190,7 @@ def _sound_index(path: str, *, shared: bool) -> Index | None:
 
     try:
         require_readable(os.path.join(path, FOLDER))
-        index = LmdbIndex(path, shared=shared)
+        index = LmdbIndex(path, ids, shared=shared)
     except ArtstoreError:
         return None
     try:

@@ -14,6 +14,7 @@ from artstore.store.remote.flow import Flow
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from artstore.format.ids import Ids
     from artstore.ports import Clock, Index, PackCache, PackFiles, RemotePool, Sessions
 
 
@@ -31,13 +32,17 @@ class Far:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One opened store. `path` is for messages and temporary files, `level` zstd's; `shared`: a group may write."""
+    """One opened store. `path` is for messages and temporary files, `level` zstd's; `shared`: a group may write.
+
+    `ids`: how all that lies there is named; its index names moves by the same.
+    """
 
     path: str
     index: Index
     packs: PackFiles
     sessions: Sessions
     clock: Clock
+    ids: Ids
     level: int = 3
     shared: bool = False
     readonly: bool = False

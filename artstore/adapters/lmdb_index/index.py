@@ -24,6 +24,7 @@ from artstore.adapters.lmdb_index.reader import Reader
 from artstore.adapters.lmdb_index.refs_log import START, RefsLog
 from artstore.adapters.lmdb_index.writer import Writer
 from artstore.errors import Busy, Corrupt
+from artstore.format.ids import Ids
 
 FOLDER = "index.lmdb"
 LOG = "refs.log"
@@ -34,10 +35,11 @@ TEMPORARY = "tmp"
 class LmdbIndex:
     """Implements `artstore.ports.Index` for the store at a path, in the folder `folder` of it."""
 
-    def __init__(self, store: str, *, shared: bool = False, folder: str = FOLDER) -> None:
-        """Open the index, and make it for a new store. Corrupt if a store with content has none."""
+    def __init__(self, store: str, ids: Ids, *, shared: bool = False, folder: str = FOLDER) -> None:
+        """Open the index, and make it for a new store. Corrupt if a store with content has none. `ids`: for moves."""
         self._store = store
         self._path = os.path.join(store, folder)
+        self._ids = ids
         self._shared = shared
         self.log = RefsLog(os.path.join(store, LOG), shared=shared)
         self._lock = threading.Lock()
@@ -50,9 +52,9 @@ class LmdbIndex:
         self._environment = environment.acquire(self._path, shared=shared, create=create)
 
     @classmethod
-    def create(cls, store: str, *, shared: bool = False) -> LmdbIndex:
+    def create(cls, store: str, ids: Ids, *, shared: bool = False) -> LmdbIndex:
         """The index of a folder that is to become a store; Corrupt if it holds content already."""
-        return cls(store, shared=shared)
+        return cls(store, ids, shared=shared)
 
     @property
     def note(self) -> str | None:
@@ -96,7 +98,7 @@ class LmdbIndex:
         transaction = current.env.begin(write=True)
         try:
             self._refuse_replaced(current)
-            writer = Writer(transaction, current.databases, self.log)
+            writer = Writer(transaction, current.databases, self.log, self._ids)
             yield writer
             assert current.pid == os.getpid(), "a write transaction does not survive a fork"
             writer.finish()
@@ -170,7 +172,7 @@ class LmdbIndex:
 
 
 @contextmanager
-def rebuilding(store: str, *, shared: bool = False) -> Generator[LmdbIndex, None, None]:
+def rebuilding(store: str, ids: Ids, *, shared: bool = False) -> Generator[LmdbIndex, None, None]:
     """An empty index beside the store's own, whose place it takes when the context ends without an exception.
 
     The caller fills it from the packs and, by `Writer.restore` and `Writer.set_log_end`, from refs.log; it sees to it
@@ -178,7 +180,7 @@ def rebuilding(store: str, *, shared: bool = False) -> Generator[LmdbIndex, None
     """
     name = os.path.join(TEMPORARY, f"index-{os.urandom(8).hex()}")
     path, place = os.path.join(store, name), os.path.join(store, FOLDER)
-    index = LmdbIndex(store, shared=shared, folder=name)
+    index = LmdbIndex(store, ids, shared=shared, folder=name)
     try:
         yield index
         index.close()
