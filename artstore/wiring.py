@@ -84,7 +84,7 @@ def find(path: str | None, *, create: bool = False) -> str:
     return place
 
 
-def init(path: str | None, *, group: str | None = None) -> str:
+def init(path: str | None, *, group: str | None = None, ids: Ids = PLAIN) -> str:
     """Make a store, at the default place if none is named; Conflict if there is something already."""
     from artstore.adapters import store_folder
     from artstore.adapters.disk.mounts import refuse_network
@@ -94,7 +94,7 @@ def init(path: str | None, *, group: str | None = None) -> str:
     place = place_of(path)
     refuse_network(place)
     store_folder.prepare(place, group=group)
-    LmdbIndex.create(place, PLAIN, shared=group is not None).close()
+    LmdbIndex.create(place, ids, shared=group is not None).close()
     store_folder.complete(place, chunker=CHUNKER_ID, group=group)
     return place
 

@@ -24,11 +24,13 @@ TREE_PAGE_CONTEXT: Final = "artstore 2026 tree page 1"
 RECIPE_PAGE_CONTEXT: Final = "artstore 2026 recipe page 1"
 VERSION_CONTEXT: Final = "artstore 2026 version 1"
 MOVE_CONTEXT: Final = "artstore 2026 move 1"
+MARK_CONTEXT: Final = "artstore 2026 id key mark 1"
 KEYED: Final = " keyed"
 """What a context ends in where a kind's key is derived under it: no plain hash has such a context."""
 
 DIGEST_BYTES: Final = 32
 KEY_BYTES: Final = 32
+MARK_BYTES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,11 @@ class Ids:
         set_field(self, "_recipe_page", _prepared(self.key, RECIPE_PAGE_CONTEXT))
         set_field(self, "_version", _prepared(self.key, VERSION_CONTEXT))
         set_field(self, "_move", _prepared(self.key, MOVE_CONTEXT))
+
+    @property
+    def mark(self) -> bytes:
+        """What tells these ids from those of another key, and nothing of the key itself; nothing for plain ids."""
+        return b"" if self.key is None else blake3(self.key, derive_key_context=MARK_CONTEXT).digest(MARK_BYTES)
 
     def chunk(self, data: Buffer) -> Digest:
         """Id of a chunk."""

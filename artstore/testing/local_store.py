@@ -49,11 +49,11 @@ class Opened:
         }
 
 
-def create(path: Path) -> None:
+def create(path: Path, ids: Ids = PLAIN) -> None:
     """An empty store."""
     text = str(path)
     store_folder.prepare(text, group=None)
-    LmdbIndex(text, PLAIN).close()
+    LmdbIndex(text, ids).close()
     store_folder.complete(text, chunker=CHUNKER_ID, group=None)
 
 

@@ -30,13 +30,16 @@ FOLDER = "index.lmdb"
 LOG = "refs.log"
 PACKS = "packs"
 TEMPORARY = "tmp"
+_WRONG_IDS = f"open it with its store's key; if it lies in the wrong store, {rows.REBUILD}"
 
 
 class LmdbIndex:
     """Implements `artstore.ports.Index` for the store at a path, in the folder `folder` of it."""
 
     def __init__(self, store: str, ids: Ids, *, shared: bool = False, folder: str = FOLDER) -> None:
-        """Open the index, and make it for a new store. Corrupt if a store with content has none. `ids`: for moves."""
+        """Open the index, and make it for a new store. Corrupt if a store with content has none, or was made for other
+        ids: all that lies there would be taken for damaged.
+        """
         self._store = store
         self._path = os.path.join(store, folder)
         self._ids = ids
@@ -49,7 +52,12 @@ class LmdbIndex:
             make_folder(self._path, shared=shared)
             if self.log.size() is None:
                 self.log.create()
-        self._environment = environment.acquire(self._path, shared=shared, create=create)
+        self._environment = environment.acquire(self._path, shared=shared, create=create, mark=ids.mark)
+        try:
+            self._require_own_ids()
+        except BaseException:
+            environment.release(self._environment)
+            raise
 
     @classmethod
     def create(cls, store: str, ids: Ids, *, shared: bool = False) -> LmdbIndex:
@@ -161,6 +169,12 @@ class LmdbIndex:
         holds_packs = _is_folder_with_content(os.path.join(store, PACKS))
         holds_refs = (self.log.size() or 0) > START
         return not holds_packs and not holds_refs
+
+    def _require_own_ids(self) -> None:
+        with environment.translating(self._path):
+            mark = environment.mark_of(self._environment)
+        if mark != self._ids.mark:
+            raise Corrupt(f"the index {self._path} is of a store with another id key", hint=_WRONG_IDS)
 
     def _current(self) -> Environment:
         assert not self._closed, "the index is closed"

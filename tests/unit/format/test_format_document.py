@@ -24,6 +24,7 @@ STATED = {
         ids.MOVE_CONTEXT,
         ids.CHUNK_CONTEXT + ids.KEYED,
         ids.TREE_PAGE_CONTEXT + ids.KEYED,
+        ids.MARK_CONTEXT,
     ],
     "magics": [magic.hex(" ").upper() for magic in (frame.MAGIC, pack.MAGIC, reflog.MAGIC)],
     "sizes": [

@@ -75,8 +75,15 @@ def test_equal_keys_give_equal_ids() -> None:
 
 def test_a_key_is_not_told() -> None:
     """An error's traceback or a log line with a store's values would hand out its key."""
-    assert "key" not in repr(KEYED)
-    assert repr(KEYED) == repr(PLAIN)
+    assert repr(KEYED) == repr(PLAIN) == "Ids()"
+
+
+def test_marks_are_those_of_every_release() -> None:
+    """No encrypted store could be opened any more; or a store would be opened with another one's key."""
+    assert KEYED.mark.hex() == "720b1d77b2eb43b80d5214b58f4388ec"
+    assert PLAIN.mark == b""
+    assert OTHER.mark != KEYED.mark
+    assert KEYED.mark not in {KEYED.chunk(b"")[:16], KEYED.move(b"")[:16]}
 
 
 @SCHEMES
