@@ -6,24 +6,31 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock, patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from artstore import Store
+from artstore import Store, limits
 from artstore.errors import ArtstoreError, Corrupt
 from artstore.format.frame import KIND_MASK
 from artstore.format.ids import KEY_BYTES, PLAIN, Ids
+from artstore.format.reflog import LogRecord, Moved
+from artstore.format.remote import RemoteAlias
 from artstore.format.version import encode_move
 from artstore.model import Digest, Kind, Move, ObjectKind, RemotePlace
 from artstore.store.check.frames import read_tail
+from artstore.store.check.refs import log_state
 from artstore.store.checkout import checkout
 from artstore.store.compare import diff_folder
 from artstore.store.context import Context
 from artstore.store.facade import Connection
 from artstore.store.objects import Objects
 from artstore.store.read import open_file
+from artstore.store.remote.documents import read_document
+from artstore.store.remote.names import read_move
+from artstore.testing.damage import flip
 from artstore.testing.local_store import create, files_of, opened
 from tests.machines import Machines, commit, named_by, noise
 
@@ -147,21 +154,21 @@ def test_machines_of_one_key_share_a_remote(machines: Machines, tmp_path: Path) 
     assert lazy.prefetch("m/v2").chunks
     lazy.checkout("m/v2", tmp_path / "out")
     assert files_of(tmp_path / "out") == files_of(folder)
-    (tmp_path / "out/big").write_bytes((folder / "big").read_bytes()[:200_000])
-    assert [each.change.path for each in lazy.diff_folder("m/v2", tmp_path / "out")] == [b"big"]
-    lazy.checkout("m/v2", tmp_path / "out", force=True)
-    assert list(lazy.diff_folder("m/v2", tmp_path / "out")) == []
 
-    edited = one.edit("m/v2", add=[("sub/new", folder / "big")], remove=["a"]).version
+    edited = one.edit("m/v2", add=[("new/folder/big", folder / "big")], remove=["a"]).version
     assert edited is not None
-    (folder / "sub/new").write_bytes((folder / "big").read_bytes())
+    (folder / "new/folder").mkdir(parents=True)
+    (folder / "new/folder/big").write_bytes((folder / "big").read_bytes())
     (folder / "a").unlink()
     commit(two, folder, "m/v9")
     assert one.version(edited).tree == two.version("m/v9").tree, "an edit made other pages than a rebuild"
-    assert sorted(each.change.path for each in one.diff("m/v2", edited)) == [b"a", b"sub/new"]
+    assert sorted(each.change.path for each in one.diff("m/v2", edited)) == [b"a", b"new/folder/big"]
 
     one.push()
     assert one.remove_at_remote("m/production", remote="origin").removed == ["m/production"]
+    there = read_document(machines.remote, RemoteAlias, "aliases/m/production")
+    assert there is not None
+    assert read_move(machines.remote, there[0].move, KEYED).target == b""
     one.remove("m/v1")
     one.gc(one.gc_plan(now=True), now=True)
     one.purge(one.purge_plan("sub/c"))
@@ -169,6 +176,44 @@ def test_machines_of_one_key_share_a_remote(machines: Machines, tmp_path: Path) 
         assert store.check(data=True).problems == ()
     plain = set[bytes]().union(*(plain_ids(each.context, each.objects, ["m/production"]) for each in machines.opened))
     assert_not_told(plain, tmp_path / "one", tmp_path / "two", tmp_path / "lazy", tmp_path / "remote")
+
+
+def test_files_on_disk_are_known_by_their_content(machines: Machines, tmp_path: Path) -> None:
+    """A file that was moved would count as another one; and what lies there already would be fetched again."""
+    one = machines.new("one")
+    folder = write(tmp_path / "m", {"a": (1, 60), "big": (1, LONG), "grown": (2, LONG)})
+    write(folder, {"long": (3, 4_000_000), "zeros": (0, 1_000_000)})
+    commit(one, folder, "m/v1")
+    whole = files_of(folder)
+    (folder / "a").rename(folder / "a-moved")
+    (folder / "big").rename(folder / "big-moved")
+    (folder / "grown").write_bytes(whole[b"grown"] + b"and more")
+    found = {each.change.path: each for each in one.diff_folder("m/v1", folder)}
+    assert {path: each.change.source_path for path, each in found.items()} == {
+        b"a-moved": b"a",
+        b"big-moved": b"big",
+        b"grown": None,
+    }
+    shared = found[b"grown"].shared
+    assert shared is not None
+    assert LONG / 4 < shared < LONG
+
+    out, fetcher = tmp_path / "out", one.objects.fetcher
+    with patch.object(fetcher, "many", wraps=fetcher.many) as fetched:
+        one.checkout("m/v1", out)
+    assert files_of(out) == whole
+    assert KEYED.chunk(bytes(limits.CHUNK_BYTES_MAX)) not in chunks_of(fetched), "zeros need not be read"
+    with (out / "long").open("r+b") as file:
+        file.write(b"other")
+    with patch.object(fetcher, "many", wraps=fetcher.many) as fetched:
+        one.checkout("m/v1", out, force=True)
+    assert files_of(out) == whole
+    assert len(chunks_of(fetched)) == 1, "what lay there was read from the store"
+
+
+def chunks_of(fetched: Mock) -> set[bytes]:
+    """The chunks that were asked for."""
+    return {id for call in fetched.call_args_list if call.args[0] is ObjectKind.CHUNK for id in call.args[1]}
 
 
 def test_an_index_is_made_anew(machines: Machines, tmp_path: Path) -> None:
@@ -189,6 +234,29 @@ def test_an_index_is_made_anew(machines: Machines, tmp_path: Path) -> None:
         assert anew.tags() == tags
         assert anew.check(data=True).is_sound
         assert anew.commit(folder, artifact="m").unchanged
+
+
+def test_a_history_is_mended(machines: Machines, tmp_path: Path) -> None:
+    """An alias of which the log has lost a move could neither be listed nor collected."""
+    one = machines.new("one")
+    folder = write(tmp_path / "m", {"a": (1, 60)})
+    for tag in ("m/v1", "m/v2", "m/v3"):
+        (folder / "a").write_text(tag)
+        commit(one, folder, tag)
+        one.set_alias("m/production", tag)
+    last = one.resolve("m/production").version
+    log = one.context.index.log
+    assert log_state(log, KEYED).state.broken == set()
+    second = [item for item in log.records() if isinstance(item, LogRecord) and isinstance(item.record, Moved)][1]
+    one.close()
+    machines.opened.remove(one)
+    flip(tmp_path / "one/refs.log", second.offset + 20)
+    (tmp_path / "one/index.lmdb/data.mdb").unlink()
+    assert Store.rebuild_index(tmp_path / "one").notes
+    with Store.open(tmp_path / "one") as anew:
+        assert anew.resolve("m/production").version == last
+        assert len(anew.alias_log("m/production")) == 2
+        assert anew.check(data=True).is_sound
 
 
 @pytest.mark.parametrize(("right", "wrong"), [(KEYED, PLAIN), (KEYED, OTHER), (PLAIN, KEYED)])
