@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artstore import Store, limits
+from artstore.adapters.packs import FilePacks
 from artstore.errors import ArtstoreError, Corrupt
 from artstore.format.frame import KIND_MASK
 from artstore.format.ids import KEY_BYTES, PLAIN, Ids
@@ -24,6 +25,7 @@ from artstore.store.check.frames import read_tail
 from artstore.store.check.refs import log_state
 from artstore.store.checkout import checkout
 from artstore.store.compare import diff_folder
+from artstore.store.content import iter_content
 from artstore.store.context import Context
 from artstore.store.facade import Connection
 from artstore.store.objects import Objects
@@ -209,6 +211,12 @@ def test_files_on_disk_are_known_by_their_content(machines: Machines, tmp_path: 
         one.checkout("m/v1", out, force=True)
     assert files_of(out) == whole
     assert len(chunks_of(fetched)) == 1, "what lay there was read from the store"
+    assert one.open_file("m/v1", "long").read() == whole[b"long"]
+    with patch.object(FilePacks, "read", side_effect=AssertionError("it was looked for a second time")):
+        entry, target = one.entry("m/v1", "long"), memoryview(bytearray(len(whole[b"long"])))
+        chunks = iter_content(one.objects.load, entry.content, entry.size)
+        fetcher.fill([(id, raw) for _, id, raw in chunks], target)
+    assert target == whole[b"long"]
 
 
 def chunks_of(fetched: Mock) -> set[bytes]:
