@@ -19,6 +19,7 @@ from artstore._version import VERSION as __version__  # noqa: N811 - the name th
 
 if TYPE_CHECKING:
     from artstore._api import Status, Store
+    from artstore._keys import Key, KeyChange
     from artstore._remotes import RemoteStatus
     from artstore._settings import Setting
     from artstore.errors import (
@@ -78,6 +79,8 @@ __all__ = [
     "GcPlan",
     "GcResult",
     "Interrupted",
+    "Key",
+    "KeyChange",
     "Kind",
     "LogEntry",
     "Metadata",
@@ -115,6 +118,7 @@ __all__ = [
 
 _HOMES: Final = {
     "artstore._api": "Status Store",
+    "artstore._keys": "Key KeyChange",
     "artstore._settings": "Setting",
     "artstore._remotes": "RemoteStatus",
     "artstore.errors": (

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, overload
 
 from artstore import wiring
-from artstore._names import Names
+from artstore._keys import Keys
 from artstore._settings import Setting, changes_of, settings_of
 from artstore.errors import Conflict, NotFound, RemoteError, UsageError
 from artstore.model import PackState, Scalar
 from artstore.planning.cache import CacheBounds, free_min
+from artstore.store import identity
 from artstore.store.partial import partial_versions
 from artstore.store.remote.flow import Flow
+from artstore.wiring import keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from artstore.store.facade import AnyPath, Rev
     from artstore.store.rebuild import RebuildReport
     from artstore.store.remote.pull import PullResult
+    from artstore.wiring.keys import Secret
 
 HOME: Final = "origin"  # the remote of a store that was made from one
 
@@ -52,13 +55,18 @@ class Status:
     elsewhere: int
     cached_bytes: int
     cache_bytes_max: int
+    encrypted: bool = False
 
 
 class _OpenStore(Protocol):
     """`Store.open(path)`."""
 
-    def __call__(self, path: str | os.PathLike[str] | None = None, *, create: bool = False) -> Store:
+    def __call__(
+        self, path: str | os.PathLike[str] | None = None, *, create: bool = False, passphrase: Secret = None
+    ) -> Store:
         """Open the store at `path`, else at $ARTSTORE_HOME, else the default one; `create` makes the latter two.
+
+        `passphrase` of an encrypted store: the text, or what asks for it; None: it is where the environment says.
 
         Raises NotFound, NotPermitted with whom to ask, NewerFormat, Corrupt, UsageError on a network file system.
         """
@@ -84,7 +92,7 @@ class _Open:
         return owner.open_store if instance is None else instance.open_file
 
 
-class Store(Names):
+class Store(Keys):
     """An opened store: `with artstore.Store.open() as store: …`.
 
     `Store.open(path)` opens a store, `store.open(rev, path)` a file in it. Thread-safe. A forked child may use it;
@@ -94,17 +102,32 @@ class Store(Names):
     open = _Open()
 
     @classmethod
-    def open_store(cls, path: str | os.PathLike[str] | None = None, *, create: bool = False) -> Store:
+    def open_store(
+        cls, path: str | os.PathLike[str] | None = None, *, create: bool = False, passphrase: Secret = None
+    ) -> Store:
         """As `Store.open`."""
         place = wiring.find(None if path is None else os.fspath(path), create=create)
-        return cls(place, wiring.connect(place))
+        return cls(place, wiring.connect(place, passphrase))
 
     @classmethod
-    def init(cls, path: str | os.PathLike[str] | None = None, *, shared: bool | str = False) -> Store:
-        """Make a store and open it; `shared`: the group that may use it (True: your own). Conflict if taken."""
+    def init(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        shared: bool | str = False,
+        encrypt: str | None = None,
+    ) -> Store:
+        """Make a store and open it; `shared`: the group that may use it (True: your own). Conflict if taken.
+
+        `encrypt`: the passphrase of a store that is to be encrypted. Nothing in it can be read without one.
+        """
         group = wiring.own_group() if shared is True else shared or None
-        place = wiring.init(None if path is None else os.fspath(path), group=group)
-        return cls(place, wiring.connect(place))
+        where = None if path is None else os.fspath(path)
+        if encrypt is None:
+            place = wiring.init(where, group=group)
+            return cls(place, wiring.connect(place))
+        place = wiring.init(where, group=group, ring=keys.new_ring(encrypt, label=identity.user()).ring)
+        return cls(place, wiring.connect(place, encrypt))
 
     @classmethod
     def clone(
@@ -115,18 +138,20 @@ class Store(Names):
         name: str = HOME,
         full: bool = False,
         limit_rate: int | None = None,
+        passphrase: Secret = None,
         counters: Counters | None = None,
     ) -> tuple[Store, PullResult]:
         """Make a store at `path`, else the default place, with this remote as its home, and fetch all names.
 
         Chunks come when they are read, or now if `full`. What came before an error stays: `fetch` and `pull` go on.
-        `limit_rate`: bytes a second that may pass until then.
+        `limit_rate`: bytes a second that may pass until then. `passphrase`: that of an encrypted remote, as in `open`;
+        the store has the same keys.
         """
         if path is not None and wiring.is_store(wiring.place_of(os.fspath(path))):
             raise Conflict(f"{os.fspath(path)} is a store already", hint=f"artstore remote add {name} {place.url}")
         Flow.require(limit_rate)
         reached = wiring.reach_remote(place)
-        store = cls.init(path)
+        store = cls._for_remote(place, wiring.place_of(None if path is None else os.fspath(path)), passphrase)
         try:
             store._note_remote(name, place, reach=lambda: reached)
             return store, (store.pull if full else store.fetch)(limit_rate=limit_rate, counters=counters)
@@ -140,20 +165,21 @@ class Store(Names):
         place: RemotePlace,
         path: str | os.PathLike[str] | None = None,
         *,
+        passphrase: Secret = None,
         counters: Counters | None = None,
     ) -> tuple[Store, RemoteError | None]:
         """The store that is a cache of this remote, with all its names as they are now; made at its first use.
 
         At `path`, else below $XDG_CACHE_HOME, where it may be deleted whenever nobody uses it. If the remote can't be
         reached and there are names, they are as they were, and the error is handed back. Conflict if `path` is a store
-        with another home.
+        with another home. `passphrase`: as in `clone`.
         """
         where = wiring.cache_path(place) if path is None else wiring.place_of(os.fspath(path))
         if not wiring.is_store(where):
             wiring.reach_remote(place)
             with suppress(Conflict):  # another process was quicker
-                wiring.init(where)
-        store = cls(where, wiring.connect(where))
+                cls._for_remote(place, where, passphrase).close()
+        store = cls(where, wiring.connect(where, passphrase))
         try:
             if not store.remotes():
                 with suppress(Conflict):  # the same
@@ -172,10 +198,23 @@ class Store(Names):
             raise
         return store, None
 
+    @classmethod
+    def _for_remote(cls, place: RemotePlace, where: str, passphrase: Secret) -> Store:
+        """A new store for what lies at a remote: with its keys, if that is encrypted."""
+        ring = keys.ring_at(place)
+        if ring is None:
+            made = wiring.init(where)
+            return cls(made, wiring.connect(made))
+        unlocked = keys.unlock_ring(ring, path=place.url, passphrase=passphrase)
+        made = wiring.init(where, ring=ring)
+        return cls(made, wiring.connect(made, unlocked))
+
     @staticmethod
-    def rebuild_index(path: str | os.PathLike[str] | None = None, *, counters: Counters | None = None) -> RebuildReport:
+    def rebuild_index(
+        path: str | os.PathLike[str] | None = None, *, passphrase: Secret = None, counters: Counters | None = None
+    ) -> RebuildReport:
         """Make the index of a store anew from its packs and refs.log. No process may have it open to write (Busy)."""
-        return wiring.rebuild_index(wiring.find(None if path is None else os.fspath(path)), counters)
+        return wiring.rebuild_index(wiring.find(None if path is None else os.fspath(path)), counters, passphrase)
 
     def __reduce__(self) -> tuple[Callable[[str], Store], tuple[str]]:
         return (_reopen, (self.path,))

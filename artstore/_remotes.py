@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from artstore.store.remote.removing import RemoteRemoval
     from artstore.store.remote.selftest import RemoteFinding
     from artstore.store.remote.watch import RemoteWatch
+    from artstore.store.sealed import Keychain
 
 
 _log: Final = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class Remotes(facade.Store):
 
     def add_remote(self, name: str, place: RemotePlace) -> None:
         """Note a remote, once it was reached and is empty or one of artstore's. Conflict, RemoteError, NotPermitted."""
-        self._note_remote(name, place, reach=lambda: wiring.prepare_remote(self.path, place))
+        self._note_remote(name, place, reach=lambda: wiring.prepare_remote(self.path, place, self.context.keychain))
 
     def _note_remote(self, name: str, place: RemotePlace, *, reach: Callable[[], RemotePlace]) -> None:
         """The same; `reach`: what gives the place with the id of what was found there."""
@@ -312,7 +313,7 @@ class Remotes(facade.Store):
         from artstore.store.remote.watch import RemoteWatch
 
         _, place = wiring.find_remote(self.path, source)
-        return RemoteWatch(wiring.open_remote(place))
+        return RemoteWatch(wiring.open_remote(place, None, self.context.keychain))
 
     def remote_stats(self) -> RemoteStats:
         """What reading has asked of the remotes since this store was opened by this process."""
@@ -347,25 +348,39 @@ class Remotes(facade.Store):
         self, name: str | None, counters: Counters | None = None, *, reading: bool = False
     ) -> Generator[tuple[Remote, bytes]]:
         """A remote of this store and its id; its requests are counted."""
-        from artstore.store.remote.opening import look_at_remote, prepare_remote, require_known
+        from artstore.store.remote.opening import look_at_remote, require_known
 
         name, place = wiring.find_remote(self.path, name)
-        remote = wiring.open_remote(place, self.context.flow)
+        keychain = self.context.keychain
+        remote = wiring.open_remote(place, self.context.flow, keychain)
         if counters is not None:
             counters.requests = _since(lambda: remote.stats)
         try:
             chunker = wiring.load_config(self.path).chunker
-            told = look_at_remote(remote, chunker=chunker)
+            keys = b"" if keychain is None else keychain.keys.fingerprint
+            told = look_at_remote(remote, chunker=chunker, keys=keys)
             require_known(remote, told, known=place.id)
             if told is None and not reading:
-                told = prepare_remote(remote, chunker=chunker)
+                told = wiring.prepare(remote, chunker=chunker, keychain=keychain)
             if told is None:
                 raise RemoteError(f"nothing was pushed to {name} yet: {remote.url}")
             if told.id.hex() != place.id:
                 wiring.put_remote(self.path, name, replace(place, id=told.id.hex()), known=True)
+            if keychain is not None:
+                self._sync_keys(remote, keychain, reading=reading)
             yield remote, told.id
         finally:
             remote.close()
+
+    @staticmethod
+    def _sync_keys(remote: Remote, keychain: Keychain, *, reading: bool) -> None:
+        """Use the later keyring of the one here and the one there. `reading`: nothing may be written there."""
+        from artstore.store.sealed.ring import meet_ring, sync_ring
+
+        if reading:
+            meet_ring(remote, keychain)
+        else:
+            sync_ring(remote, keychain)
 
 
 def _since(stats: Callable[[], RemoteStats]) -> Callable[[], int]:

@@ -49,6 +49,14 @@ class Configured(Protocol):
     def keep(self) -> str: ...
     @property
     def notify(self) -> str: ...
+    @property
+    def keys(self) -> str | None: ...
+    @property
+    def passphrase_file(self) -> str | None: ...
+    @property
+    def passphrase_command(self) -> str | None: ...
+    @property
+    def keyring(self) -> bool: ...
 
 
 def settings_of(config: Configured) -> list[Setting]:
@@ -68,9 +76,27 @@ def settings_of(config: Configured) -> list[Setting]:
         Setting(
             "daemon.notify", config.notify, _NOTIFY[0], "auto: on desktops the daemon shows what went wrong; or never"
         ),
+        *_encryption(config),
         Setting("shared.group", config.group, None, "the group that may use the store", _SHARE),
         Setting("id", config.id, None, "tells this store from others", _FIXED),
         Setting("chunker", config.chunker, None, "how files are cut", _FIXED),
+    ]
+
+
+def _encryption(config: Configured) -> list[Setting]:
+    if config.keys is None:
+        return []
+    return [
+        Setting("encryption.passphrase_file", config.passphrase_file, None, "the file with this store's passphrase"),
+        Setting("encryption.passphrase_command", config.passphrase_command, None, "the command that prints it"),
+        Setting(
+            "encryption.keyring",
+            config.keyring,
+            False,
+            "whether this system's keyring has it",
+            "`artstore key remember` and `artstore key forget` change it",
+        ),
+        Setting("encryption.keys", config.keys, None, "tells these keys from others", _FIXED),
     ]
 
 
@@ -88,6 +114,10 @@ def changes_of(key: str, value: Scalar) -> dict[str, str | int | None]:
         if value not in _NOTIFY:
             raise UsageError(f"{key} is auto or never, not {value!r}")
         return {"notify": str(value)}
+    if key in ("encryption.passphrase_file", "encryption.passphrase_command"):
+        if value is not None and not isinstance(value, str):
+            raise UsageError(f"{key} is text, not {value!r}")
+        return {key.removeprefix("encryption."): value or None}
     assert key in ("cache.size", "disk.min_free")
     return {"cache_bytes" if key == "cache.size" else "min_free_bytes": _bytes_of(key, value)}
 

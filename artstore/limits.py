@@ -29,6 +29,23 @@ TRAILER_BYTES = 64
 TABLE_ENTRY_BYTES = 40
 FRAME_HEADER_BYTES = 44
 
+# --- encryption (format)
+SEAL_SEGMENT_BYTES = 16 * KIB  # sealed and opened as one; a read of less opens this much
+KEY_SLOTS_MAX = 64  # passphrases of one store; a wrong one is tried with each
+KEY_EPOCHS_MAX = 10_000
+KEYRING_BYTES_MAX = MIB
+KEY_LABEL_BYTES_MAX = 200
+PASSPHRASE_BYTES_MAX = 1024
+STRETCH_MEMORY_KIB = 64 * KIB  # Argon2id as RFC 9106, section 4 recommends it where memory is dear
+STRETCH_PASSES = 3
+STRETCH_LANES = 4
+STRETCH_MEMORY_KIB_MAX = 4 * GIB // KIB  # a keyring that asks for more isn't believed
+STRETCH_PASSES_MAX = 64
+SEALED_OBJECTS_KNOWN_MAX = 4096  # whose derived keys are remembered
+REMOTE_SWAPS_MAX = 20  # tries to replace a document that others replace, too
+SEALED_NAME_STEP_BYTES = 32  # names of refs are padded to a multiple of it
+SEALED_NAME_PART_CHARS_MAX = 200  # of a sealed name between two slashes: a folder is a remote, too
+
 # --- pages (format)
 PAGE_ENTRIES_MIN = 128
 PAGE_ENTRIES_MEAN = 512

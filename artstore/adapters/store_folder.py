@@ -14,8 +14,9 @@ import os
 import tomllib
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, time
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
+from artstore import limits
 from artstore.adapters.disk import faultpoints
 from artstore.adapters.disk.errnos import translating
 from artstore.adapters.disk.files import (
@@ -34,11 +35,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
 FORMAT: Final = 1
+SEALED_FORMAT: Final = 2  # of an encrypted store: releases that know no encryption refuse it
 CONFIG: Final = "config.toml"
 LOCK: Final = "config.toml.lock"
 LOG: Final = "refs.log"
+KEYRING: Final = "keyring"
 FOLDERS: Final = ("packs", "sessions", "tmp")
-_PARTS: Final = (*FOLDERS, "index.lmdb", "cache", LOG)
+_PARTS: Final = (*FOLDERS, "index.lmdb", "cache", LOG, KEYRING)
 _PRIVATE: Final = 0o700  # who can read a store but not its lock can't read it safely
 _KNOWN: Final = ("format", "id", "chunker")
 _CONFIG_BYTES_MAX: Final = 1 << 20
@@ -55,6 +58,7 @@ _BELOW: Final = {
     "local": "keep",
     "daemon": "notify",
 }
+_ENCRYPTION: Final = ("keys", "passphrase_file", "passphrase_command", "keyring")
 _PLACE: Final = ("url", "endpoint", "region", "profile", "addressing", "ca", "id")
 
 
@@ -62,7 +66,9 @@ _PLACE: Final = ("url", "endpoint", "region", "profile", "addressing", "ca", "id
 class StoreConfig:
     """What `config.toml` says. `cache_bytes`, `min_free_bytes`: None for a part of the disk; `keep`: "all" if nothing
     that was pushed may be evicted; `notify`: "never" if the daemon shows no notifications. `remotes`: by name, in the
-    order in which they were added. `rest`: what releases that know more have written, kept as it is.
+    order in which they were added. `keys`: the fingerprint of an encrypted store's keys, in hex; `passphrase_file`,
+    `passphrase_command`, `keyring`: where its passphrase is found. `rest`: what releases that know more have written,
+    kept as it is.
     """
 
     id: str
@@ -75,6 +81,10 @@ class StoreConfig:
     notify: str = NOTIFY_AUTO
     rest: dict[str, object] = field(default_factory=dict[str, object])
     remotes: dict[str, dict[str, object]] = field(default_factory=dict[str, dict[str, object]])
+    keys: str | None = None
+    passphrase_file: str | None = None
+    passphrase_command: str | None = None
+    keyring: bool = False
 
 
 def prepare(path: str, *, group: str | None) -> None:
@@ -103,15 +113,43 @@ def prepare(path: str, *, group: str | None) -> None:
     faultpoints.reach("store.folders")
 
 
-def complete(path: str, *, chunker: int, group: str | None) -> StoreConfig:
-    """Make a prepared folder a store, durably. Conflict if somebody else was first."""
-    config = StoreConfig(id=os.urandom(16).hex(), chunker=chunker, group=group)
-    with translating("create a store at", path):
+def complete(path: str, *, chunker: int, group: str | None, keys: str | None = None, ring: bytes = b"") -> StoreConfig:
+    """Make a prepared folder a store, durably. Conflict if somebody else was first. `keys`, `ring`: those of an
+    encrypted one; the keyring is there before the folder is a store.
+    """
+    config = StoreConfig(id=os.urandom(16).hex(), chunker=chunker, group=group, keys=keys)
+    with _locked(path, group is not None), translating("create a store at", path):
+        if is_store(path):
+            raise _exists(path)  # and has a keyring of its own
+        if keys is not None:
+            durable_write(os.path.join(path, KEYRING), ring, shared=group is not None, exclusive=False)
+            faultpoints.reach("store.keyring")
         if not _write_config(path, config, exclusive=True):
             raise _exists(path)
         fsync_folder(os.path.dirname(os.path.abspath(path)))
     faultpoints.reach("store.configured")
     return config
+
+
+def load_keyring(path: str) -> bytes:
+    """The keyring of an encrypted store. Corrupt if it is missing."""
+    file = os.path.join(path, KEYRING)
+    with translating("read", file):
+        try:
+            with open(file, "rb") as opened:
+                return opened.read(limits.KEYRING_BYTES_MAX)
+        except FileNotFoundError as error:
+            raise Corrupt(
+                f"{file} is missing: nothing in this store can be opened without it",
+                hint="restore it from a copy; a remote of this store has one, as `keys/ring`",
+            ) from error
+
+
+def save_keyring(path: str, data: bytes, *, is_later: Callable[[bytes], bool]) -> None:
+    """Replace the keyring, durably, in one step, if it is later than what is there: another process may do so, too."""
+    with _changing(path) as config:
+        if is_later(load_keyring(path)):
+            durable_write(os.path.join(path, KEYRING), data, shared=config.group is not None, exclusive=False)
 
 
 def is_store(path: str) -> bool:
@@ -151,9 +189,16 @@ def change_config(path: str, change: Callable[[StoreConfig], StoreConfig]) -> No
 
 
 @contextlib.contextmanager
-def _changing(path: str) -> Generator[None, None, None]:
-    """Alone in changing the config. The lock is a file that is never replaced, as config.toml is."""
+def _changing(path: str) -> Generator[StoreConfig, None, None]:
+    """Alone in changing the config."""
     config = load_config(path)
+    with _locked(path, config.group is not None):
+        yield config
+
+
+@contextlib.contextmanager
+def _locked(path: str, shared: bool) -> Generator[None, None, None]:
+    """The lock is a file that is never replaced, as config.toml is."""
     file = os.path.join(path, LOCK)
     try:
         with translating("lock", file):
@@ -161,7 +206,7 @@ def _changing(path: str) -> Generator[None, None, None]:
     except NotPermitted as error:
         raise refused(path) from error
     try:
-        if config.group is not None:
+        if shared:
             with contextlib.suppress(PermissionError):  # not ours: who made it has done this
                 share(descriptor)
         with translating("lock", file):
@@ -235,10 +280,17 @@ def table_of(place: RemotePlace) -> dict[str, object]:
 
 def _config_of(path: str, values: dict[str, object]) -> StoreConfig:
     number = values.get("format")
-    if isinstance(number, int) and number > FORMAT:
-        raise NewerFormat(f"the store {path} has format {number}, this release knows {FORMAT}", hint="upgrade artstore")
+    if isinstance(number, int) and number > SEALED_FORMAT:
+        raise NewerFormat(
+            f"the store {path} has format {number}, this release knows {SEALED_FORMAT}", hint="upgrade artstore"
+        )
     id, chunker = values.get("id"), values.get("chunker")
-    if number != FORMAT or not isinstance(id, str) or not isinstance(chunker, int):
+    encryption = _encryption(path, values)
+    if (
+        number != (FORMAT if encryption.keys is None else SEALED_FORMAT)
+        or not isinstance(id, str)
+        or not isinstance(chunker, int)
+    ):
         raise _damaged(path, "format, id or chunker is missing")
     tables: dict[str, dict[str, object]] = {}
     for key in _BELOW:
@@ -261,7 +313,7 @@ def _config_of(path: str, values: dict[str, object]) -> StoreConfig:
     remotes = {name: _table(named, name) for name in named}
     if any(place is None or not isinstance(place.get("url"), str) for place in remotes.values()):
         raise _damaged(path, "each table in remotes has a url")
-    rest = {key: value for key, value in values.items() if key not in (*_KNOWN, *_BELOW, "remotes")}
+    rest = {key: value for key, value in values.items() if key not in (*_KNOWN, *_BELOW, "remotes", "encryption")}
     for key, table in tables.items():
         below = {name: value for name, value in table.items() if name != _BELOW[key]}
         if below:
@@ -277,6 +329,32 @@ def _config_of(path: str, values: dict[str, object]) -> StoreConfig:
         str(notify or NOTIFY_AUTO),
         rest,
         {name: place or {} for name, place in remotes.items()},
+        *encryption,
+    )
+
+
+class _Encryption(NamedTuple):
+    keys: str | None = None
+    passphrase_file: str | None = None
+    passphrase_command: str | None = None
+    keyring: bool = False
+
+
+def _encryption(path: str, values: dict[str, object]) -> _Encryption:
+    table = _table(values, "encryption")
+    told = {key: value for key, value in (table or {}).items() if key in _ENCRYPTION}
+    texts = {key: value for key, value in told.items() if isinstance(value, str)}
+    switches = {key: value for key, value in told.items() if isinstance(value, bool)}
+    if (
+        table is None
+        or {*texts} - {"keyring"} | {*switches} & {"keyring"} != {*told}
+        or (table and "keys" not in texts)
+    ):
+        raise _damaged(
+            path, "encryption has keys, passphrase_file and passphrase_command, texts, and keyring, a switch"
+        )
+    return _Encryption(
+        texts.get("keys"), texts.get("passphrase_file"), texts.get("passphrase_command"), switches.get("keyring", False)
     )
 
 
@@ -301,7 +379,8 @@ def _damaged(path: str, why: str) -> Corrupt:
 
 def _write_config(path: str, config: StoreConfig, *, exclusive: bool) -> bool:
     """False if `exclusive` and there is one already."""
-    values: dict[str, object] = {"format": FORMAT, "id": config.id, "chunker": config.chunker, **config.rest}
+    number = FORMAT if config.keys is None else SEALED_FORMAT
+    values: dict[str, object] = {"format": number, "id": config.id, "chunker": config.chunker, **config.rest}
     said = {
         "compression": config.level,
         "shared": config.group,
@@ -313,6 +392,9 @@ def _write_config(path: str, config: StoreConfig, *, exclusive: bool) -> bool:
     for key, value in said.items():
         if value is not None:
             values[key] = {**(_table(config.rest, key) or {}), _BELOW[key]: value}
+    if config.keys is not None:
+        told = {key: getattr(config, key) for key in _ENCRYPTION}
+        values["encryption"] = {key: value for key, value in told.items() if value not in (None, False)}
     if config.remotes:
         values["remotes"] = config.remotes
     text = "# Written by artstore; `artstore config` changes it.\n" + toml(values)

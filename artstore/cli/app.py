@@ -69,6 +69,7 @@ COMMANDS: Final[dict[str, Known]] = {
     "check": Known("check", "Verify the store; rebuild its index; repair it.", _KEEP),
     "purge": Known("care", "Erase a path's content for good, from one or all versions.", _KEEP),
     "doctor": Known("doctor", "Look for what is wrong with this machine and store.", _KEEP),
+    "key": Known("key", "Passphrases of an encrypted store.", _KEEP),
     "config": Known("setup", "Settings of the store.", _SET),
     "completion": Known("setup", "Print the completion script of a shell.", _SET),
     "bench": Known("setup", "Measure artstore beside its peers.", _SET),

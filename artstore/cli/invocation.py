@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ class Invocation:
     quiet: bool = False
     verbose: int = 0
     color: bool | None = None
+    may_ask: bool = True
     _opened: Store | None = None
 
     @property
@@ -37,8 +38,13 @@ class Invocation:
         from artstore import Store
 
         if self._opened is None:
-            self._opened = Store.open(self.store, create=create)
+            self._opened = Store.open(self.store, create=create, passphrase=self.asks_passphrase)
         return self._opened
+
+    @property
+    def asks_passphrase(self) -> Callable[[], str] | None:
+        """What asks for the passphrase of an encrypted store; None without a terminal, and while a shell completes."""
+        return ask_passphrase if is_terminal(sys.stderr) and self.may_ask else None
 
     @contextmanager
     def work(self, verb: str, *, plain: bool = True) -> Generator[Counters]:
@@ -77,3 +83,21 @@ class Invocation:
         if self._opened is not None:
             self._opened.close()
             self._opened = None
+
+
+def ask_passphrase(prompt: str = "passphrase: ") -> str:
+    """Ask on the terminal, whatever standard input is; nothing is shown."""
+    from getpass import getpass
+
+    try:
+        return getpass(prompt)
+    except EOFError as error:
+        raise Interrupted("no passphrase was said") from error
+
+
+def ask_new_passphrase() -> str:
+    """Ask for one that isn't in use yet, twice."""
+    passphrase = ask_passphrase("new passphrase: ")
+    if passphrase != ask_passphrase("the same again: "):
+        raise UsageError("these are two passphrases", hint="try again")
+    return passphrase

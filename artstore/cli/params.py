@@ -32,7 +32,9 @@ class Revision(click.ParamType[str]):
 
         invocation = ctx.find_object(Invocation)
         try:
-            store = (invocation or Invocation()).open_store()
+            invocation = invocation or Invocation()
+            invocation.may_ask = False
+            store = invocation.open_store()
             names = [*(tag.name for tag in store.tags(incomplete))]
             names += [alias.name for alias in store.aliases(incomplete)]
         except (ArtstoreError, OSError):

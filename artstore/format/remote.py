@@ -21,9 +21,11 @@ from artstore.format.version import time_flaw
 FORMAT_KEY: Final = "format"
 GC_KEY: Final = "gc/state"
 HINT_KEY: Final = "hint"
+RING_KEY: Final = "keys/ring"
 TAGS: Final = "tags/"
 ALIASES: Final = "aliases/"
 WRITE_BYTES: Final = 16
+SEALED_FORMAT: Final = 2  # of `format`, if the remote is encrypted
 _CHECK_BYTES: Final = 16
 _PACK_KEY: Final = re.compile(r"[pmx]/[0-9a-f]{24}/[0-9]{8}")
 
@@ -37,6 +39,23 @@ class RemoteFormat(Stored, frozen=True, array_like=True, forbid_unknown_fields=T
 
     id: bytes
     chunker: int
+
+    @property
+    def keys(self) -> bytes:
+        """The fingerprint of the keys that it is encrypted with; b"": it isn't."""
+        return b""
+
+
+class SealedFormat(RemoteFormat, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Stored. What `format` says if the remote is encrypted: the fingerprint[16] of its keys besides. Its format number
+    is 2, so that releases that know no encryption refuse it.
+    """
+
+    fingerprint: bytes
+
+    @property
+    def keys(self) -> bytes:
+        return self.fingerprint
 
 
 class CondemnedPack(Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -125,12 +144,15 @@ def encode_remote(value: Stored) -> bytes:
     """The bytes of a document."""
     flaw = _flaw(value)
     assert flaw is None, flaw
-    return _sealed(_CODECS[type(value)].encode((FORMAT, value)))
+    format = SEALED_FORMAT if isinstance(value, SealedFormat) else FORMAT
+    return _sealed(_CODECS[type(value)].encode((format, value)))
 
 
 def decode_remote(kind: type[T], data: bytes) -> T:
     """A document of this kind. NewerFormat if a later release wrote it, Corrupt if nobody did."""
-    _, value = _CODECS[kind].decode(_unsealed(data, _CODECS[kind].name))
+    body = _unsealed(data, _CODECS[kind].name)
+    is_sealed = kind is RemoteFormat and len(body) > 1 and body[1] >= SEALED_FORMAT
+    _, value = _CODECS[SealedFormat if is_sealed else kind].decode(body)
     flaw = _flaw(value)
     if flaw is not None:
         raise Corrupt(f"a {_CODECS[kind].name} {flaw}", hint="the remote is damaged there")
@@ -186,6 +208,8 @@ def _unsealed(data: bytes, name: str) -> bytes:
 def _flaw(value: Stored) -> str | None:
     """What is wrong with a document; None if nothing is."""
     match value:
+        case SealedFormat() if len(value.fingerprint) != WRITE_BYTES:
+            return "has no fingerprint of its keys"
         case RemoteFormat():
             return None if len(value.id) == WRITE_BYTES and value.chunker > 0 else "has no id or no chunker"
         case GcState():
@@ -231,6 +255,7 @@ def _id_flaw(id: bytes) -> str | None:
 
 _NAMES: Final[dict[type[Stored], str]] = {
     RemoteFormat: "remote's format",
+    SealedFormat: "remote's format",
     GcState: "state of collection",
     RemoteSet: "set of a version",
     RemoteTag: "tag at a remote",
@@ -241,7 +266,12 @@ _NAMES: Final[dict[type[Stored], str]] = {
     ShardPack: "note of a pack that was sent",
 }
 _CODECS: Final[dict[type[Stored], Codec[tuple[int, Stored]]]] = {
-    kind: Codec(tuple[int, kind], name=name, bytes_max=limits.REMOTE_DOCUMENT_BYTES_MAX)  # type: ignore[valid-type]  # each is one
+    kind: Codec(
+        tuple[int, kind],  # type: ignore[valid-type]  # each is one
+        name=name,
+        bytes_max=limits.REMOTE_DOCUMENT_BYTES_MAX,
+        format=SEALED_FORMAT if kind is SealedFormat else FORMAT,
+    )
     for kind, name in _NAMES.items()
 }
 _SHARD: Final[Codec[tuple[int, list[ShardPack]]]] = Codec(

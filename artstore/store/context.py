@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from artstore.format.ids import Ids
     from artstore.ports import Clock, Index, PackCache, PackFiles, RemotePool, Sessions
+    from artstore.store.sealed import Keychain
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Far:
 class Context:
     """One opened store. `path` is for messages and temporary files, `level` zstd's; `shared`: a group may write.
 
-    `ids`: how all that lies there is named; its index names moves by the same.
+    `ids`: how all that lies there is named; its index names moves by the same. `keychain`: its keys if it is encrypted.
     """
 
     path: str
@@ -48,6 +49,7 @@ class Context:
     readonly: bool = False
     far: Far | None = None
     flow: Flow = field(default_factory=Flow)
+    keychain: Keychain | None = None
 
 
 @dataclass(slots=True)

@@ -10,13 +10,14 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import trio
 
 from artstore import Store, limits, wiring
 from artstore.errors import ArtstoreError, Busy, NotFound, NotPermitted
+from artstore.wiring import keys
 from artstore_daemon import lock, logs, systemd
 from artstore_daemon.api.server import serve
 from artstore_daemon.daemon import Daemon
@@ -24,10 +25,13 @@ from artstore_daemon.desktop import show_people
 from artstore_daemon.engine import told
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from artstore_daemon.places import Places
 
 _log: Final = logging.getLogger(__name__)
 _READY_FD: Final = "ARTSTORE_READY_FD"
+_DESCRIPTOR: Final = "/dev/fd/"
 _START_S: Final = 30.0
 _LOOK_S: Final = 0.05
 _NAME_S: Final = 1.0  # within which a daemon that has the lock has said which process it is
@@ -35,11 +39,14 @@ _NAME_S: Final = 1.0  # within which a daemon that has the lock has said which p
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to run. `log`: a file; None: standard error. `tcp`: also answer on a port of this machine's own."""
+    """How to run. `log`: a file; None: standard error. `tcp`: also answer on a port of this machine's own.
+    `passphrase`: what asks for that of an encrypted store.
+    """
 
     log: str | None = None
     tcp: bool = False
     verbose: bool = False
+    passphrase: Callable[[], str] | None = field(default=None, repr=False)
 
 
 def run(places: Places, options: Options) -> int:
@@ -51,8 +58,12 @@ def run(places: Places, options: Options) -> int:
         logs.to_file(options.log, verbose=options.verbose)
     # Whoever changes the config tells the process that the lock names: it must not end before it heeds that.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    with lock.held(places.lock, socket_path=places.socket) as held, Store.open(places.store) as store:
+    with (
+        lock.held(places.lock, socket_path=places.socket) as held,
+        Store.open(places.store, passphrase=options.passphrase) as store,
+    ):
         wiring.prepare_process()
+        _forget_passphrase()
         try:
             trio.run(_serve, store, places, options, held)
         except BaseExceptionGroup as errors:
@@ -61,6 +72,14 @@ def run(places: Places, options: Options) -> int:
                 _log.error("it ends: %s", told(cause))
             raise cause from None
     return 0
+
+
+def _forget_passphrase() -> None:
+    """What `start` handed over was read: commands that this daemon runs can't read it again."""
+    given = os.environ.get(keys.SECRET_FILE, "")
+    if given.startswith(_DESCRIPTOR):
+        del os.environ[keys.SECRET_FILE]
+        os.close(int(given.removeprefix(_DESCRIPTOR)))
 
 
 def _cause(error: BaseException) -> BaseException:
@@ -78,6 +97,7 @@ def start(places: Places, options: Options) -> int:
         )
     places.prepare()
     ready, tell = os.pipe()
+    passed, given = _passphrase_of(places, options)
     # The packaged command runs with -I, so that no module of the user's gets into it; nor may any get into this.
     isolation = "-I" if sys.flags.isolated else "-P"
     command = [sys.executable, isolation, "-m", "artstore"]
@@ -89,18 +109,38 @@ def start(places: Places, options: Options) -> int:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            pass_fds=(tell,),
-            env={**os.environ, _READY_FD: str(tell)},
+            pass_fds=(tell, *passed),
+            env={**os.environ, _READY_FD: str(tell), **given},
             cwd="/",
             start_new_session=True,
         )
     finally:
-        os.close(tell)
+        for descriptor in (tell, *passed):
+            os.close(descriptor)
     try:
         _await_ready(process, ready)
     finally:
         os.close(ready)
     return process.pid
+
+
+def _passphrase_of(places: Places, options: Options) -> tuple[tuple[int, ...], dict[str, str]]:
+    """A descriptor, and what tells the daemon of it, that has the passphrase which somebody was asked for."""
+    asked: list[str] = []
+    ask = options.passphrase
+
+    def remember() -> str:
+        assert ask is not None
+        asked.append(ask())
+        return asked[-1]
+
+    keys.unlocked(places.store, None if ask is None else remember)  # a wrong one is told here
+    if not asked:
+        return (), {}
+    reading, writing = os.pipe()
+    os.write(writing, asked[-1].encode())  # a pipe holds more than the longest passphrase
+    os.close(writing)
+    return (reading,), {keys.SECRET_FILE: f"{_DESCRIPTOR}{reading}"}
 
 
 def stop(places: Places, *, wait_s: float = 3 * limits.DAEMON_STOP_S) -> int | None:

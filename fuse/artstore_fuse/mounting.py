@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from artstore import Store, limits, wiring
 from artstore.errors import Conflict, Interrupted, NotFound, NotPermitted, UsageError
@@ -30,6 +30,9 @@ from artstore_fuse.status import Place, Status
 from artstore_fuse.supervision import Pace
 from artstore_fuse.supervisor import Supervisor
 from artstore_fuse.view import View
+
+if TYPE_CHECKING:
+    from artstore.format.keyring import Unlocked
 
 _log: Final = logging.getLogger(__name__)
 _DEVICE: Final = "/dev/fuse"
@@ -85,15 +88,18 @@ def require_fuse() -> None:
     unmounting.fusermount()
 
 
-def start(place: Place, options: Options, records: Records) -> Report:
-    """Mount in the background; returns once it is ready, raises what kept it from that."""
+def start(place: Place, options: Options, records: Records, *, keys: Unlocked | None = None) -> Report:
+    """Mount in the background; returns once it is ready, raises what kept it from that. `keys`: those of an encrypted
+    store, which the supervisor keeps in memory to start the server again.
+    """
     wiring.preload(place.store)
     records.prepare()
     log = records.log_path(place.mountpoint)
 
     def main(report: Callable[[Report], None]) -> int:
         _keep_log()
-        return Supervisor(place, partial(serve, place, options), records=records, report=report, log=log).run()
+        serving = partial(serve, place, options, keys=keys)
+        return Supervisor(place, serving, records=records, report=report, log=log).run()
 
     outcome = background.start(main, log)
     outcome.check()
@@ -101,7 +107,13 @@ def start(place: Place, options: Options, records: Records) -> Report:
 
 
 def run(
-    place: Place, options: Options, records: Records, report: Callable[[Report], None], *, pace: Pace | None = None
+    place: Place,
+    options: Options,
+    records: Records,
+    report: Callable[[Report], None],
+    *,
+    pace: Pace | None = None,
+    keys: Unlocked | None = None,
 ) -> int:
     """Mount and stay until it ends; `report` is told once it is ready. The exit code.
 
@@ -118,9 +130,8 @@ def run(
             _tell_manager("READY=1")
         outcomes.append(outcome)
 
-    code = Supervisor(
-        place, partial(serve, place, options), records=records, report=hear, log=None, pace=pace or Pace()
-    ).run()
+    serving = partial(serve, place, options, keys=keys)
+    code = Supervisor(place, serving, records=records, report=hear, log=None, pace=pace or Pace()).run()
     if not code and not any(outcome.ready for outcome in outcomes):
         raise Interrupted("interrupted before it was mounted")
     if code:
@@ -128,11 +139,11 @@ def run(
     return code
 
 
-def serve(place: Place, options: Options, ready: Callable[[], None]) -> None:
+def serve(place: Place, options: Options, ready: Callable[[], None], *, keys: Unlocked | None = None) -> None:
     """Mount, answer until it is unmounted, in this process. `ready` is called once it answers."""
     wiring.prepare_process(one_arena=True)
     with contextlib.ExitStack() as stack:
-        store = stack.enter_context(Store.open(place.store))
+        store = stack.enter_context(Store.open(place.store, passphrase=keys))
         threads = max(_THREADS_MIN, min(len(os.sched_getaffinity(0)), limits.WORKERS_MAX))
         if store.remotes():
             threads = max(threads, limits.MOUNT_FAR_THREADS)

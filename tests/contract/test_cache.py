@@ -9,27 +9,33 @@ import pytest
 
 from artstore.adapters.cache import FOLDER, FileCache
 from artstore.errors import ArtstoreError
+from artstore.ports import PackCache
+from artstore.store.sealed import SealedCache
+from artstore.testing.sealing import keychain
 
 NAME, OTHER = bytes(16), bytes(15) + b"\1"
 BLOCK = 4096
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> FileCache:
-    return FileCache(str(tmp_path))
+@pytest.fixture(params=["folder", "sealed"])
+def cache(request: pytest.FixtureRequest, tmp_path: Path) -> PackCache:
+    folder = FileCache(str(tmp_path))
+    return folder if request.param == "folder" else SealedCache(folder, keychain())
 
 
-def test_what_was_kept_is_read(cache: FileCache) -> None:
+def test_what_was_kept_is_read(cache: PackCache) -> None:
     """It would be fetched again."""
     cache.write(NAME, 2 * BLOCK, b"x" * BLOCK)
     assert cache.read(NAME, 2 * BLOCK, BLOCK) == b"x" * BLOCK
     assert cache.read(NAME, 2 * BLOCK + 5, 7) == b"x" * 7
     assert cache.read(NAME, 2 * BLOCK, BLOCK + 1) is None, "nothing was kept behind"
     assert cache.read(OTHER, 0, 1) is None
-    assert cache.read(NAME, 0, BLOCK) == bytes(BLOCK), "a hole: whoever reads checks"
+    hole = cache.read(NAME, 0, BLOCK)
+    assert hole is not None, "whoever reads checks"
+    assert hole == bytes(BLOCK) or isinstance(cache, SealedCache)
 
 
-def test_holes(cache: FileCache) -> None:
+def test_holes(cache: PackCache) -> None:
     """What is there would be fetched once more, or what isn't taken for there."""
     assert cache.holes(NAME, 0, 10 * BLOCK) == [(0, 10 * BLOCK)]
     cache.write(NAME, 2 * BLOCK, b"x" * BLOCK)
@@ -43,7 +49,7 @@ def test_holes(cache: FileCache) -> None:
     assert cache.holes(NAME, 2 * BLOCK, BLOCK) == []
 
 
-def test_what_is_kept_is_listed_by_what_it_takes(cache: FileCache) -> None:
+def test_what_is_kept_is_listed_by_what_it_takes(cache: PackCache) -> None:
     """A sparse file's length would count for gigabytes that nobody has."""
     cache.write(NAME, 1 << 30, b"x" * BLOCK)
     cache.write(OTHER, 0, b"y" * BLOCK)
@@ -67,7 +73,7 @@ def test_a_use_is_noted(tmp_path: Path) -> None:
     assert [pack.used > 5 for pack in cache.list()] == [True]
 
 
-def test_what_others_have_put_there(tmp_path: Path, cache: FileCache) -> None:
+def test_what_others_have_put_there(tmp_path: Path, cache: PackCache) -> None:
     """A stray file would end each look, or be taken for a pack."""
     cache.write(NAME, 0, b"x" * BLOCK)
     (tmp_path / FOLDER / "notes").write_text("mine")
@@ -75,7 +81,7 @@ def test_what_others_have_put_there(tmp_path: Path, cache: FileCache) -> None:
     assert [pack.name for pack in cache.list()] == [NAME]
 
 
-def test_a_folder_that_can_not_be_written(tmp_path: Path, cache: FileCache) -> None:
+def test_a_folder_that_can_not_be_written(tmp_path: Path, cache: PackCache) -> None:
     """The error has to say where, and reading goes on."""
     (tmp_path / FOLDER).write_text("a file")
     with pytest.raises(ArtstoreError, match=FOLDER):
@@ -84,14 +90,14 @@ def test_a_folder_that_can_not_be_written(tmp_path: Path, cache: FileCache) -> N
     assert list(cache.list()) == []
 
 
-def test_the_disk(tmp_path: Path, cache: FileCache) -> None:
+def test_the_disk(tmp_path: Path, cache: PackCache) -> None:
     """Bounds are parts of it."""
     free, all_of_it = cache.disk()
     told = os.statvfs(tmp_path)
     assert 0 <= free <= all_of_it == told.f_blocks * told.f_frsize
 
 
-def test_a_disk_that_fails_is_a_miss(cache: FileCache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fails_is_a_miss(cache: PackCache, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bad sector below the cache would end a checkout that needs nothing of it."""
     cache.write(NAME, 0, b"x" * BLOCK)
 

@@ -1,4 +1,4 @@
-"""What every place for packs promises (artstore.ports.PackFiles): one suite, run by the folder and by its double."""
+"""What every place for packs promises (artstore.ports.PackFiles): one suite; a folder, sealed or not, and a double."""
 
 from __future__ import annotations
 
@@ -13,19 +13,22 @@ from artstore.errors import Corrupt
 from artstore.model import PackId
 from artstore.ports import PackFiles
 from artstore.store.room import Room
+from artstore.store.sealed import SealedPacks
 from artstore.testing import MemoryPacks
+from artstore.testing.sealing import keychain
 
 PACK = PackId(bytes.fromhex("ab") + bytes(15))
 OTHER = PackId(bytes.fromhex("abff") + bytes(14))
 
 
-@pytest.fixture(params=["folder", "memory"])
+@pytest.fixture(params=["folder", "memory", "sealed"])
 def packs(request: pytest.FixtureRequest, tmp_path: Path) -> PackFiles:
     if request.param == "memory":
         return MemoryPacks()
     for name in ("packs", "tmp"):
         (tmp_path / name).mkdir()
-    return FilePacks(str(tmp_path))
+    folder = FilePacks(str(tmp_path))
+    return folder if request.param == "folder" else SealedPacks(folder, keychain())
 
 
 def room(size: int) -> memoryview:

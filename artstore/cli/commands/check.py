@@ -76,7 +76,7 @@ def _rebuild(invocation: Invocation) -> RebuildReport:
     from artstore import Store
 
     with invocation.work("rebuild") as counters:
-        return Store.rebuild_index(invocation.store, counters=counters)
+        return Store.rebuild_index(invocation.store, passphrase=invocation.asks_passphrase, counters=counters)
 
 
 def _document(report: CheckReport, rebuilt: RebuildReport | None, repaired: RepairReport | None) -> CheckDocument:

@@ -54,7 +54,7 @@ def start_command(invocation: Invocation, tcp: bool) -> None:
     from artstore_daemon import service
 
     places = _places(invocation)
-    process = service.start(places, service.Options(tcp=tcp))
+    process = service.start(places, service.Options(tcp=tcp, passphrase=invocation.asks_passphrase))
     _show(invocation, _document(places), [f"it runs, process {process}; it logs to {places.log}"])
     for warning in warnings():
         invocation.output.note(warning)
@@ -87,7 +87,7 @@ def run_command(invocation: Invocation, tcp: bool, log: str | None) -> int:
     require_daemon()
     from artstore_daemon import service
 
-    options = service.Options(log=log, tcp=tcp, verbose=invocation.verbose > 0)
+    options = service.Options(log=log, tcp=tcp, verbose=invocation.verbose > 0, passphrase=invocation.asks_passphrase)
     return service.run(_places(invocation), options)
 
 

@@ -140,6 +140,7 @@ def mount_command(
     del url  # `place` has it
     _require_parts()
     from artstore import wiring
+    from artstore.wiring.keys import unlocked
     from artstore_fuse import mounting
 
     if not 0 < poll <= limits.MOUNT_POLL_S_MAX * _NS:
@@ -164,9 +165,12 @@ def mount_command(
     there, records = mounting.place_of(store, _at_home(directory)), _records()
     if follow is not None:
         wiring.find_remote(there.store)  # there must be one
+    keys = unlocked(there.store, invocation.asks_passphrase)
     if foreground:
-        return mounting.run(there, options, records, lambda outcome: _print_mounted(invocation, there, outcome, None))
-    outcome = mounting.start(there, options, records)
+        return mounting.run(
+            there, options, records, lambda outcome: _print_mounted(invocation, there, outcome, None), keys=keys
+        )
+    outcome = mounting.start(there, options, records, keys=keys)
     _print_mounted(invocation, there, outcome, records.log_path(there.mountpoint))
     return 0
 
@@ -176,7 +180,8 @@ def _cache_of(invocation: Invocation, place: RemotePlace) -> str:
     from artstore import Store
 
     with invocation.transfer("fetch") as counters:
-        store, error = Store.cache_of(place, invocation.store, counters=counters)
+        ask = invocation.asks_passphrase
+        store, error = Store.cache_of(place, invocation.store, passphrase=ask, counters=counters)
     with store:
         if error is not None:
             invocation.output.warn(f"artstore: {error.message}; what was there is mounted")

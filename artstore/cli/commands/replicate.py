@@ -170,7 +170,9 @@ def clone_command(invocation: Invocation, url: str, place: RemotePlace, full: bo
     was_there = wiring.is_store(path)
     try:
         with invocation.transfer("clone") as counters:
-            store, result = Store.clone(place, path, full=full, limit_rate=limit_rate, counters=counters)
+            store, result = Store.clone(
+                place, path, full=full, limit_rate=limit_rate, passphrase=invocation.asks_passphrase, counters=counters
+            )
     except (ArtstoreError, KeyboardInterrupt):
         if not was_there and wiring.is_store(path):
             shown, verb = invocation.output.show(path), "pull" if full else "fetch"

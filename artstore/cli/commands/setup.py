@@ -27,31 +27,43 @@ _OWN_GROUP = "\0"
     examples=[
         ("artstore init --store /data/art", "a store of your own"),
         ("artstore init --store /data/art --shared=ml", "one that the group ml reads and writes"),
+        ("artstore init --encrypt", "one that is sealed, here and at its remotes"),
     ],
 )
 @click.argument("directory", metavar="[DIR]", required=False, type=click.Path(readable=False))
 @click.option(
     "--shared", metavar="[=GROUP]", is_flag=False, flag_value=_OWN_GROUP, help="Let a group use it; yours unless named."
 )
+@click.option("--encrypt", is_flag=True, help="Seal all it writes, here and at remotes; asks for a passphrase.")
 @click.pass_obj
-def init_command(invocation: Invocation, directory: str | None, shared: str | None) -> None:
+def init_command(invocation: Invocation, directory: str | None, shared: str | None, encrypt: bool) -> None:
     """Create a store, alone or shared by a group.
 
-    At DIR, else where --store, $ARTSTORE_HOME or the default say. Only a shared store or one in a special place
-    needs this: the first commit creates the default one.
+    At DIR, else where --store, $ARTSTORE_HOME or the default say. Only a store that is shared, encrypted or in a
+    special place needs this: the first commit creates the default one. Without its passphrase nobody can read an
+    encrypted store, its makers included: keep it in a second place.
     """
     from artstore import Store
+    from artstore.cli.commands.key import new_passphrase
     from artstore.cli.documents import InitDocument
+    from artstore.wiring import keys
 
     if directory is not None and invocation.store is not None:
         raise click.UsageError("DIR and --store both say where: give one of them")
     group = True if shared == _OWN_GROUP else shared or False
-    with Store.init(directory or invocation.store, shared=group) as store:
+    passphrase = None
+    if encrypt:
+        said = keys.passphrase_said()
+        passphrase = new_passphrase(None, otherwise=f"set ${keys.SECRET_FILE}") if said is None else said
+    with Store.init(directory or invocation.store, shared=group, encrypt=passphrase) as store:
         status = store.status()
         shown = invocation.output.show(store.path)
-        owner = f", shared by {status.group}" if status.group else ""
+        owner = ", encrypted" if encrypt else ""
+        owner += f", shared by {status.group}" if status.group else ""
         invocation.output.document(
-            InitDocument(store=text.name(os.fsencode(store.path)), id=status.id, shared=status.group),
+            InitDocument(
+                store=text.name(os.fsencode(store.path)), id=status.id, shared=status.group, encrypted=encrypt
+            ),
             lines=lambda: [f"{shown} is a store now{owner}"],
             ids=lambda: [shown],
         )

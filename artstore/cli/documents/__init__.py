@@ -31,6 +31,7 @@ from artstore.cli.documents.daemon import (
     WatchListDocument,
     WatchNowDocument,
 )
+from artstore.cli.documents.keys import KeyDocument, KeyItem, KeyListDocument
 from artstore.cli.documents.mounts import (
     MountDocument,
     MountItem,
@@ -131,6 +132,9 @@ __all__ = [
     "IgnoreItem",
     "InitDocument",
     "KeptItem",
+    "KeyDocument",
+    "KeyItem",
+    "KeyListDocument",
     "ListDocument",
     "ListHead",
     "LogDocument",

@@ -16,6 +16,7 @@ class InitDocument(Document, frozen=True, kw_only=True):
     store: Annotated[str, Meta(description="Its folder.")]
     id: Annotated[str, Meta(description="The store's id.")]
     shared: Annotated[str | None, Meta(description="The group that may write, or null.")]
+    encrypted: bool
 
 
 class RemoteStatusItem(Document, frozen=True, kw_only=True):

@@ -6,7 +6,15 @@ import os
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
-from artstore.errors import ArtstoreError, Conflict, Corrupt, NewerFormat, NotFound, NotPermitted, UsageError
+from artstore.errors import (
+    ArtstoreError,
+    Conflict,
+    Corrupt,
+    NewerFormat,
+    NotFound,
+    NotPermitted,
+    UsageError,
+)
 from artstore.format.ids import PLAIN
 from artstore.planning.cache import CacheBounds
 from artstore.store.context import Context, Far
@@ -19,10 +27,14 @@ if TYPE_CHECKING:
 
     from artstore.adapters.store_folder import StoreConfig
     from artstore.format.ids import Ids
+    from artstore.format.keyring import Ring
+    from artstore.format.remote import RemoteFormat
     from artstore.model import RemotePlace
-    from artstore.ports import Index, Remote
+    from artstore.ports import Index, PackCache, PackFiles, Remote
     from artstore.store.context import Counters
     from artstore.store.rebuild import RebuildReport
+    from artstore.store.sealed import Keychain
+    from artstore.wiring.keys import Secret
 
 
 _CACHE_HEX: Final = 16
@@ -84,8 +96,11 @@ def find(path: str | None, *, create: bool = False) -> str:
     return place
 
 
-def init(path: str | None, *, group: str | None = None, ids: Ids = PLAIN) -> str:
-    """Make a store, at the default place if none is named; Conflict if there is something already."""
+def init(path: str | None, *, group: str | None = None, ring: Ring | None = None, ids: Ids = PLAIN) -> str:
+    """Make a store, at the default place if none is named; Conflict if there is something already.
+
+    `ring`: the keyring of one that is to be encrypted. `ids`: how its content will be named.
+    """
     from artstore.adapters import store_folder
     from artstore.adapters.disk.mounts import refuse_network
     from artstore.adapters.lmdb_index import LmdbIndex
@@ -95,14 +110,20 @@ def init(path: str | None, *, group: str | None = None, ids: Ids = PLAIN) -> str
     refuse_network(place)
     store_folder.prepare(place, group=group)
     LmdbIndex.create(place, ids, shared=group is not None).close()
-    store_folder.complete(place, chunker=CHUNKER_ID, group=group)
+    if ring is None:
+        store_folder.complete(place, chunker=CHUNKER_ID, group=group)
+    else:
+        from artstore.format.keyring import encode_ring
+
+        store_folder.complete(place, chunker=CHUNKER_ID, group=group, keys=ring.keys.hex(), ring=encode_ring(ring))
     return place
 
 
-def connect(path: str, *, ids: Ids = PLAIN) -> Connection:
-    """Open a store whose content is named by `ids`.
+def connect(path: str, passphrase: Secret = None, *, ids: Ids = PLAIN) -> Connection:
+    """Open a store. NotFound, NotPermitted with whom to ask, NewerFormat, Corrupt, UsageError on a network disk.
 
-    NotFound, NotPermitted with whom to ask, NewerFormat, Corrupt, UsageError on a network disk.
+    `passphrase`: that of an encrypted store, what asks for it, or what was unlocked by it before; None: it is where the
+    environment or the config say. `ids`: how its content is named.
     """
     from artstore.adapters import store_folder
     from artstore.adapters.cache import FileCache
@@ -119,6 +140,7 @@ def connect(path: str, *, ids: Ids = PLAIN) -> Connection:
             f"the store {path} cuts files by rule {config.chunker}, unknown here", hint="upgrade artstore"
         )
     shared = config.group is not None
+    keychain = None if config.keys is None else _unlock(path, passphrase)
     try:
         index = LmdbIndex(path, ids, shared=shared)
     except NotPermitted as error:
@@ -128,7 +150,7 @@ def connect(path: str, *, ids: Ids = PLAIN) -> Connection:
     context = Context(
         path=path,
         index=index,
-        packs=packs,
+        packs=_sealed_packs(packs, keychain),
         sessions=FileSessions(path, shared=shared),
         clock=SystemClock(),
         ids=ids,
@@ -136,12 +158,13 @@ def connect(path: str, *, ids: Ids = PLAIN) -> Connection:
         shared=shared,
         readonly=index.note is not None,
         far=Far(
-            pool=LazyPool(lambda: remotes(path), lambda place: open_remote(place, flow)),
-            cache=FileCache(path, shared=shared),
+            pool=LazyPool(lambda: remotes(path), lambda place: open_remote(place, flow, keychain)),
+            cache=_sealed_cache(FileCache(path, shared=shared), keychain),
             bounds=CacheBounds(size=config.cache_bytes, min_free=config.min_free_bytes),
             keep_local=config.keep == store_folder.KEEP_ALL,
         ),
         flow=flow,
+        keychain=keychain,
     )
 
     def close() -> None:
@@ -151,7 +174,31 @@ def connect(path: str, *, ids: Ids = PLAIN) -> Connection:
     return Connection(context, close)
 
 
-def rebuild_index(path: str, counters: Counters | None = None, *, ids: Ids = PLAIN) -> RebuildReport:
+def _unlock(path: str, passphrase: Secret) -> Keychain:
+    from artstore.wiring.keys import unlock
+
+    return unlock(path, passphrase)
+
+
+def _sealed_packs(packs: PackFiles, keychain: Keychain | None) -> PackFiles:
+    if keychain is None:
+        return packs
+    from artstore.store.sealed import SealedPacks
+
+    return SealedPacks(packs, keychain)
+
+
+def _sealed_cache(cache: PackCache, keychain: Keychain | None) -> PackCache:
+    if keychain is None:
+        return cache
+    from artstore.store.sealed import SealedCache
+
+    return SealedCache(cache, keychain)
+
+
+def rebuild_index(
+    path: str, counters: Counters | None = None, passphrase: Secret = None, *, ids: Ids = PLAIN
+) -> RebuildReport:
     """Make a store's index anew from its packs and refs.log. Busy while anybody else writes to it."""
     from artstore.adapters import lmdb_index, store_folder
     from artstore.adapters.clock import SystemClock
@@ -163,10 +210,11 @@ def rebuild_index(path: str, counters: Counters | None = None, *, ids: Ids = PLA
     refuse_network(path)
     config = store_folder.load_config(path)
     shared = config.group is not None
+    keychain = None if config.keys is None else _unlock(path, passphrase)
     packs = FilePacks(path, shared=shared)
     ports = RebuildPorts(
         path=path,
-        packs=packs,
+        packs=_sealed_packs(packs, keychain),
         sessions=FileSessions(path, shared=shared),
         clock=SystemClock(),
         ids=ids,
@@ -306,11 +354,20 @@ def find_remote(path: str, name: str | None = None) -> tuple[str, RemotePlace]:
     return name, places[name]
 
 
-def open_remote(place: RemotePlace, flow: Flow | None = None) -> Remote:
+def open_remote(place: RemotePlace, flow: Flow | None = None, keychain: Keychain | None = None) -> Remote:
     """A remote that is ready to be used. UsageError for a URL that makes no sense; what it needs may be missing.
 
-    `flow`: what its bodies move through.
+    `flow`: what its bodies move through; `keychain`: the keys of an encrypted store.
     """
+    remote = _open_remote(place, flow)
+    if keychain is None:
+        return remote
+    from artstore.store.sealed import SealedRemote
+
+    return SealedRemote(remote, keychain)
+
+
+def _open_remote(place: RemotePlace, flow: Flow | None) -> Remote:
     from artstore.store.remote.retrying import RetryingRemote
 
     scheme = place.url.partition(":")[0]
@@ -348,18 +405,28 @@ def reach_remote(place: RemotePlace) -> RemotePlace:
         remote.close()
 
 
-def prepare_remote(path: str, place: RemotePlace) -> RemotePlace:
+def prepare_remote(path: str, place: RemotePlace, keychain: Keychain | None = None) -> RemotePlace:
     """Reach a remote for a store, and make it one if it is empty; the place with its id."""
     from dataclasses import replace
 
-    from artstore.store.remote.opening import prepare_remote
-
-    remote = open_remote(place)
+    remote = open_remote(place, None, keychain)
     try:
-        told = prepare_remote(remote, chunker=load_config(path).chunker)
+        told = prepare(remote, chunker=load_config(path).chunker, keychain=keychain)
         return replace(place, id=told.id.hex())
     finally:
         remote.close()
+
+
+def prepare(remote: Remote, *, chunker: int, keychain: Keychain | None) -> RemoteFormat:
+    """Make an empty place a remote of a store, encrypted as the store is. Errors as `look_at_remote`."""
+    from artstore.store.remote.opening import prepare_remote
+
+    if keychain is None:
+        return prepare_remote(remote, chunker=chunker)
+    from artstore.format.keyring import encode_ring
+
+    keys = keychain.keys.fingerprint
+    return prepare_remote(remote, chunker=chunker, keys=keys, ring=encode_ring(keychain.ring))
 
 
 def clock_of_remote(place: RemotePlace) -> float:

@@ -1,0 +1,276 @@
+"""The keyring: the keys of an encrypted store, and who may open them. docs/format.md, "Keyring".
+
+It is one document, STORE/keyring here and `keys/ring` at each remote: MessagePack behind a format number, the first 16
+bytes of its BLAKE3 behind it. It holds
+
+- the *secrets*, sealed by a master key: the root key, which is the store's for ever, and a key for each epoch;
+- a *slot* for each passphrase: an X25519 key whose private half is sealed by what Argon2id makes of the passphrase,
+  and the master key, wrapped by HPKE for the public half.
+
+Each change draws a new master key and wraps it for the slots that stay, which takes none of their passphrases: who was
+removed can't open what is written from then on. The slots are bound to the sealed secrets, so that nobody without the
+keys adds one. `serial` grows by one with each change; an older ring than the one known isn't taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import msgspec
+
+from artstore import limits
+from artstore.errors import Conflict, Corrupt, NotFound, NotPermitted, UsageError
+from artstore.format.cipher import (
+    KEY_BYTES,
+    NONCE_BYTES,
+    SIV_KEY_BYTES,
+    Gcm,
+    Stretching,
+    derive,
+    public_of,
+    stretch,
+    unwrap,
+    wrap,
+)
+from artstore.format.document import FORMAT, Codec
+from artstore.format.ids import checksum
+
+Random = Callable[[int], bytes]
+"""So many random bytes that nobody can foretell."""
+
+SLOT_ID_BYTES: Final = 4
+SALT_BYTES: Final = 16
+FINGERPRINT_BYTES: Final = 16
+_CHECK_BYTES: Final = 16
+_CONTEXT: Final = b"artstore 2026 keyring 1 "
+DEFAULT_COST: Final = Stretching(limits.STRETCH_MEMORY_KIB, limits.STRETCH_PASSES, limits.STRETCH_LANES)
+
+
+class Slot(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Stored. Who may open the ring: `label` for people, when it was made (ns UTC), Argon2id's salt and cost, the
+    public key, the private key sealed (nonce first), the master key wrapped.
+    """
+
+    id: bytes
+    label: str
+    created: int
+    salt: bytes
+    cost: Stretching
+    public: bytes
+    private: bytes
+    master: bytes
+
+
+class Ring(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Stored. `keys`: tells the store's keys from others', and nothing of them; `sealed`: the secrets, nonce first."""
+
+    serial: int
+    keys: bytes
+    slots: list[Slot]
+    sealed: bytes
+
+
+class _Secrets(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Stored, sealed."""
+
+    root: bytes
+    epochs: list[bytes]
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The keys of a store. `epochs`: that of epoch n at n - 1; what is new is sealed by the last one."""
+
+    root: bytes
+    epochs: tuple[bytes, ...]
+
+    @property
+    def epoch(self) -> int:
+        """The newest epoch."""
+        return len(self.epochs)
+
+    @cached_property
+    def ids(self) -> bytes:
+        """The key that ids are made with. It never changes."""
+        return derive(self.root, info=_CONTEXT + b"ids")
+
+    @cached_property
+    def names(self) -> bytes:
+        """The key, of SIV_KEY_BYTES, that names of refs are sealed with at remotes. It never changes."""
+        return derive(self.root, info=_CONTEXT + b"names", size=SIV_KEY_BYTES)
+
+    @cached_property
+    def cache(self) -> bytes:
+        """The key that keys of cached packs are derived from. It never changes."""
+        return derive(self.root, info=_CONTEXT + b"cache")
+
+    @cached_property
+    def fingerprint(self) -> bytes:
+        """Tells these keys from others."""
+        return derive(self.root, info=_CONTEXT + b"fingerprint", size=FINGERPRINT_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class Unlocked:
+    """A ring that was opened by one of its slots: its keys, and what opens later rings without the passphrase."""
+
+    ring: Ring
+    keys: Keys
+    slot: bytes
+    private: bytes
+
+
+def encode_ring(ring: Ring) -> bytes:
+    """The bytes of a ring."""
+    data = _RING.encode((FORMAT, ring))
+    return data + checksum(data)[:_CHECK_BYTES]
+
+
+def decode_ring(data: bytes) -> Ring:
+    """A ring. NewerFormat, Corrupt. It is believed only once it is unlocked."""
+    body, check = data[:-_CHECK_BYTES], data[-_CHECK_BYTES:]
+    if len(data) <= _CHECK_BYTES or checksum(body)[:_CHECK_BYTES] != check:
+        raise Corrupt("a keyring does not match its checksum", hint=_COPIES)
+    _, ring = _RING.decode(body)
+    costs = [slot.cost for slot in ring.slots]
+    if ring.serial < 1 or not 0 < len(ring.slots) <= limits.KEY_SLOTS_MAX or not all(map(_is_sane, costs)):
+        raise Corrupt("a keyring makes no sense", hint=_COPIES)
+    return ring
+
+
+def new_ring(passphrase: bytes, *, label: str, now: int, random: Random, cost: Stretching = DEFAULT_COST) -> Unlocked:
+    """The ring of a new store, with one slot. UsageError for a passphrase or label that can't be."""
+    keys = Keys(random(KEY_BYTES), (random(KEY_BYTES),))
+    slot, private = _new_slot(passphrase, label=label, now=now, random=random, cost=cost)
+    return _sealed(keys, [slot], serial=1, slot=slot.id, private=private, random=random)
+
+
+def unlock(ring: Ring, passphrase: bytes) -> Unlocked:
+    """Open a ring. NotPermitted if no slot has this passphrase; Corrupt if the ring was changed without its keys."""
+    for slot in ring.slots:
+        nonce, sealed = slot.private[:NONCE_BYTES], slot.private[NONCE_BYTES:]
+        opener = Gcm(stretch(passphrase, salt=slot.salt, cost=slot.cost))
+        try:
+            private = opener.open(nonce, sealed, bound=_CONTEXT + slot.id)
+        except Corrupt:
+            continue  # it is another one's slot
+        return _opened(ring, slot, private)
+    raise NotPermitted("the passphrase is wrong")
+
+
+def reopen(known: Unlocked, ring: Ring) -> Unlocked:
+    """Open another ring of the same store by what opened the one that is known.
+
+    The known one if the other one isn't newer. NotPermitted if our slot was removed; Conflict if it is another store's.
+    """
+    if ring.keys != known.ring.keys:
+        raise Conflict("it was encrypted with other keys")
+    if ring.serial <= known.ring.serial:
+        return known
+    slot = next((slot for slot in ring.slots if slot.id == known.slot), None)
+    if slot is None:
+        label = next(slot.label for slot in known.ring.slots if slot.id == known.slot)
+        raise NotPermitted(
+            f"the key {known.slot.hex()} ({label}), which this store was opened with, was removed",
+            hint="use the passphrase of another key; `artstore key list` shows them",
+        )
+    opened = _opened(ring, slot, known.private)
+    if opened.keys.root != known.keys.root or opened.keys.epochs[: known.keys.epoch] != known.keys.epochs:
+        raise Corrupt("a newer keyring has other keys for what was written before")
+    return opened
+
+
+def add_slot(
+    known: Unlocked, passphrase: bytes, *, label: str, now: int, random: Random, cost: Stretching = DEFAULT_COST
+) -> tuple[Unlocked, Slot]:
+    """The ring with one more slot, and that. UsageError if there are too many."""
+    if len(known.ring.slots) >= limits.KEY_SLOTS_MAX:
+        raise UsageError(f"there are {limits.KEY_SLOTS_MAX} keys already", hint="`artstore key remove` one")
+    slot, _ = _new_slot(passphrase, label=label, now=now, random=random, cost=cost)
+    ring = known.ring
+    return _next(known, known.keys, [*ring.slots, slot], random), slot
+
+
+def remove_slot(known: Unlocked, id: bytes, *, random: Random) -> Unlocked:
+    """The ring without a slot, and with a new epoch, whose key that slot never opened. NotFound; UsageError for the
+    last one, or the one that it was opened with.
+    """
+    slots = [slot for slot in known.ring.slots if slot.id != id]
+    if len(slots) == len(known.ring.slots):
+        raise NotFound(f"there is no key {id.hex()}", hint="`artstore key list` shows them")
+    if id == known.slot:
+        raise UsageError("this is the key that you opened the store with", hint="open it with another one to remove it")
+    return _next(known, _with_epoch(known.keys, random), slots, random)
+
+
+def rotate(known: Unlocked, *, random: Random) -> Unlocked:
+    """The ring with a new epoch: what is written from now on is sealed by a new key."""
+    return _next(known, _with_epoch(known.keys, random), known.ring.slots, random)
+
+
+def _with_epoch(keys: Keys, random: Random) -> Keys:
+    if keys.epoch >= limits.KEY_EPOCHS_MAX:
+        raise UsageError(f"the keys were changed {limits.KEY_EPOCHS_MAX} times already")
+    return Keys(keys.root, (*keys.epochs, random(KEY_BYTES)))
+
+
+def _next(known: Unlocked, keys: Keys, slots: list[Slot], random: Random) -> Unlocked:
+    return _sealed(keys, slots, serial=known.ring.serial + 1, slot=known.slot, private=known.private, random=random)
+
+
+def _new_slot(passphrase: bytes, *, label: str, now: int, random: Random, cost: Stretching) -> tuple[Slot, bytes]:
+    """A slot without the master key, and its private key."""
+    if not 0 < len(passphrase) <= limits.PASSPHRASE_BYTES_MAX:
+        raise UsageError(f"a passphrase has 1 to {limits.PASSPHRASE_BYTES_MAX} bytes, not {len(passphrase)}")
+    if len(label.encode()) > limits.KEY_LABEL_BYTES_MAX or not label.isprintable():
+        raise UsageError(f"a key's label is printable and has at most {limits.KEY_LABEL_BYTES_MAX} bytes")
+    id, salt, private, nonce = random(SLOT_ID_BYTES), random(SALT_BYTES), random(KEY_BYTES), random(NONCE_BYTES)
+    sealed = Gcm(stretch(passphrase, salt=salt, cost=cost)).seal(nonce, private, bound=_CONTEXT + id)
+    return Slot(id, label, now, salt, cost, public_of(private), nonce + sealed, b""), private
+
+
+def _sealed(keys: Keys, slots: list[Slot], *, serial: int, slot: bytes, private: bytes, random: Random) -> Unlocked:
+    """A ring of these keys for these slots."""
+    master, nonce = random(KEY_BYTES), random(NONCE_BYTES)
+    wrapped = [
+        msgspec.structs.replace(each, master=wrap(master, public=each.public, info=_CONTEXT + each.id))
+        for each in slots
+    ]
+    ring = Ring(serial, keys.fingerprint, wrapped, b"")
+    secrets = _SECRETS.encode((FORMAT, _Secrets(keys.root, list(keys.epochs))))
+    sealed = Gcm(master).seal(nonce, secrets, bound=_RING.encode((FORMAT, ring)))
+    return Unlocked(msgspec.structs.replace(ring, sealed=nonce + sealed), keys, slot, private)
+
+
+def _opened(ring: Ring, slot: Slot, private: bytes) -> Unlocked:
+    """The ring, opened by a slot's private key. Corrupt."""
+    try:
+        master = unwrap(slot.master, private=private, info=_CONTEXT + slot.id)
+        nonce, sealed = ring.sealed[:NONCE_BYTES], ring.sealed[NONCE_BYTES:]
+        bound = _RING.encode((FORMAT, msgspec.structs.replace(ring, sealed=b"")))
+        _, secrets = _SECRETS.decode(Gcm(master).open(nonce, sealed, bound=bound))
+    except Corrupt as error:
+        raise Corrupt(f"the keyring was damaged or changed: {error.message}", hint=_COPIES) from error
+    keys = Keys(secrets.root, tuple(secrets.epochs))
+    sizes = {len(secrets.root), *map(len, secrets.epochs)}
+    if sizes != {KEY_BYTES} or not secrets.epochs or keys.fingerprint != ring.keys:
+        raise Corrupt("the keyring contradicts itself", hint=_COPIES)
+    return Unlocked(ring, keys, slot.id, private)
+
+
+def _is_sane(cost: Stretching) -> bool:
+    return (
+        8 * cost.lanes <= cost.memory_kib <= limits.STRETCH_MEMORY_KIB_MAX
+        and 0 < cost.passes <= limits.STRETCH_PASSES_MAX
+        and 0 < cost.lanes <= limits.KEY_SLOTS_MAX
+    )
+
+
+_COPIES: Final = "copies lie in the store, as `keyring`, and at its remotes, as `keys/ring`"
+_RING: Final[Codec[tuple[int, Ring]]] = Codec(tuple[int, Ring], name="keyring", bytes_max=limits.KEYRING_BYTES_MAX)
+_SECRETS: Final[Codec[tuple[int, _Secrets]]] = Codec(
+    tuple[int, _Secrets], name="keyring's secrets", bytes_max=limits.KEYRING_BYTES_MAX
+)

@@ -1,0 +1,40 @@
+"""Keys for tests: cheap to unlock, kept in memory; and a watch over nonces."""
+
+from __future__ import annotations
+
+import os
+
+from artstore.format.cipher import Stretching
+from artstore.format.keyring import Unlocked, new_ring
+from artstore.store.sealed import Keychain
+
+CHEAP = Stretching(8, 1, 1)
+PASSPHRASE = b"open sesame"
+
+
+def unlocked(passphrase: bytes = PASSPHRASE) -> Unlocked:
+    """A new ring, opened."""
+    return new_ring(passphrase, label="test", now=1, random=os.urandom, cost=CHEAP)
+
+
+class KeptRing:
+    """Where a keychain keeps its ring, in place of a file."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def keep(self, data: bytes) -> None:
+        self.data = data
+
+    def load(self) -> bytes:
+        return self.data
+
+
+def keychain(opened: Unlocked | None = None) -> Keychain:
+    """A keychain, of new keys unless some are given."""
+    from artstore.format.keyring import encode_ring
+
+    opened = opened or unlocked()
+    kept = KeptRing()
+    kept.keep(encode_ring(opened.ring))
+    return Keychain(opened, keep=kept.keep, load=kept.load)

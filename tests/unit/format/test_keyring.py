@@ -1,0 +1,203 @@
+"""The keyring: who has a passphrase opens it, who was removed doesn't, and nobody else changes it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from artstore import limits
+from artstore.errors import Conflict, Corrupt, NewerFormat, NotFound, NotPermitted, UsageError
+from artstore.format.cipher import Stretching
+from artstore.format.ids import checksum
+from artstore.format.keyring import (
+    Ring,
+    Unlocked,
+    add_slot,
+    decode_ring,
+    encode_ring,
+    new_ring,
+    remove_slot,
+    reopen,
+    rotate,
+    unlock,
+)
+
+CHEAP = Stretching(8, 1, 1)
+
+
+def ring(passphrase: bytes = b"alice's", label: str = "alice") -> Unlocked:
+    return new_ring(passphrase, label=label, now=1, random=os.urandom, cost=CHEAP)
+
+
+def with_bob(known: Unlocked) -> Unlocked:
+    return add_slot(known, b"bob's", label="bob", now=2, random=os.urandom, cost=CHEAP)[0]
+
+
+def stored(known: Unlocked) -> Ring:
+    """As another machine reads it."""
+    return decode_ring(encode_ring(known.ring))
+
+
+def test_a_passphrase_opens_it() -> None:
+    """Nobody could open the store, or anybody."""
+    made = ring()
+    found = unlock(stored(made), b"alice's")
+    assert found.keys == made.keys
+    assert found == made
+    with pytest.raises(NotPermitted, match="wrong"):
+        unlock(stored(made), b"bob's")
+    assert ring().keys.root != made.keys.root
+    assert len({made.keys.ids, made.keys.cache, made.keys.root, made.keys.epochs[0], made.keys.names[:32]}) == 5
+
+
+def test_what_randomness_makes_of_it() -> None:
+    """Another release would derive other keys from the same ring. docs/format.md has these."""
+    numbers = iter(range(1, 1000))
+
+    def counted(size: int) -> bytes:
+        return bytes([next(numbers)]) * size
+
+    made = new_ring(b"alice's", label="alice", now=1, random=counted, cost=CHEAP)
+    keys = made.keys
+    assert keys.root == b"\1" * 32
+    assert keys.epochs == (b"\2" * 32,)
+    assert keys.ids.hex() == "425a1835c557246c7a24f45caaee27535058f6433178b99bdfae96f2c932baf9"
+    assert keys.names.hex() == (
+        "cda1565889bbc578df7438783c57d355d44ee7f77b77fa2fb2a56252cdfb35d1"
+        "1b22170bdd0f728033740ffa1456f4440a46a5218c77a50885ac2b68a8882776"
+    )
+    assert keys.cache.hex() == "4f06706b47daa4e0e2d14fb34eee3720d8ea7de89dd25796d83273de3fc22623"
+    assert keys.fingerprint.hex() == "ef832a805a9f9a77de6218428068dcf2"
+    assert made.ring.slots[0].private.hex() == (
+        "0606060606060606060606062097008db924589316c053f852acdeded4e76163"
+        "8b7fce9df81c95d1a89befa1edb1fd8d629aa723be897f4d5deb6ad2"
+    )
+
+
+def test_several_passphrases() -> None:
+    """A team would share one, and change it for all when one of them leaves."""
+    alice = ring()
+    both = with_bob(alice)
+    assert both.ring.serial == 2
+    bob = unlock(stored(both), b"bob's")
+    assert bob.keys == alice.keys
+    assert unlock(stored(both), b"alice's").keys == alice.keys
+    alone = remove_slot(bob, alice.slot, random=os.urandom)
+    assert [slot.label for slot in alone.ring.slots] == ["bob"]
+    with pytest.raises(NotPermitted):
+        unlock(stored(alone), b"alice's")
+    assert alone.keys.epochs[0] == alice.keys.epochs[0], "what is there can be read"
+    assert alone.keys.epoch == 2, "what comes is sealed by a key that alice never had"
+    assert unlock(stored(alone), b"bob's") == alone
+
+
+def test_who_was_removed_does_not_open_what_comes() -> None:
+    """Somebody who left, with a copy of the old keyring, would read what is written afterwards."""
+    alice = ring()
+    both = with_bob(alice)
+    alone = remove_slot(unlock(stored(both), b"bob's"), alice.slot, random=os.urandom)
+    with pytest.raises(NotPermitted, match="removed"):
+        reopen(alice, stored(alone))
+    # She has her private key, and each slot as it stands in the new ring: none was wrapped for her.
+    for slot in alone.ring.slots:
+        with pytest.raises((Corrupt, NotPermitted)):
+            reopen(alice, msgspec.structs.replace(alone.ring, slots=[msgspec.structs.replace(slot, id=alice.slot)]))
+
+
+def test_a_running_process_takes_up_a_later_ring() -> None:
+    """It could not read what others write once the keys were rotated, or would ask for the passphrase again."""
+    alice = ring()
+    later = rotate(with_bob(alice), random=os.urandom)
+    found = reopen(alice, stored(later))
+    assert found.keys == later.keys
+    assert found.keys.epoch == 2
+    assert reopen(found, stored(alice)) is found, "an older one isn't taken"
+    assert reopen(found, stored(later)) is found
+    with pytest.raises(Conflict, match="other keys"):
+        reopen(alice, stored(ring()))
+
+
+def test_what_may_not_be_removed() -> None:
+    """A store would be locked for ever."""
+    alice = ring()
+    with pytest.raises(UsageError, match="opened the store with"):
+        remove_slot(alice, alice.slot, random=os.urandom)
+    with pytest.raises(NotFound, match="00000000"):
+        remove_slot(alice, bytes(4), random=os.urandom)
+
+
+@pytest.mark.parametrize(
+    ("passphrase", "label"), [(b"", "x"), (b"x" * 1025, "x"), (b"x", "x" * 201), (b"x", "a\nb"), (b"x", "\x1b[1m")]
+)
+def test_what_can_not_be_one(passphrase: bytes, label: str) -> None:
+    """A terminal would be written to, or an empty answer lock a store."""
+    with pytest.raises(UsageError):
+        ring(passphrase, label)
+
+
+def test_there_are_not_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong passphrase would take minutes."""
+    monkeypatch.setattr(limits, "KEY_SLOTS_MAX", 1)
+    with pytest.raises(UsageError, match="already"):
+        with_bob(ring())
+    monkeypatch.setattr(limits, "KEY_EPOCHS_MAX", 1)
+    with pytest.raises(UsageError, match="changed"):
+        rotate(ring(), random=os.urandom)
+
+
+def test_each_flipped_bit_is_refused() -> None:
+    """A damaged keyring would be written over the good copies."""
+    data = encode_ring(with_bob(ring()).ring)
+    for at in range(8 * len(data)):
+        changed = bytearray(data)
+        changed[at // 8] ^= 1 << at % 8
+        with pytest.raises((Corrupt, NewerFormat)):
+            decode_ring(bytes(changed))
+
+
+def test_nobody_without_the_keys_changes_it() -> None:
+    """Who can write the bucket would let himself in, or have us seal by a key of his."""
+    alice = ring()
+    both = with_bob(alice)
+    for wrong in _changed(both.ring):
+        data = encode_ring(wrong)  # its checksum is right
+        with pytest.raises((Corrupt, NotPermitted, Conflict)):
+            _ = unlock(decode_ring(data), b"alice's"), reopen(alice, decode_ring(data))
+
+
+def _changed(good: Ring) -> Iterator[Ring]:
+    replace = msgspec.structs.replace
+    mallory = ring(b"mallory's", "mallory").ring
+    yield replace(good, serial=good.serial + 1)
+    yield replace(good, slots=good.slots[:1])
+    yield replace(good, slots=good.slots[::-1])
+    yield replace(good, slots=[*good.slots, mallory.slots[0]])
+    yield replace(good, slots=[replace(good.slots[0], label="root"), *good.slots[1:]])
+    yield replace(good, slots=[replace(good.slots[0], cost=Stretching(16, 1, 1)), *good.slots[1:]])
+    yield replace(good, slots=[replace(slot, public=mallory.slots[0].public) for slot in good.slots])
+    yield replace(good, sealed=mallory.sealed)
+    yield replace(mallory, keys=good.keys, serial=9)
+    yield replace(mallory, serial=9)
+
+
+def test_a_ring_that_asks_for_too_much_is_not_believed() -> None:
+    """Who can write the bucket would take all of a machine's memory."""
+    good = ring().ring
+    for cost in (Stretching(1 << 40, 1, 1), Stretching(8, 1 << 30, 1), Stretching(8, 1, 0), Stretching(1, 1, 1)):
+        wrong = msgspec.structs.replace(good, slots=[msgspec.structs.replace(good.slots[0], cost=cost)])
+        with pytest.raises(Corrupt, match="makes no sense"):
+            decode_ring(encode_ring(wrong))
+    for wrong in (msgspec.structs.replace(good, slots=[]), msgspec.structs.replace(good, serial=0)):
+        with pytest.raises(Corrupt, match="makes no sense"):
+            decode_ring(encode_ring(wrong))
+
+
+def test_a_later_format_is_told_from_damage() -> None:
+    """An old release would call a good keyring damaged."""
+    body = bytearray(encode_ring(ring().ring)[:-16])
+    body[1] = 2
+    with pytest.raises(NewerFormat):
+        decode_ring(bytes(body) + checksum(bytes(body))[:16])
