@@ -100,7 +100,7 @@ class Remotes(facade.Store):
 
         remover = Remover(identity.user(), identity.host(), self.context.clock.now_ns(), reason)
         with self._opened(remote, reading=True) as (there, _):
-            return remove_refs(there, names, remover)
+            return remove_refs(there, names, remover, self.context.ids)
 
     def remote_status(self, *, ask: bool = False) -> RemoteStatus | None:
         """How the home remote and this store stand to each other; None without one. `ask`: it is asked, too."""

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
-from artstore import Store
+from artstore import Store, wiring
 from artstore.adapters.remote_folder import FolderRemote
+from artstore.format.ids import Ids
 from artstore.model import RemotePlace
 
 MIB = 1 << 20
@@ -55,6 +60,17 @@ class Machines:
     def file(self, key: str) -> Path:
         """Where an object lies."""
         return Path(self.place.url.removeprefix("file://"), key)
+
+
+@contextmanager
+def named_by(ids: Ids) -> Generator[None]:
+    """All stores that are opened, made, cloned or rebuilt meanwhile name their content by these ids."""
+    with (
+        patch.object(wiring, "init", partial(wiring.init, ids=ids)),
+        patch.object(wiring, "connect", partial(wiring.connect, ids=ids)),
+        patch.object(wiring, "rebuild_index", partial(wiring.rebuild_index, ids=ids)),
+    ):
+        yield
 
 
 def noise(size: int, seed: int = 1) -> bytes:

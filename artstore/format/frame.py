@@ -17,7 +17,7 @@ from struct import Struct
 from artstore import limits
 from artstore.errors import Corrupt, NewerFormat
 from artstore.format.codec import RAW, ZSTD, Decoder, check_codec
-from artstore.format.ids import Buffer, verify_object
+from artstore.format.ids import Buffer, Ids
 from artstore.model import Digest, ObjectKind, TableEntry
 
 MAGIC = b"\xaaAF\x01"
@@ -72,7 +72,7 @@ def check_entry(entry: TableEntry) -> TableEntry:
     return entry
 
 
-def open_frame(frame: Buffer, decoder: Decoder, *, id: bytes, kind: ObjectKind) -> bytes:
+def open_frame(frame: Buffer, decoder: Decoder, ids: Ids, *, id: bytes, kind: ObjectKind) -> bytes:
     """The object in a frame (header and stored bytes, nothing behind), checked in full [I5]."""
     entry = parse_header(frame)
     if entry.id != id or entry.flags & KIND_MASK != kind:
@@ -80,14 +80,16 @@ def open_frame(frame: Buffer, decoder: Decoder, *, id: bytes, kind: ObjectKind) 
     if len(frame) != limits.FRAME_HEADER_BYTES + entry.stored:
         raise Corrupt(f"object {id.hex()} has the wrong size", digest=id)
     stored = memoryview(frame)[limits.FRAME_HEADER_BYTES :]
-    return open_stored(stored, decoder, id=id, kind=kind, codec=entry.codec, raw=entry.raw)
+    return open_stored(stored, decoder, ids, id=id, kind=kind, codec=entry.codec, raw=entry.raw)
 
 
-def open_stored(stored: Buffer, decoder: Decoder, *, id: bytes, kind: ObjectKind, codec: int, raw: int) -> bytes:
+def open_stored(
+    stored: Buffer, decoder: Decoder, ids: Ids, *, id: bytes, kind: ObjectKind, codec: int, raw: int
+) -> bytes:
     """The object behind a header, decoded and checked against its id [I5]."""
     try:
         data = decoder.decode(codec, stored, raw)
     except Corrupt as error:
         raise Corrupt(f"object {id.hex()}: {error.message}", digest=id) from error
-    verify_object(kind, id, data)
+    ids.verify(kind, id, data)
     return data

@@ -11,6 +11,10 @@ level n. Items are added from left to right. A page ends
 
 The key is the name for an entry, `first` for a tree's branch, the chunk or child id in a recipe. The lowest level which
 has one page only is the root. Nothing depends on what came before the page, so equal items give equal pages [I7].
+
+The hash stays plain in a store with an id key. A recipe's keys are ids, which nobody makes without it. A tree's are
+names: who guesses every name of a directory of more than 128 can tell how many entries each of its pages has, and look
+for pages of such sizes. Sizes aren't hidden anyhow, those of chunks neither. Stores of one id key agree on each page.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from artstore import limits
-from artstore.format.ids import checksum
+from artstore.format.ids import Ids, checksum
 from artstore.model import Digest, ObjectKind
 
 Emit = Callable[[ObjectKind, Digest, bytes], None]
@@ -71,10 +75,6 @@ class Shape(Protocol[LeafT_contra, BranchT]):
         ...
 
     def encode_inner(self, level: int, branches: Sequence[BranchT]) -> bytes: ...
-    def identify(self, data: bytes) -> Digest:
-        """The id of a page's bytes."""
-        ...
-
     def leaf_branch(self, items: Sequence[LeafT_contra], child: Digest) -> BranchT:
         """The branch that names a page of level 0."""
         ...
@@ -100,9 +100,10 @@ class _InnerLevel(Generic[BranchT]):
 class PageBuilder(Generic[LeafT, BranchT]):
     """Turns items into pages as they arrive. Memory: one open page for each level."""
 
-    def __init__(self, shape: Shape[LeafT, BranchT], emit: Emit) -> None:
+    def __init__(self, shape: Shape[LeafT, BranchT], emit: Emit, ids: Ids) -> None:
         self._shape = shape
         self._emit = emit
+        self._ids = ids
         self._leaf: list[LeafT] = []
         self._leaf_size = HEAD_BYTES
         self._leaves_emitted = 0
@@ -188,13 +189,13 @@ class PageBuilder(Generic[LeafT, BranchT]):
     def _emit_leaf(self) -> BranchT:
         shape = self._shape
         data = shape.encode_leaf(self._leaf)
-        child = shape.identify(data)
+        child = self._ids.of(shape.kind, data)
         self._emit(shape.kind, child, data)
         return shape.leaf_branch(self._leaf, child)
 
     def _emit_inner(self, level: int, inner: _InnerLevel[BranchT]) -> BranchT:
         shape = self._shape
         data = shape.encode_inner(level, inner.branches)
-        child = shape.identify(data)
+        child = self._ids.of(shape.kind, data)
         self._emit(shape.kind, child, data)
         return shape.inner_branch(inner.branches, child)

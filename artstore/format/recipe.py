@@ -14,7 +14,7 @@ from typing import NamedTuple, NoReturn
 from artstore import limits
 from artstore.errors import BadInput, Corrupt
 from artstore.format.document import FORMAT, Codec
-from artstore.format.ids import DIGEST_BYTES, recipe_page_id
+from artstore.format.ids import DIGEST_BYTES, Ids
 from artstore.format.page import HEAD_BYTES, Emit, Load, PageBuilder, int_bytes
 from artstore.model import ChunkRef, Digest, ObjectKind, RecipeBranch
 
@@ -53,8 +53,8 @@ class RecipeInner:
 class RecipeBuilder:
     """Makes the pages of one file; `emit` receives each when it is complete. Memory: one page for each level."""
 
-    def __init__(self, emit: Emit) -> None:
-        self._pages: PageBuilder[ChunkRef, RecipeBranch] = PageBuilder(_SHAPE, emit)
+    def __init__(self, emit: Emit, ids: Ids) -> None:
+        self._pages: PageBuilder[ChunkRef, RecipeBranch] = PageBuilder(_SHAPE, emit, ids)
 
     def add(self, id: bytes, raw: int) -> None:
         """Add the file's next chunk and its size."""
@@ -113,9 +113,6 @@ class _RecipeShape:
 
     def encode_inner(self, level: int, branches: Sequence[RecipeBranch]) -> bytes:
         return _INNER.encode((FORMAT, level, list(branches)))
-
-    def identify(self, data: bytes) -> Digest:
-        return recipe_page_id(data)
 
     def leaf_branch(self, items: Sequence[ChunkRef], child: Digest) -> RecipeBranch:
         return RecipeBranch(child, sum(map(_raw, items)), len(items))

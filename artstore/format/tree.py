@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from artstore.errors import BadInput, Corrupt
+from artstore.format.ids import Ids
 from artstore.format.page import Emit, Load, PageBuilder
 from artstore.format.tree_page import SHAPE, TreeInner, TreeLeaf, check_name, decode_tree_page, entry_bytes
 from artstore.model import Digest, Entry, ObjectKind, TreeBranch
@@ -29,8 +30,8 @@ class TreeSummary:
 class TreeBuilder:
     """Makes the pages of one directory; `emit` receives each when it is complete. Memory: one page for each level."""
 
-    def __init__(self, emit: Emit) -> None:
-        self._pages: PageBuilder[Entry, TreeBranch] = PageBuilder(SHAPE, emit)
+    def __init__(self, emit: Emit, ids: Ids) -> None:
+        self._pages: PageBuilder[Entry, TreeBranch] = PageBuilder(SHAPE, emit, ids)
         self._last = b""
 
     def add(self, entry: Entry) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from artstore.errors import BadInput
+from artstore.format.ids import Ids
 from artstore.format.page import Emit, Load
 from artstore.format.tree import TreeBuilder, TreeSummary, load_child, load_root
 from artstore.format.tree_page import TreeInner, TreeLeaf
@@ -20,7 +21,7 @@ Edit = tuple[bytes, Entry | None]
 """A name and what stands there afterwards; None removes it, if it is there."""
 
 
-def edit_tree(root: bytes, edits: Sequence[Edit], load: Load, emit: Emit) -> TreeSummary:
+def edit_tree(root: bytes, edits: Sequence[Edit], load: Load, emit: Emit, ids: Ids) -> TreeSummary:
     """The directory at `root` with the edits, which stand in strictly ascending order of names.
 
     `emit` receives the pages that were made anew, some of which may exist. Each edit costs a few pages of each level.
@@ -31,17 +32,17 @@ def edit_tree(root: bytes, edits: Sequence[Edit], load: Load, emit: Emit) -> Tre
     for name, entry in edits:
         if entry is not None and entry.name != name:
             raise BadInput(f"the edit of {name!r} holds the entry {entry.name!r}", [name])
-    return _Editor(edits, load, emit).edit(root)
+    return _Editor(edits, load, emit, ids).edit(root)
 
 
 class _Editor:
     """Walks the old pages from left to right, merging edits into what it reads."""
 
-    def __init__(self, edits: Sequence[Edit], load: Load, emit: Emit) -> None:
+    def __init__(self, edits: Sequence[Edit], load: Load, emit: Emit, ids: Ids) -> None:
         self._edits = edits
         self._next = 0  # of edits
         self._load = load
-        self._builder = TreeBuilder(emit)
+        self._builder = TreeBuilder(emit, ids)
 
     def edit(self, root: bytes) -> TreeSummary:
         self._rewrite(load_root(root, self._load), end=None, next_end=None)

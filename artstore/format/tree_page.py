@@ -15,7 +15,7 @@ from typing import NoReturn
 from artstore import limits
 from artstore.errors import BadInput, Corrupt
 from artstore.format.document import FORMAT, Codec
-from artstore.format.ids import DIGEST_BYTES, tree_page_id
+from artstore.format.ids import DIGEST_BYTES
 from artstore.format.page import bin_bytes, int_bytes
 from artstore.model import Digest, Entry, Form, Kind, ObjectKind, TreeBranch
 
@@ -46,9 +46,6 @@ class TreeShape:
 
     def encode_inner(self, level: int, branches: Sequence[TreeBranch]) -> bytes:
         return _INNER.encode((FORMAT, level, list(branches)))
-
-    def identify(self, data: bytes) -> Digest:
-        return tree_page_id(data)
 
     def leaf_branch(self, items: Sequence[Entry], child: Digest) -> TreeBranch:
         """Of an empty page too, which only a root is."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from artstore import limits
 from artstore.errors import BadInput, Corrupt
 from artstore.format.document import FORMAT, Codec
-from artstore.format.ids import DIGEST_BYTES, move_id, version_id
+from artstore.format.ids import DIGEST_BYTES, Ids
 from artstore.model import Digest, Metadata, Move, Scalar, Version
 
 _INT_MIN = -(1 << 63)
@@ -29,12 +29,12 @@ class Document(NamedTuple):
     data: bytes
 
 
-def encode_version(version: Version) -> Document:
+def encode_version(version: Version, ids: Ids) -> Document:
     """A version's document. Decoded and compared before it is returned (STYLE 19)."""
     _require(_version_flaw(version))
     data = _VERSION.encode((FORMAT, version))
     assert decode_version(data) == version
-    return Document(version_id(data), data)
+    return Document(ids.version(data), data)
 
 
 def decode_version(data: bytes) -> Version:
@@ -44,12 +44,12 @@ def decode_version(data: bytes) -> Version:
     return version
 
 
-def encode_move(move: Move) -> Document:
+def encode_move(move: Move, ids: Ids) -> Document:
     """A move's document. Decoded and compared before it is returned."""
     _require(move_flaw(move))
     data = _MOVE.encode((FORMAT, move))
     assert decode_move(data) == move
-    return Document(move_id(data), data)
+    return Document(ids.move(data), data)
 
 
 def decode_move(data: bytes) -> Move:

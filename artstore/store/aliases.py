@@ -23,6 +23,7 @@ from artstore.store.names import check_free, hold, shown
 from artstore.store.resolve import check_version
 
 if TYPE_CHECKING:
+    from artstore.format.ids import Ids
     from artstore.ports import IndexReader, IndexWriter
 
 
@@ -60,11 +61,10 @@ class Planned:
     moved: Moved
     move: Move | None = None
 
-    @property
-    def id(self) -> Digest:
-        """The move's."""
+    def move_id(self, ids: Ids) -> Digest:
+        """The move's id."""
         assert self.move is not None
-        return encode_move(self.move).id
+        return encode_move(self.move, ids).id
 
 
 Planner = Callable[["IndexReader"], Planned]

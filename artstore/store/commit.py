@@ -320,7 +320,7 @@ class _Commit:
         numbered = ((b"%012d" % number, addition) for number, addition in enumerate(edit.additions))
         pairs = [(addition.path, added.top[name]) for name, addition in numbered if name in added.top]
         with pipeline.collecting(packs) as emit:
-            summary = apply_edits(base.tree, pairs, edit.removals, self._objects.load, emit)
+            summary = apply_edits(base.tree, pairs, edit.removals, self._objects.load, emit, self._context.ids)
         return TreeResult(summary.root, summary.files, summary.size, frozenset(packs), {})
 
     def _publish(
@@ -346,7 +346,7 @@ class _Commit:
             tree.files,
             tree.size,
         )
-        digest, document = encode_version(version)
+        digest, document = encode_version(version, self._context.ids)
 
         def publish(writer: IndexWriter, packs: set[int]) -> None:
             revive(writer, packs)

@@ -148,7 +148,9 @@ def _shared_with_file(objects: Objects, change: Change, path: bytes) -> int:
         raise translate(error, "read", path) from error
     try:
         return _shared(
-            lambda: _chunks(objects, before), _count(objects, before), lambda: local_chunks(descriptor, after.size)
+            lambda: _chunks(objects, before),
+            _count(objects, before),
+            lambda: local_chunks(descriptor, after.size, objects.ids),
         )
     finally:
         os.close(descriptor)

@@ -14,6 +14,7 @@ from artstore.store.remote.flow import Flow
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from artstore.format.ids import Ids
     from artstore.ports import Clock, Index, PackCache, PackFiles, RemotePool, Sessions
     from artstore.store.sealed import Keychain
 
@@ -32,8 +33,9 @@ class Far:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One opened store. `path` is for messages and temporary files, `level` zstd's; `shared`: a group may write;
-    `keychain`: its keys, if it is encrypted.
+    """One opened store. `path` is for messages and temporary files, `level` zstd's; `shared`: a group may write.
+
+    `ids`: how all that lies there is named; its index names moves by the same. `keychain`: its keys if it is encrypted.
     """
 
     path: str
@@ -41,6 +43,7 @@ class Context:
     packs: PackFiles
     sessions: Sessions
     clock: Clock
+    ids: Ids
     level: int = 3
     shared: bool = False
     readonly: bool = False

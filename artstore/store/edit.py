@@ -18,6 +18,7 @@ from artstore.model import Content, Entry, Form, Kind
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from artstore.format.ids import Ids
     from artstore.format.page import Emit
     from artstore.format.tree import TreeSummary
     from artstore.model import Digest, ObjectKind
@@ -54,6 +55,7 @@ def apply_edits(
     removed: Sequence[bytes],
     load: Load,
     emit: Emit,
+    ids: Ids,
 ) -> TreeSummary:
     """The tree `base` with paths removed (NotFound if absent), then entries put at paths (missing folders are made).
 
@@ -74,7 +76,7 @@ def apply_edits(
             raise BadInput(f"{_shown(parts)} lies at or below something else that is added", [b"/".join(parts)])
         renamed = Entry(parts[-1], entry.kind, entry.size, entry.content, entry.files)
         node.children[parts[-1]] = renamed
-    return _rewrite(base, root, load, emit)
+    return _rewrite(base, root, load, emit, ids)
 
 
 def _node(root: _Node, parts: list[bytes], *, adding: bool) -> _Node | None:
@@ -143,20 +145,20 @@ def _find(tree: bytes, parts: list[bytes], load: Load) -> Entry | None:
     return entry
 
 
-def _rewrite(tree: bytes | None, node: _Node, load: Load, emit: Emit) -> TreeSummary:
+def _rewrite(tree: bytes | None, node: _Node, load: Load, emit: Emit, ids: Ids) -> TreeSummary:
     """As deep as the longest path, which PATH_DEPTH_MAX bounds."""
     edits: list[tuple[bytes, Entry | None]] = []
     for name, child in sorted(node.children.items(), key=lambda item: item[0]):
         if isinstance(child, _Node):
             below = lookup(tree, name, load) if tree is not None and not child.anew else None
             subtree = below.content.value if below is not None and below.kind == Kind.DIR else None
-            summary = _rewrite(subtree, child, load, emit)
+            summary = _rewrite(subtree, child, load, emit, ids)
             child = Entry(name, Kind.DIR, summary.size, Content(Form.TREE, summary.root), summary.files)
         edits.append((name, child))
     if tree is None:
-        builder = TreeBuilder(emit)
+        builder = TreeBuilder(emit, ids)
         for _, entry in edits:
             if entry is not None:
                 builder.add(entry)
         return builder.finish()
-    return edit_tree(tree, edits, load, emit)
+    return edit_tree(tree, edits, load, emit, ids)

@@ -15,7 +15,6 @@ from artstore import limits
 from artstore.errors import Corrupt, Erased, RemoteError
 from artstore.format.codec import RAW, ZSTD, Decoder
 from artstore.format.frame import open_frame
-from artstore.format.ids import Buffer, chunk_id, object_id
 from artstore.model import Location, ObjectKind, PackId
 from artstore.planning.runs import plan_runs
 from artstore.store.room import Room
@@ -23,6 +22,7 @@ from artstore.store.room import Room
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from artstore.format.ids import Buffer
     from artstore.model import Digest
     from artstore.planning.runs import Run
     from artstore.ports import IndexReader
@@ -63,7 +63,8 @@ class Fetcher:
             from artstore.store.far.kept import KeptPacks
 
             kept = KeptPacks(places.cache, places.bounds)
-            known = self._far = os.getpid(), FarSource(self._context.index, places.pool, kept, self._opened)
+            source = FarSource(self._context.index, self._context.ids, places.pool, kept, self._opened)
+            known = self._far = os.getpid(), source
         return known[1]
 
     def close(self) -> None:
@@ -132,7 +133,7 @@ class Fetcher:
 
     def _fill_run(self, pack: PackId, run: Run, spots: dict[bytes, memoryview]) -> None:
         """Fill the spots of the run's whole chunks, and take them out of `spots`."""
-        tools = self._tools
+        tools, chunk_id = self._tools, self._context.ids.chunk
         is_raw = all(place.codec == RAW and place.stored == place.raw == len(spots[id]) for id, place in run.objects)
         try:
             if is_raw and 2 * len(run.objects) <= limits.READ_BUFFERS_MAX:
@@ -157,7 +158,7 @@ class Fetcher:
             view = self._context.packs.read_range(pack, run.offset, run.size, room, once=once)
         except Corrupt:
             return
-        decode = tools.decoder.decode
+        decode, id_of = tools.decoder.decode, self._context.ids.of
         skip = limits.FRAME_HEADER_BYTES - run.offset
         for id, place in run.objects:
             begin = place.offset + skip
@@ -165,7 +166,7 @@ class Fetcher:
                 data = decode(place.codec, view[begin : begin + place.stored], place.raw)
             except Corrupt:
                 continue
-            if object_id(kind, data) == id:  # I5
+            if id_of(kind, data) == id:  # I5
                 objects[id] = data
 
     def _rescue(self, kind: ObjectKind, id: bytes) -> bytes:
@@ -204,7 +205,7 @@ class Fetcher:
     def _read(self, pack: PackId, place: Location, *, kind: ObjectKind, id: bytes) -> bytes:
         try:
             frame = self._context.packs.read(pack, place.offset, limits.FRAME_HEADER_BYTES + place.stored)
-            return open_frame(frame, self._tools.decoder, id=id, kind=kind)  # I5
+            return open_frame(frame, self._tools.decoder, self._context.ids, id=id, kind=kind)  # I5
         except Corrupt as error:
             named = error.message if id.hex() in error.message else f"object {id.hex()}: {error.message}"
             raise Corrupt(f"{named} (pack {pack.hex()})", digest=id, pack=pack.hex(), hint=error.hint) from error

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from artstore import limits
 from artstore.chunking import cut, find_starts
-from artstore.format.ids import DIGEST_BYTES, chunk_id
+from artstore.format.ids import DIGEST_BYTES
 from artstore.format.recipe import RecipeBuilder
 from artstore.format.tree import iter_entries
 from artstore.model import Content, Digest, Entry, Form, Kind, ObjectKind
@@ -27,6 +27,7 @@ from artstore.store.write import source
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from artstore.format.ids import Ids
     from artstore.store.objects import Objects
 
 _WINDOW_BYTES = 4 * limits.MIB
@@ -123,7 +124,7 @@ class LocalTree:
         if size == 0:
             return Content(Form.EMPTY, b"")
         if other is None or other.kind not in {Kind.FILE, Kind.EXEC}:
-            return local_content(descriptor, size)
+            return local_content(descriptor, size, self._objects.ids)
         same = other.size == size and begins_alike(self._objects, other, descriptor, size)
         return other.content if same else Content(Form.RECIPE, self._placeholder())
 
@@ -150,15 +151,15 @@ class _Others:
         return self._next if self._next is not None and self._next.name == name else None
 
 
-def local_content(descriptor: int, size: int) -> Content:
+def local_content(descriptor: int, size: int, ids: Ids) -> Content:
     """The content that a commit gives an open file."""
-    chunks = local_chunks(descriptor, size)
+    chunks = local_chunks(descriptor, size, ids)
     first, second = next(chunks, None), next(chunks, None)
     if first is None:
         return Content(Form.EMPTY, b"")
     if second is None:
         return Content(Form.CHUNK, first[0])
-    recipe = RecipeBuilder(_drop)
+    recipe = RecipeBuilder(_drop, ids)
     for id, raw in (first, second):
         recipe.add(id, raw)
     for id, raw in chunks:
@@ -166,7 +167,7 @@ def local_content(descriptor: int, size: int) -> Content:
     return Content(Form.RECIPE, recipe.finish().root)
 
 
-def local_chunks(descriptor: int, size: int) -> Iterator[tuple[Digest, int]]:
+def local_chunks(descriptor: int, size: int, ids: Ids) -> Iterator[tuple[Digest, int]]:
     """(id, raw size) of the chunks that a commit cuts an open file into; of one that shrinks, of what is left."""
     starts = find_starts(lambda offset, count: os.pread(descriptor, count, offset), size) if size else array("Q")
     buffer = memoryview(bytearray(min(_WINDOW_BYTES, size)))
@@ -179,7 +180,7 @@ def local_chunks(descriptor: int, size: int) -> Iterator[tuple[Digest, int]]:
         ends = memoryview(cut(buffer[:filled], 0, filled, starts, base=base, final=base + filled == size)).cast("Q")
         begin = 0
         for end in ends:
-            yield chunk_id(buffer[begin:end]), end - begin
+            yield ids.chunk(buffer[begin:end]), end - begin
             begin = end
         kept = filled - begin
         buffer[:kept] = buffer[begin:filled].tobytes()

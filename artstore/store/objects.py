@@ -36,6 +36,7 @@ class Objects:
     def __init__(
         self, context: Context, *, cache_bytes: int = limits.CACHE_BYTES, pages: int = limits.PAGE_CACHE_ENTRIES
     ) -> None:
+        self.ids = context.ids
         self._fetcher = Fetcher(context)
         self._cache_bytes = cache_bytes
         self._pages = pages

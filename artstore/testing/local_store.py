@@ -14,6 +14,7 @@ from artstore.adapters.lmdb_index.index import LmdbIndex
 from artstore.adapters.packs import FilePacks
 from artstore.adapters.sessions import FileSessions
 from artstore.chunking import CHUNKER_ID
+from artstore.format.ids import PLAIN, Ids
 from artstore.model import Kind, Metadata
 from artstore.store.commit import CommitResult, Naming, Said, commit
 from artstore.store.context import Context
@@ -48,20 +49,20 @@ class Opened:
         }
 
 
-def create(path: Path) -> None:
+def create(path: Path, ids: Ids = PLAIN) -> None:
     """An empty store."""
     text = str(path)
     store_folder.prepare(text, group=None)
-    LmdbIndex(text).close()
+    LmdbIndex(text, ids).close()
     store_folder.complete(text, chunker=CHUNKER_ID, group=None)
 
 
 @contextmanager
-def opened(path: Path) -> Generator[Opened]:
+def opened(path: Path, ids: Ids = PLAIN) -> Generator[Opened]:
     """Open a store, and close it again."""
     text = str(path)
-    index, packs = LmdbIndex(text), FilePacks(text)
-    context = Context(text, index, packs, FileSessions(text), SystemClock())
+    index, packs = LmdbIndex(text, ids), FilePacks(text)
+    context = Context(text, index, packs, FileSessions(text), SystemClock(), ids)
     objects = Objects(context)
     try:
         yield Opened(context, objects)

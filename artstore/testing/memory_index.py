@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from artstore.errors import Conflict, Corrupt, NotFound, UsageError
 from artstore.format import reflog, undo
+from artstore.format.ids import PLAIN, Ids
 from artstore.format.reflog import LogDamage, LogRecord, Record
 from artstore.format.version import encode_move
 from artstore.model import Alias, Digest, FarPack, Location, Move, PackId, PackKind, PackRow, PackState, TableEntry, Tag
@@ -54,7 +55,8 @@ class State:
 class MemoryIndex:
     """Implements `artstore.ports.Index`."""
 
-    def __init__(self) -> None:
+    def __init__(self, ids: Ids = PLAIN) -> None:
+        self._ids = ids
         self._state = State()
         self._lock = threading.Lock()
         self.log = MemoryLog(self._state.log)
@@ -70,7 +72,7 @@ class MemoryIndex:
         del sync
         with self._lock:
             state = self._state.copy()
-            yield MemoryWriter(state)
+            yield MemoryWriter(state, self._ids)
             self._state = state
             self.log.held = state.log
 
@@ -266,6 +268,10 @@ class MemoryReader:
 class MemoryWriter(MemoryReader):
     """Implements `artstore.ports.IndexWriter`."""
 
+    def __init__(self, state: State, ids: Ids) -> None:
+        super().__init__(state)
+        self._ids = ids
+
     def add_pack(self, pack: PackId, kind: PackKind, *, size: int, created: int, table: Sequence[TableEntry]) -> int:
         """Name a pack and its entries."""
         known = self.pack_by_id(pack)
@@ -354,7 +360,7 @@ class MemoryWriter(MemoryReader):
         now = Alias(alias, b"", 0, b"")
         for move in moves:
             _require_next(now, move)
-            now = Alias(alias, move.target, move.seq, encode_move(move).id)
+            now = Alias(alias, move.target, move.seq, encode_move(move, self._ids).id)
         for move in moves:
             self._record(reflog.Moved(move))
             self._put_alias(move)
@@ -429,7 +435,7 @@ class MemoryWriter(MemoryReader):
         self.put_journal(undo.erasure_key(time), undo.encode_erasure(note))
 
     def _put_alias(self, move: Move) -> Alias:
-        id = encode_move(move).id
+        id = encode_move(move, self._ids).id
         self._state.moves[id] = move
         alias = Alias(move.alias, move.target, move.seq, id)
         self._state.refs[move.alias] = alias

@@ -17,7 +17,7 @@ from artstore.adapters.sessions import FileSessions
 from artstore.chunking import cut
 from artstore.format import frame
 from artstore.format.codec import Encoder
-from artstore.format.ids import object_id
+from artstore.format.ids import PLAIN, Ids
 from artstore.format.pack import encode_tail
 from artstore.format.recipe import RecipeBuilder
 from artstore.format.tree import TreeBuilder
@@ -72,17 +72,17 @@ Planted = bytes | Exec | Link | Raw | dict[bytes, "Planted"]
 class Planter:
     """Adds objects to a store of its own at `path`; what `flush` has written can be read."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, ids: Ids = PLAIN) -> None:
         for name in ("packs", "sessions", "tmp"):
             os.makedirs(os.path.join(path, name), exist_ok=True)
-        self.context = Context(path, LmdbIndex(path), FilePacks(path), FileSessions(path), SystemClock())
+        self.context = Context(path, LmdbIndex(path, ids), FilePacks(path), FileSessions(path), SystemClock(), ids)
         self._encoder = Encoder()
         self._waiting: dict[PackKind, dict[Digest, tuple[ObjectKind, bytes]]] = {PackKind.DATA: {}, PackKind.META: {}}
         self._session = self.context.sessions.begin()
 
     def put(self, kind: ObjectKind, data: bytes) -> Digest:
         """One object."""
-        digest = object_id(kind, data)
+        digest = self.context.ids.of(kind, data)
         self._emit(kind, digest, data)
         return digest
 
@@ -98,7 +98,7 @@ class Planter:
             return Content(Form.EMPTY, b"")
         if len(chunks) == 1:
             return Content(Form.CHUNK, chunks[0][0])
-        recipe = RecipeBuilder(self._emit)
+        recipe = RecipeBuilder(self._emit, self.context.ids)
         for id, raw in chunks:
             recipe.add(id, raw)
         return Content(Form.RECIPE, recipe.finish().root)
@@ -111,7 +111,7 @@ class Planter:
         """A version of such a directory."""
         top = self._directory(b"", files)
         version = Version(top.content.value, list(parents), 1, "test", "", Metadata(), top.files, top.size)
-        document = encode_version(version)
+        document = encode_version(version, self.context.ids)
         self._emit(ObjectKind.VERSION, document.id, document.data)
         return document.id
 
@@ -137,7 +137,7 @@ class Planter:
         self.context.index.close()
 
     def _directory(self, name: bytes, files: Mapping[bytes, Planted]) -> Entry:
-        builder = TreeBuilder(self._emit)
+        builder = TreeBuilder(self._emit, self.context.ids)
         for below, planted in sorted(files.items()):
             builder.add(self._entry(below, planted))
         summary = builder.finish()

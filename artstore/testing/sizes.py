@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from artstore.adapters.lmdb_index import LmdbIndex
+from artstore.format.ids import PLAIN
 
 
 def index_used_bytes(store: str) -> int:
     """Bytes of a store's index that hold rows: its file also has pages that are free. Errors as `wiring.connect`."""
-    index = LmdbIndex(store)
+    index = LmdbIndex(store, PLAIN)
     try:
         return index.used_bytes()
     finally:

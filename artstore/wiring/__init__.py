@@ -15,6 +15,7 @@ from artstore.errors import (
     NotPermitted,
     UsageError,
 )
+from artstore.format.ids import PLAIN
 from artstore.planning.cache import CacheBounds
 from artstore.store.context import Context, Far
 from artstore.store.facade import Connection
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from artstore.adapters.store_folder import StoreConfig
+    from artstore.format.ids import Ids
     from artstore.format.keyring import Ring
     from artstore.format.remote import RemoteFormat
     from artstore.model import RemotePlace
@@ -94,10 +96,10 @@ def find(path: str | None, *, create: bool = False) -> str:
     return place
 
 
-def init(path: str | None, *, group: str | None = None, ring: Ring | None = None) -> str:
+def init(path: str | None, *, group: str | None = None, ring: Ring | None = None, ids: Ids = PLAIN) -> str:
     """Make a store, at the default place if none is named; Conflict if there is something already.
 
-    `ring`: the keyring of one that is to be encrypted.
+    `ring`: the keyring of one that is to be encrypted. `ids`: how its content will be named.
     """
     from artstore.adapters import store_folder
     from artstore.adapters.disk.mounts import refuse_network
@@ -107,7 +109,7 @@ def init(path: str | None, *, group: str | None = None, ring: Ring | None = None
     place = place_of(path)
     refuse_network(place)
     store_folder.prepare(place, group=group)
-    LmdbIndex.create(place, shared=group is not None).close()
+    LmdbIndex.create(place, ids, shared=group is not None).close()
     if ring is None:
         store_folder.complete(place, chunker=CHUNKER_ID, group=group)
     else:
@@ -117,11 +119,11 @@ def init(path: str | None, *, group: str | None = None, ring: Ring | None = None
     return place
 
 
-def connect(path: str, passphrase: Secret = None) -> Connection:
+def connect(path: str, passphrase: Secret = None, *, ids: Ids = PLAIN) -> Connection:
     """Open a store. NotFound, NotPermitted with whom to ask, NewerFormat, Corrupt, UsageError on a network disk.
 
     `passphrase`: that of an encrypted store, what asks for it, or what was unlocked by it before; None: it is where the
-    environment or the config say.
+    environment or the config say. `ids`: how its content is named.
     """
     from artstore.adapters import store_folder
     from artstore.adapters.cache import FileCache
@@ -140,7 +142,7 @@ def connect(path: str, passphrase: Secret = None) -> Connection:
     shared = config.group is not None
     keychain = None if config.keys is None else _unlock(path, passphrase)
     try:
-        index = LmdbIndex(path, shared=shared)
+        index = LmdbIndex(path, ids, shared=shared)
     except NotPermitted as error:
         raise refused(path) from error
     packs = FilePacks(path, shared=shared)
@@ -151,6 +153,7 @@ def connect(path: str, passphrase: Secret = None) -> Connection:
         packs=_sealed_packs(packs, keychain),
         sessions=FileSessions(path, shared=shared),
         clock=SystemClock(),
+        ids=ids,
         level=config.level,
         shared=shared,
         readonly=index.note is not None,
@@ -193,7 +196,9 @@ def _sealed_cache(cache: PackCache, keychain: Keychain | None) -> PackCache:
     return SealedCache(cache, keychain)
 
 
-def rebuild_index(path: str, counters: Counters | None = None, passphrase: Secret = None) -> RebuildReport:
+def rebuild_index(
+    path: str, counters: Counters | None = None, passphrase: Secret = None, *, ids: Ids = PLAIN
+) -> RebuildReport:
     """Make a store's index anew from its packs and refs.log. Busy while anybody else writes to it."""
     from artstore.adapters import lmdb_index, store_folder
     from artstore.adapters.clock import SystemClock
@@ -212,9 +217,10 @@ def rebuild_index(path: str, counters: Counters | None = None, passphrase: Secre
         packs=_sealed_packs(packs, keychain),
         sessions=FileSessions(path, shared=shared),
         clock=SystemClock(),
+        ids=ids,
         log=lmdb_index.RefsLog(os.path.join(path, store_folder.LOG), shared=shared),
-        building=lambda: lmdb_index.rebuilding(path, shared=shared),
-        open_old=lambda: _sound_index(path, shared=shared),
+        building=lambda: lmdb_index.rebuilding(path, ids, shared=shared),
+        open_old=lambda: _sound_index(path, ids, shared=shared),
         written=packs.written,
         has_remotes=bool(config.remotes),
     )
@@ -224,7 +230,7 @@ def rebuild_index(path: str, counters: Counters | None = None, passphrase: Secre
         packs.close()
 
 
-def _sound_index(path: str, *, shared: bool) -> Index | None:
+def _sound_index(path: str, ids: Ids, *, shared: bool) -> Index | None:
     """The index of a store if all of it can be read, else None."""
     from artstore.adapters.lmdb_index import LmdbIndex
     from artstore.adapters.lmdb_index.index import FOLDER
@@ -232,7 +238,7 @@ def _sound_index(path: str, *, shared: bool) -> Index | None:
 
     try:
         require_readable(os.path.join(path, FOLDER))
-        index = LmdbIndex(path, shared=shared)
+        index = LmdbIndex(path, ids, shared=shared)
     except ArtstoreError:
         return None
     try:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from artstore import limits
 from artstore.adapters.lmdb_index import LmdbIndex
 from artstore.errors import BadInput, Conflict, NotFound, UsageError
+from artstore.format.ids import PLAIN
 from artstore.format.reflog import Erasure, LogRecord, Moved, TagRemoved, TagSet
 from artstore.format.version import encode_move
 from artstore.model import Alias, Digest, Location, Move, PackId, PackKind, PackState, TableEntry, Tag
@@ -47,7 +48,7 @@ def move(reader: IndexReader, target: bytes, *, alias: str = "a/prod", rollback:
 
 @pytest.fixture(params=["lmdb", "memory"])
 def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Index]:
-    made = MemoryIndex() if request.param == "memory" else LmdbIndex(str(tmp_path))
+    made = MemoryIndex() if request.param == "memory" else LmdbIndex(str(tmp_path), PLAIN)
     yield made
     made.close()
 
@@ -325,14 +326,16 @@ def test_an_alias_moves_along_its_chain(index: Index) -> None:
     with index.write() as writer:
         first = move(writer, digest(1))
         alias = writer.put_move(first)
-        assert alias == Alias("a/prod", digest(1), 1, encode_move(first).id)
+        assert alias == Alias("a/prod", digest(1), 1, encode_move(first, PLAIN).id)
         with pytest.raises(Conflict):
             writer.put_move(first)
         writer.put_move(move(writer, digest(2)))
         for wrong in (
             Move("a/prod", 4, digest(2), digest(3), 5, "me", "here", "", False, alias.move),
             Move("a/prod", 3, digest(2), digest(3), 5, "me", "here", "", False, alias.move),
-            Move("a/prod", 3, digest(1), digest(3), 5, "me", "here", "", False, encode_move(move(writer, b"")).id),
+            Move(
+                "a/prod", 3, digest(1), digest(3), 5, "me", "here", "", False, encode_move(move(writer, b""), PLAIN).id
+            ),
             Move("a/prod", 1, b"", digest(3), 5, "me", "here", "", False, b""),
         ):
             with pytest.raises(Conflict):
@@ -343,7 +346,7 @@ def test_an_alias_moves_along_its_chain(index: Index) -> None:
         assert (found.version, found.seq) == (digest(2), 2)
         history = list(reader.moves("a/prod"))
         assert [each.target for _, each in history] == [digest(2), digest(1)]
-        assert all(reader.move(id) == each and encode_move(each).id == id for id, each in history)
+        assert all(reader.move(id) == each and encode_move(each, PLAIN).id == id for id, each in history)
         assert reader.move(digest(5)) is None
         assert list(reader.moves("a/none")) == []
 
@@ -368,9 +371,9 @@ def test_a_history_takes_the_place_of_another(index: Index) -> None:
         writer.put_move(first)
         ours = move(writer, digest(2))
         writer.put_move(ours)
-    id = encode_move(first).id
+    id = encode_move(first, PLAIN).id
     theirs = Move("a/prod", 2, digest(1), digest(3), 5, "you", "there", "", False, id)
-    last = Move("a/prod", 3, digest(3), digest(4), 6, "you", "there", "", False, encode_move(theirs).id)
+    last = Move("a/prod", 3, digest(3), digest(4), 6, "you", "there", "", False, encode_move(theirs, PLAIN).id)
     with index.write() as writer:
         for wrong in ([theirs, last], [first, last], [first, theirs, msgspec.structs.replace(last, alias="a/other")]):
             with pytest.raises(Conflict):
@@ -381,7 +384,7 @@ def test_a_history_takes_the_place_of_another(index: Index) -> None:
         assert writer.put_history("a/prod", [first, theirs, last]).seq == 3
     with index.read() as reader:
         assert [each.target for _, each in reader.moves("a/prod")] == [digest(4), digest(3), digest(1)]
-        assert compare_log(index.log, reader).differences == []
+        assert compare_log(index.log, reader, PLAIN).differences == []
     with index.write() as writer:
         writer.put_tag(Tag("a/v1", digest(1), 5))
         with pytest.raises(Conflict):
@@ -435,7 +438,7 @@ def test_refs_are_restored_from_their_records(index: Index, tmp_path: Path) -> N
         writer.put_erased([digest(7), digest(8)], time=7, who="me", reason="asked to")
     (tmp_path / "other").mkdir()
     for records in (_logged(index), _told(index)):
-        other = MemoryIndex() if isinstance(index, LmdbIndex) else LmdbIndex(str(tmp_path / "other"))
+        other = MemoryIndex() if isinstance(index, LmdbIndex) else LmdbIndex(str(tmp_path / "other"), PLAIN)
         with other.write() as writer:
             for record in records:
                 writer.restore(record)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from artstore.adapters.lmdb_index import LmdbIndex
+from artstore.format.ids import PLAIN
 from artstore.model import Digest, FarPack, Location, PackId, PackKind, TableEntry
 from artstore.ports import Index, IndexWriter
 from artstore.testing import MemoryIndex
@@ -17,7 +18,7 @@ REMOTE, OTHER = b"r" * 16, b"s" * 16
 
 @pytest.fixture(params=["lmdb", "memory"])
 def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Index]:
-    made = MemoryIndex() if request.param == "memory" else LmdbIndex(str(tmp_path))
+    made = MemoryIndex() if request.param == "memory" else LmdbIndex(str(tmp_path), PLAIN)
     yield made
     made.close()
 

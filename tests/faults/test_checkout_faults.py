@@ -155,6 +155,7 @@ from artstore.adapters.clock import SystemClock
 from artstore.adapters.lmdb_index.index import LmdbIndex
 from artstore.adapters.packs import FilePacks
 from artstore.adapters.sessions import FileSessions
+from artstore.format.ids import PLAIN
 from artstore.store.checkout import checkout
 from artstore.store.context import Context
 from artstore.store.objects import Objects
@@ -169,7 +170,7 @@ def counted(*args, **options):
     return call(*args, **options)
 
 setattr(os, name, counted)
-context = Context(store, LmdbIndex(store), FilePacks(store), FileSessions(store), SystemClock())
+context = Context(store, LmdbIndex(store, PLAIN), FilePacks(store), FileSessions(store), SystemClock(), PLAIN)
 try:
     checkout(context, Objects(context), bytes.fromhex(tree), dest, workers=2)
 except KeyboardInterrupt:

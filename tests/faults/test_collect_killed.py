@@ -25,7 +25,7 @@ from artstore import limits, wiring
 from artstore.adapters.clock import SystemClock
 from artstore.adapters.disk import faultpoints
 from artstore.errors import Erased
-from artstore.format.ids import chunk_id
+from artstore.format.ids import PLAIN
 from artstore.format.reflog import Erasure, LogRecord
 from artstore.model import Metadata
 from artstore.store.collect import gc, gc_plan, undo
@@ -151,7 +151,7 @@ def verify_rebuilt(path: Path, known: dict[str, Files]) -> None:
         entry = entry_at(store.objects, store.objects.version(store.tags()["m/v3"]).tree, b"f063")
         stream = open_file(store.context, store.objects, entry.content, entry.size)
         with store.context.index.read() as reader:
-            assert bool(reader.copies(chunk_id(secret))) is not erased
+            assert bool(reader.copies(PLAIN.chunk(secret))) is not erased
         if erased:
             with pytest.raises(Erased):
                 stream.read()

@@ -17,7 +17,7 @@ from artstore import limits
 from artstore.errors import ArtstoreError, Corrupt
 from artstore.format.codec import RAW, ZSTD
 from artstore.format.frame import header
-from artstore.format.ids import chunk_id, object_id
+from artstore.format.ids import PLAIN
 from artstore.format.pack import encode_tail
 from artstore.format.version import encode_version
 from artstore.model import (
@@ -69,14 +69,14 @@ class Forger:
 
     def put(self, kind: ObjectKind, data: bytes) -> Digest:
         """One object under its true id, stored raw."""
-        id = object_id(kind, data)
+        id = PLAIN.of(kind, data)
         pack = PackKind.DATA if kind is ObjectKind.CHUNK else PackKind.META
         self.pack(pack, [(TableEntry(id, 0, len(data), len(data), RAW, int(kind)), data)])
         return id
 
     def version(self, tree: Digest, *, files: int, size: int) -> Digest:
         """A version of a tree that may be anything."""
-        document = encode_version(Version(tree, [], 1, "evil", "", Metadata(), files, size))
+        document = encode_version(Version(tree, [], 1, "evil", "", Metadata(), files, size), PLAIN)
         self.put(ObjectKind.VERSION, document.data)
         with self._store.context.index.write() as writer:
             writer.put_set(document.id, [row.number for row in writer.packs()])
@@ -168,7 +168,7 @@ def test_recipes_that_lie(store: Opened, forger: Forger, tmp_path: Path, sizes: 
 def test_zip_bomb(store: Opened, forger: Forger, tmp_path: Path) -> None:
     """A chunk of a few bytes that decompresses to gigabytes is refused within the memory that its size claims."""
     bomb = zstandard.ZstdCompressor(level=19, write_content_size=False).compress(bytes(256 * limits.MIB))
-    forged = chunk_id(b"bomb")
+    forged = PLAIN.chunk(b"bomb")
     for raw in (4, limits.CHUNK_BYTES_MAX, limits.FRAME_RAW_BYTES_MAX):
         forger.pack(PackKind.DATA, [(TableEntry(forged, 0, len(bomb), raw, ZSTD, 0), bomb)])
     tree = forger.tree((b"a", Kind.FILE, limits.CHUNK_BYTES_MAX, Content(Form.CHUNK, forged), 1))
@@ -186,7 +186,7 @@ def test_zip_bomb(store: Opened, forger: Forger, tmp_path: Path) -> None:
 def test_wrong_content_under_an_id(store: Opened, forger: Forger, tmp_path: Path) -> None:
     """Bytes under an id that isn't theirs are never handed out, and a good copy elsewhere serves instead."""
     wanted = b"what was committed"
-    forged = TableEntry(chunk_id(wanted), 0, 4, 4, RAW, 0)
+    forged = TableEntry(PLAIN.chunk(wanted), 0, 4, 4, RAW, 0)
     forger.pack(PackKind.DATA, [(forged, b"evil")])
     tree = forger.tree((b"a", Kind.FILE, len(wanted), Content(Form.CHUNK, forged.id), 1))
     version = forger.version(tree, files=1, size=len(wanted))

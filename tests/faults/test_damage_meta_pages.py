@@ -205,7 +205,8 @@ def test_a_writer_at_work(path: Path) -> None:
     script = (
         "import sys\n"
         "from artstore.adapters.lmdb_index import LmdbIndex\n"
-        "index = LmdbIndex(sys.argv[1])\n"
+        "from artstore.format.ids import PLAIN\n"
+        "index = LmdbIndex(sys.argv[1], PLAIN)\n"
         "print('ready', flush=True)\n"
         "while True:\n"
         "    with index.write() as writer:\n"

@@ -31,6 +31,7 @@ Database = lmdb._Database  # pyright: ignore[reportPrivateUsage] - the type of a
 META_FORMAT = b"format"
 META_NEXT_PACK = b"next_pack"
 META_LOG = b"refs"
+META_IDS = b"ids"
 
 READ_ONLY_NOTE = (
     "this store can't be written by this user; it is read without locks, so that a read may have to be repeated "
@@ -75,10 +76,10 @@ _registry_lock = threading.Lock()
 _generation = 0  # of forks, from the process that began
 
 
-def acquire(path: str, *, shared: bool, create: bool) -> Environment:
+def acquire(path: str, *, shared: bool, create: bool, mark: bytes = b"") -> Environment:
     """The environment at `path` (STORE/index.lmdb), opened or shared; pair each with `release`.
 
-    `create` makes an empty index where there is none; else that is Corrupt.
+    `create` makes an empty index where there is none; else that is Corrupt. `mark`: that of the ids in a new one.
     """
     require_whole(path)  # it may fork, which the lock forbids
     with _registry_lock:
@@ -91,9 +92,16 @@ def acquire(path: str, *, shared: bool, create: bool) -> Environment:
             raise Corrupt(f"{_NO_INDEX}: {path} is missing", hint=rows.REBUILD)
         refuse_network(path)
         with errnos.translating("open the index", path), translating(path):
-            opened = _open(path, shared=shared, create=create)
+            opened = _open(path, shared=shared, create=create, mark=mark)
         _environments[opened.identity] = opened
         return opened
+
+
+def mark_of(environment: Environment) -> bytes:
+    """The mark of the ids that an index was made for."""
+    with environment.env.begin() as transaction:
+        value = transaction.get(META_IDS, db=environment.databases.meta)
+    return b"" if value is None else rows.unseal("meta", META_IDS, value)
 
 
 def release(environment: Environment) -> None:
@@ -151,7 +159,7 @@ def identity_of(path: str) -> object | None:
     return status.st_dev, status.st_ino
 
 
-def _open(path: str, *, shared: bool, create: bool) -> Environment:
+def _open(path: str, *, shared: bool, create: bool, mark: bytes) -> Environment:
     readonly = not _writable(path, create=create)
     create = create and not readonly
     env = lmdb.open(
@@ -171,7 +179,7 @@ def _open(path: str, *, shared: bool, create: bool) -> Environment:
             _share(path)
         if not readonly:
             env.reader_check()  # forgets the readers of processes that died
-        databases = _databases(env, path, create=create)
+        databases = _databases(env, path, create=create, mark=mark)
         identity = identity_of(path)
         assert identity is not None
         return Environment(env, databases, note=READ_ONLY_NOTE if readonly else None, identity=identity)
@@ -193,8 +201,8 @@ def _share(path: str) -> None:
             os.chmod(os.path.join(path, name), FILE_MODE_SHARED)
 
 
-def _databases(env: lmdb.Environment, path: str, *, create: bool) -> Databases:
-    databases = _existing(env) or (_made(env) if create else None)
+def _databases(env: lmdb.Environment, path: str, *, create: bool, mark: bytes) -> Databases:
+    databases = _existing(env) or (_made(env, mark) if create else None)
     if databases is None:
         raise Corrupt(f"{_NO_INDEX}: {path} is not complete", hint=rows.REBUILD)
     with env.begin() as transaction:
@@ -228,22 +236,23 @@ def _far(env: lmdb.Environment) -> Database | None:
         return None if env.flags()["readonly"] else env.open_db(b"far")
 
 
-def _made(env: lmdb.Environment) -> Databases:
+def _made(env: lmdb.Environment, mark: bytes) -> Databases:
     """The databases of a new index; of two processes that make it the second one finds it made."""
     with env.begin(write=True) as transaction:
         databases = Databases(*[env.open_db(name.encode(), txn=transaction) for name in Databases._fields])
         if transaction.get(META_FORMAT, db=databases.meta) is None:
-            for key, value in _first_rows():
+            for key, value in _first_rows(mark):
                 transaction.put(key, value, db=databases.meta)
     return databases
 
 
-def _first_rows() -> list[tuple[bytes, bytes]]:
-    return [
+def _first_rows(mark: bytes) -> list[tuple[bytes, bytes]]:
+    first = [
         (META_FORMAT, rows.integer_value(META_FORMAT, rows.FORMAT)),
         (META_NEXT_PACK, rows.integer_value(META_NEXT_PACK, 1)),
         (META_LOG, rows.log_end_value(META_LOG, 0, START)),
     ]
+    return [*first, (META_IDS, rows.seal(META_IDS, mark))] if mark else first
 
 
 def _after_fork_in_child() -> None:

@@ -24,20 +24,25 @@ from artstore.adapters.lmdb_index.reader import Reader
 from artstore.adapters.lmdb_index.refs_log import START, RefsLog
 from artstore.adapters.lmdb_index.writer import Writer
 from artstore.errors import Busy, Corrupt
+from artstore.format.ids import Ids
 
 FOLDER = "index.lmdb"
 LOG = "refs.log"
 PACKS = "packs"
 TEMPORARY = "tmp"
+_WRONG_IDS = f"open it with its store's key; if it lies in the wrong store, {rows.REBUILD}"
 
 
 class LmdbIndex:
     """Implements `artstore.ports.Index` for the store at a path, in the folder `folder` of it."""
 
-    def __init__(self, store: str, *, shared: bool = False, folder: str = FOLDER) -> None:
-        """Open the index, and make it for a new store. Corrupt if a store with content has none."""
+    def __init__(self, store: str, ids: Ids, *, shared: bool = False, folder: str = FOLDER) -> None:
+        """Open the index, and make it for a new store. Corrupt if a store with content has none, or was made for other
+        ids: all that lies there would be taken for damaged.
+        """
         self._store = store
         self._path = os.path.join(store, folder)
+        self._ids = ids
         self._shared = shared
         self.log = RefsLog(os.path.join(store, LOG), shared=shared)
         self._lock = threading.Lock()
@@ -47,12 +52,17 @@ class LmdbIndex:
             make_folder(self._path, shared=shared)
             if self.log.size() is None:
                 self.log.create()
-        self._environment = environment.acquire(self._path, shared=shared, create=create)
+        self._environment = environment.acquire(self._path, shared=shared, create=create, mark=ids.mark)
+        try:
+            self._require_own_ids()
+        except BaseException:
+            environment.release(self._environment)
+            raise
 
     @classmethod
-    def create(cls, store: str, *, shared: bool = False) -> LmdbIndex:
+    def create(cls, store: str, ids: Ids, *, shared: bool = False) -> LmdbIndex:
         """The index of a folder that is to become a store; Corrupt if it holds content already."""
-        return cls(store, shared=shared)
+        return cls(store, ids, shared=shared)
 
     @property
     def note(self) -> str | None:
@@ -96,7 +106,7 @@ class LmdbIndex:
         transaction = current.env.begin(write=True)
         try:
             self._refuse_replaced(current)
-            writer = Writer(transaction, current.databases, self.log)
+            writer = Writer(transaction, current.databases, self.log, self._ids)
             yield writer
             assert current.pid == os.getpid(), "a write transaction does not survive a fork"
             writer.finish()
@@ -160,6 +170,12 @@ class LmdbIndex:
         holds_refs = (self.log.size() or 0) > START
         return not holds_packs and not holds_refs
 
+    def _require_own_ids(self) -> None:
+        with environment.translating(self._path):
+            mark = environment.mark_of(self._environment)
+        if mark != self._ids.mark:
+            raise Corrupt(f"the index {self._path} is of a store with another id key", hint=_WRONG_IDS)
+
     def _current(self) -> Environment:
         assert not self._closed, "the index is closed"
         if self._environment.pid != os.getpid():
@@ -170,7 +186,7 @@ class LmdbIndex:
 
 
 @contextmanager
-def rebuilding(store: str, *, shared: bool = False) -> Generator[LmdbIndex, None, None]:
+def rebuilding(store: str, ids: Ids, *, shared: bool = False) -> Generator[LmdbIndex, None, None]:
     """An empty index beside the store's own, whose place it takes when the context ends without an exception.
 
     The caller fills it from the packs and, by `Writer.restore` and `Writer.set_log_end`, from refs.log; it sees to it
@@ -178,7 +194,7 @@ def rebuilding(store: str, *, shared: bool = False) -> Generator[LmdbIndex, None
     """
     name = os.path.join(TEMPORARY, f"index-{os.urandom(8).hex()}")
     path, place = os.path.join(store, name), os.path.join(store, FOLDER)
-    index = LmdbIndex(store, shared=shared, folder=name)
+    index = LmdbIndex(store, ids, shared=shared, folder=name)
     try:
         yield index
         index.close()

@@ -12,6 +12,7 @@ from artstore.adapters.lmdb_index.reader import Reader
 from artstore.adapters.lmdb_index.refs_log import RefsLog
 from artstore.errors import Conflict, Corrupt, NotFound, UsageError
 from artstore.format import reflog, undo
+from artstore.format.ids import Ids
 from artstore.format.reflog import Record
 from artstore.format.version import encode_move
 from artstore.model import Alias, FarPack, Move, PackId, PackKind, PackRow, PackState, TableEntry, Tag
@@ -22,9 +23,10 @@ _ID = rows.ID_BYTES
 class Writer(Reader):
     """Implements `artstore.ports.IndexWriter`. `finish` stands right before the commit."""
 
-    def __init__(self, transaction: Transaction, databases: Databases, log: RefsLog) -> None:
+    def __init__(self, transaction: Transaction, databases: Databases, log: RefsLog, ids: Ids) -> None:
         super().__init__(transaction, databases)
         self._log = log
+        self._ids = ids
         self._log_start: int | None = None  # where this transaction's records go, once it has any
         self._sequence = 0
         self._records: list[bytes] = []
@@ -136,7 +138,7 @@ class Writer(Reader):
         now = Alias(alias, b"", 0, b"")
         for move in moves:
             _require_next(now, move)
-            now = Alias(alias, move.target, move.seq, encode_move(move).id)
+            now = Alias(alias, move.target, move.seq, encode_move(move, self._ids).id)
         for move in moves:
             self._record(reflog.Moved(move))
             self._put_alias(move)
@@ -272,7 +274,7 @@ class Writer(Reader):
         self._put("ref", key, rows.ref_value(key, ref))
 
     def _put_alias(self, move: Move) -> Alias:
-        document = encode_move(move)
+        document = encode_move(move, self._ids)
         self._put("move", document.id, rows.seal(document.id, document.data))
         alias = Alias(move.alias, move.target, move.seq, document.id)
         self._put_ref(alias)

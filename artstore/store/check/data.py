@@ -100,7 +100,7 @@ class _Verifier:
         packs = self._context.packs
         frames: FrameReader | None = getattr(self._local, "frames", None)
         if frames is None:
-            frames = self._local.frames = FrameReader(packs)
+            frames = self._local.frames = FrameReader(packs, self._context.ids)
         try:
             entries = read_tail(packs, row.id, packs.size(row.id) or 0).entries
         except Corrupt as error:

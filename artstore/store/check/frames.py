@@ -19,6 +19,7 @@ from artstore.store.room import Room
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from artstore.format.ids import Ids
     from artstore.model import Digest, Location, PackId
     from artstore.ports import PackFiles
 
@@ -52,8 +53,9 @@ def read_tail(packs: PackFiles, pack: PackId, size: int) -> PackTail:
 class FrameReader:
     """Reads and verifies frames. Not thread-safe: one for each thread, with its decoder and its buffer."""
 
-    def __init__(self, packs: PackFiles) -> None:
+    def __init__(self, packs: PackFiles, ids: Ids) -> None:
         self._packs = packs
+        self._ids = ids
         self._decoder = Decoder()
         self._room = Room()
 
@@ -68,7 +70,7 @@ class FrameReader:
                 yield from (self._alone(pack, entry) for entry in run)
                 continue
             for entry in run:
-                yield _verified(entry, view[entry.offset - start : _end(entry) - start], self._decoder)
+                yield _verified(entry, view[entry.offset - start : _end(entry) - start], self._decoder, self._ids)
 
     def scan(self, pack: PackId, size: int) -> list[TableEntry]:
         """What can be verified in a pack whose table is lost: whole frames which don't overlap, front to back."""
@@ -104,7 +106,7 @@ class FrameReader:
             data = self._packs.read(pack, entry.offset, limits.FRAME_HEADER_BYTES + entry.stored)
         except Corrupt:
             return Frame(entry, None, is_whole=False)
-        return _verified(entry, memoryview(data), self._decoder)
+        return _verified(entry, memoryview(data), self._decoder, self._ids)
 
 
 def entry_of(id: Digest, place: Location) -> TableEntry:
@@ -128,14 +130,14 @@ def _runs(entries: Sequence[TableEntry]) -> Iterator[list[TableEntry]]:
         yield run
 
 
-def _verified(entry: TableEntry, frame: memoryview, decoder: Decoder) -> Frame:
+def _verified(entry: TableEntry, frame: memoryview, decoder: Decoder, ids: Ids) -> Frame:
     """I5: the object, from its stored bytes; then its header, which nothing but a scan relies on."""
     stored = frame[limits.FRAME_HEADER_BYTES :]
     kind = entry.flags & _KIND_MASK
     if kind > _KINDS_MAX or entry.flags != kind or not entry.stored or not entry.raw:
         return Frame(entry, None, is_whole=False)
     try:
-        open_stored(stored, decoder, id=entry.id, kind=ObjectKind(kind), codec=entry.codec, raw=entry.raw)
+        open_stored(stored, decoder, ids, id=entry.id, kind=ObjectKind(kind), codec=entry.codec, raw=entry.raw)
     except Corrupt:
         return Frame(entry, None, is_whole=False)
     expected = header(entry.id, entry.stored, entry.raw, entry.codec, entry.flags)

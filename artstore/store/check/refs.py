@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from artstore import limits
 from artstore.errors import Corrupt, NewerFormat
-from artstore.format.ids import move_id
 from artstore.format.reflog import FILE_HEADER_BYTES, Erasure, LogDamage, LogRecord, Moved, Record, TagRemoved, TagSet
 from artstore.format.version import encode_move
 from artstore.model import Digest
@@ -17,6 +16,7 @@ from artstore.store.check.report import ProblemKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from artstore.format.ids import Ids
     from artstore.model import Alias, Tag
     from artstore.ports import Index, IndexReader, RefsLog
     from artstore.store.check.report import Findings
@@ -32,6 +32,7 @@ class RefState:
     what they named.
     """
 
+    ids: Ids
     tags: dict[str, Tag] = field(default_factory=dict[str, "Tag"])
     heads: dict[str, Digest] = field(default_factory=dict[str, Digest])
     broken: set[str] = field(default_factory=set[str])
@@ -54,7 +55,7 @@ class RefState:
                     self.broken.discard(move.alias)
                 elif move.previous != self.heads.get(move.alias, b""):
                     self.broken.add(move.alias)
-                self.heads[move.alias] = move_id(encode_move(move).data)
+                self.heads[move.alias] = encode_move(move, self.ids).id
             case Erasure():
                 self.erasures += len(record.ids)
 
@@ -82,17 +83,17 @@ class LogState:
     problem: str | None = None
 
 
-def state_of(records: Iterable[Record]) -> RefState:
+def state_of(records: Iterable[Record], ids: Ids) -> RefState:
     """What records lead to."""
-    state = RefState()
+    state = RefState(ids)
     for record in records:
         state.apply(record)
     return state
 
 
-def log_state(log: RefsLog, until: int | None = None) -> LogState:
+def log_state(log: RefsLog, ids: Ids, until: int | None = None) -> LogState:
     """Read the log, up to the record with sequence number `until`. Tells damage, and raises NewerFormat."""
-    found = LogState(RefState())
+    found = LogState(RefState(ids))
     if log.size() is None:
         found.problem = "refs.log is missing"
         return found
@@ -124,14 +125,14 @@ class Comparison:
     differences: list[str]
 
 
-def compare_log(log: RefsLog, reader: IndexReader) -> Comparison:
+def compare_log(log: RefsLog, reader: IndexReader, ids: Ids) -> Comparison:
     """Read both, the log as far as the snapshot knows it. Without differences if the log is damaged.
 
     The log is read after the snapshot was taken: it only grows.
     """
     until = reader.sequence
-    known = state_of(reader.ref_records())
-    found = log_state(log, until=until)
+    known = state_of(reader.ref_records(), ids)
+    found = log_state(log, ids, until=until)
     if found.problem is not None:
         return Comparison(found, known, [])
     different = found.state.differences(known)
@@ -144,7 +145,7 @@ def compare_log(log: RefsLog, reader: IndexReader) -> Comparison:
 def check_refs(context: Context, findings: Findings) -> None:
     """Every ref leads to a version; every alias's moves are a chain; no ref is a folder of others."""
     with context.index.read() as reader:
-        names = _check_tags(reader, findings) + _check_aliases(reader, findings)
+        names = _check_tags(reader, findings) + _check_aliases(reader, context.ids, findings)
     findings.refs = len(names)
     # "/" sorts behind "-" and ".", so names are compared by their parts.
     parts = sorted(tuple(name.split("/")) for name in names)
@@ -158,10 +159,10 @@ def check_refs(context: Context, findings: Findings) -> None:
             findings.add(ProblemKind.NAME, f"{'/'.join(shorter)} is a ref {what}")
 
 
-def check_log(index: Index, findings: Findings) -> None:
+def check_log(index: Index, ids: Ids, findings: Findings) -> None:
     """Index and refs.log tell the same."""
     with index.read() as reader:
-        compared = compare_log(index.log, reader)
+        compared = compare_log(index.log, reader, ids)
     if compared.log.problem is not None:
         findings.add(ProblemKind.LOG, compared.log.problem)
         return
@@ -187,13 +188,13 @@ def _check_tags(reader: IndexReader, findings: Findings) -> list[str]:
     return names
 
 
-def _check_aliases(reader: IndexReader, findings: Findings) -> list[str]:
+def _check_aliases(reader: IndexReader, ids: Ids, findings: Findings) -> list[str]:
     names: list[str] = []
     for alias in reader.aliases():
         names.append(alias.name)
         _check_target(reader, "alias", alias.name, alias.version, findings)
         try:
-            why = "" if _is_chain(reader, alias) else f"the history of {alias.name} is broken"
+            why = "" if _is_chain(reader, alias, ids) else f"the history of {alias.name} is broken"
         except (Corrupt, NewerFormat) as error:
             why = f"the history of {alias.name} is broken: {error.message}"
         if why:
@@ -201,14 +202,14 @@ def _check_aliases(reader: IndexReader, findings: Findings) -> list[str]:
     return names
 
 
-def _is_chain(reader: IndexReader, alias: Alias) -> bool:
+def _is_chain(reader: IndexReader, alias: Alias, ids: Ids) -> bool:
     """Whether an alias's moves lead from its first to where it is, each with the id and number that it should have."""
     seq = alias.seq
     for id, move in reader.moves(alias.name):
         is_last = seq == alias.seq
         if is_last and (id != alias.move or move.target != alias.version):
             return False
-        if move.seq != seq or move.seq < 1 or id != move_id(encode_move(move).data):
+        if move.seq != seq or move.seq < 1 or id != encode_move(move, ids).id:
             return False
         seq -= 1
     return seq == 0 < alias.seq

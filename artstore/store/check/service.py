@@ -80,7 +80,7 @@ def _structure(context: Context, objects: Objects, findings: Findings, counters:
     counters.files_total = len(rows)
     _guarded(findings, lambda: check_packs(context, rows, findings, counters))
     _guarded(findings, lambda: check_refs(context, findings))
-    _guarded(findings, lambda: check_log(context.index, findings))
+    _guarded(findings, lambda: check_log(context.index, context.ids, findings))
     _guarded(findings, lambda: check_versions(context, objects, rows, findings))
     return rows
 

@@ -31,7 +31,7 @@ def visible_packs(context: Context) -> list[PackRow]:
 
 def check_packs(context: Context, rows: Sequence[PackRow], findings: Findings, counters: Counters) -> None:
     """Every pack has its file, of its size, with a table that says what the index says."""
-    frames = FrameReader(context.packs)
+    frames = FrameReader(context.packs, context.ids)
     for row in rows:
         _check_pack(context, row, findings, frames)
         counters.files_done += 1

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from artstore import limits
 from artstore.errors import Corrupt
-from artstore.format.ids import checksum, chunk_id
+from artstore.format.ids import checksum
 from artstore.model import Form, Kind, ObjectKind
 from artstore.store.checkout.batches import Part, Target, Whole
 from artstore.store.checkout.survey import read_fully
@@ -45,7 +45,7 @@ class Restorer:
 
     def __init__(self, objects: Objects, folders: Folders, counters: Counters) -> None:
         zeros = bytes(limits.CHUNK_BYTES_MAX)
-        self.holes: set[bytes] = {chunk_id(zeros)}
+        self.holes: set[bytes] = {objects.ids.chunk(zeros)}
         self.written_bytes = 0
         self._objects = objects
         self._folders = folders
@@ -221,7 +221,7 @@ class Restorer:
             if (
                 target.seed_descriptor < 0
                 or not read_fully(target.seed_descriptor, view, offset)
-                or chunk_id(view) != id
+                or self._objects.ids.chunk(view) != id
             ):
                 missing.append((offset, id, raw))
             elif not target.owned:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from artstore import limits
 from artstore.errors import Unsafe
-from artstore.format.ids import chunk_id
 from artstore.model import Kind
 from artstore.store.checkout.batches import Verdict
 from artstore.store.checkout.entries import traverse
@@ -159,7 +158,7 @@ def begins_alike(objects: Objects, entry: Entry, descriptor: int, size: int) -> 
         view = buffer[: min(raw, size - start)]
         if not read_fully(descriptor, view, start):
             return False
-        same = chunk_id(view) == id if len(view) == raw else bytes(view) == objects.chunk(id)[: len(view)]
+        same = objects.ids.chunk(view) == id if len(view) == raw else bytes(view) == objects.chunk(id)[: len(view)]
         if not same:
             return False
     return True

@@ -91,7 +91,7 @@ class Copier:
     def _stored(self, pack: PackRow, entry: TableEntry, kind: ObjectKind) -> tuple[int, bytes | memoryview]:
         try:
             frame = self._context.packs.read(pack.id, entry.offset, limits.FRAME_HEADER_BYTES + entry.stored)
-            open_frame(frame, self._decoder, id=entry.id, kind=kind)
+            open_frame(frame, self._decoder, self._context.ids, id=entry.id, kind=kind)
         except Corrupt:
             return self._encoder.encode(self._objects.fetcher.one(kind, entry.id))
         return entry.codec, memoryview(frame)[limits.FRAME_HEADER_BYTES :]

@@ -130,7 +130,7 @@ class _Prefetch:
         try:
             for id, place in run.objects:
                 frame = view[place.offset - run.offset : end_of(place) - run.offset]
-                open_frame(frame, self._decoder, id=id, kind=ObjectKind.CHUNK)
+                open_frame(frame, self._decoder, self._far.ids, id=id, kind=ObjectKind.CHUNK)
         except Corrupt:
             return False
         return True

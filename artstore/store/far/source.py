@@ -24,6 +24,7 @@ from artstore.store.remote.documents import MEND
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from artstore.format.ids import Ids
     from artstore.model import Digest, FarPack, Location, ObjectKind
     from artstore.planning.runs import Run
     from artstore.ports import Index, RemotePool
@@ -33,10 +34,11 @@ if TYPE_CHECKING:
 class FarSource:
     """Verified reads of what lies at the remotes of one store. Thread-safe; `close` ends its threads."""
 
-    def __init__(self, index: Index, pool: RemotePool, kept: KeptPacks, opened: Sequence[Digest]) -> None:
+    def __init__(self, index: Index, ids: Ids, pool: RemotePool, kept: KeptPacks, opened: Sequence[Digest]) -> None:
         """`opened`: versions that somebody reads, the latest last; the caller goes on adding to it."""
         self.places = FarPlaces(index, pool, opened)
         self.kept = kept
+        self.ids = ids
         self._index = index
         self._pool = pool
         self._flights = Flights(self._fetch, kept.holes)
@@ -79,7 +81,7 @@ class FarSource:
             if frame is None:  # a part of it was kept before
                 frame = memoryview(self.kept.read(coming.pack, start, end - start) or b"")
             try:
-                found[id] = open_frame(frame, self._tools.decoder, id=id, kind=kind)  # I5
+                found[id] = open_frame(frame, self._tools.decoder, self.ids, id=id, kind=kind)  # I5
             except Corrupt:
                 found[id] = self._once_more(kind, id, FarPlace(coming.pack, place))
 
@@ -113,7 +115,7 @@ class FarSource:
         for id, place in objects:
             frame = view[place.offset - offset : end_of(place) - offset]
             try:
-                found[id] = open_frame(frame, self._tools.decoder, id=id, kind=kind)  # I5
+                found[id] = open_frame(frame, self._tools.decoder, self.ids, id=id, kind=kind)  # I5
             except Corrupt:
                 continue  # a hole, or what a crash left
 
@@ -142,7 +144,7 @@ class FarSource:
         start, end = at.place.offset, end_of(at.place)
         try:
             data = self._fetch(at.pack, start, end - start)
-            return open_frame(data, self._tools.decoder, id=id, kind=kind)  # I5
+            return open_frame(data, self._tools.decoder, self.ids, id=id, kind=kind)  # I5
         except Corrupt as error:
             where = f"{self._pool.open(at.pack.remote).url}/{at.pack.key}"
             self.kept.drop(at.pack)

@@ -57,7 +57,7 @@ def enter_packs(
     """
     listed = sorted((pack, size) for pack, size in context.packs.list() if pack not in entered.packs)
     counters.files_total = len(entered.packs) + len(listed)
-    frames = FrameReader(context.packs)
+    frames = FrameReader(context.packs, context.ids)
     batch: list[Found] = []
     for pack, size in listed:
         entered.packs.add(pack)

@@ -21,6 +21,7 @@ from artstore.store.refs import log_records, reserve_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
+    from artstore.format.ids import Ids
     from artstore.model import Tag
     from artstore.ports import Index, IndexReader, IndexWriter, RefsLog
 
@@ -37,13 +38,13 @@ class RefEntries:
     log_size: int | None = None
 
 
-def enter_refs(index: Index, log: RefsLog, open_old: OpenOld, now: int) -> RefEntries:
+def enter_refs(index: Index, log: RefsLog, open_old: OpenOld, ids: Ids, now: int) -> RefEntries:
     """Replay what happened. A damaged log is written anew, as far as it is known.
 
     `open_old` gives the index that is replaced, if it can be read from end to end.
     """
     entered = RefEntries()
-    state = log_state(log)
+    state = log_state(log, ids)
     with _old_refs(open_old) as old, index.write() as writer:
         if state.problem is None and old.sequence <= state.sequence:
             if state.torn_bytes:
@@ -56,8 +57,8 @@ def enter_refs(index: Index, log: RefsLog, open_old: OpenOld, now: int) -> RefEn
             source = "what is left of it" if old.reader is None else "the old index"
             problem = state.problem or "refs.log lacks its last records"
             entered.notes.append(f"{problem}; refs were taken from {source}")
-            _replay(writer, _all_that_is_known(old, log), entered, now)
-            writer.set_log_end(*log.rewrite(_all_that_is_known(old, log)))
+            _replay(writer, _all_that_is_known(old, log, ids), entered, now)
+            writer.set_log_end(*log.rewrite(_all_that_is_known(old, log, ids)))
     entered.log_size = log.size()
     return entered
 
@@ -86,12 +87,12 @@ def _old_refs(open_old: OpenOld) -> Generator[_OldRefs]:
         yield known
 
 
-def _all_that_is_known(old: _OldRefs, log: RefsLog) -> Iterable[Record]:
+def _all_that_is_known(old: _OldRefs, log: RefsLog, ids: Ids) -> Iterable[Record]:
     """Told anew each time: histories may be long."""
-    return chained(_sound_records(log)) if old.reader is None else log_records(old.reader)
+    return chained(_sound_records(log), ids) if old.reader is None else log_records(old.reader)
 
 
-def chained(records: Iterable[Record]) -> Iterable[Record]:
+def chained(records: Iterable[Record], ids: Ids) -> Iterable[Record]:
     """The same records with whole histories: moves behind a lost one are made anew, as its successors.
 
     An alias whose chain is broken could neither be listed nor collected. Its ids change, its versions don't.
@@ -103,7 +104,7 @@ def chained(records: Iterable[Record]) -> Iterable[Record]:
             move = _continued(None if begins else heads.get(record.move.alias), record.move)
             if move is None:
                 continue
-            heads[move.alias] = encode_move(move).id, move
+            heads[move.alias] = encode_move(move, ids).id, move
             yield Moved(move)
         else:
             yield record

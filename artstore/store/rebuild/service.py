@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from artstore.format.ids import Ids
     from artstore.model import PackId
     from artstore.ports import Clock, Index, PackFiles, RefsLog, Session, Sessions
     from artstore.store.rebuild.refs import RefEntries
@@ -34,7 +35,7 @@ class RebuildPorts:
     """A store without its index.
 
     `building`: a new, empty index that takes the old one's place when its context ends without an exception.
-    `open_old`: the index that is replaced, if it can be read from end to end, else None.
+    `open_old`: the index that is replaced, if it can be read from end to end, else None. `ids`: how all of it is named.
     `written`: when a pack's file was written, in ns; None when it is gone. `has_remotes`: the store has some.
     """
 
@@ -42,6 +43,7 @@ class RebuildPorts:
     packs: PackFiles
     sessions: Sessions
     clock: Clock
+    ids: Ids
     log: RefsLog
     building: Callable[[], AbstractContextManager[Index]]
     open_old: Callable[[], Index | None]
@@ -106,9 +108,9 @@ class _Attempt:
     def fill(self, index: Index) -> None:
         """Enter what isn't there yet."""
         ports = self._ports
-        context = Context(ports.path, index, ports.packs, ports.sessions, ports.clock)
+        context = Context(ports.path, index, ports.packs, ports.sessions, ports.clock, ports.ids)
         known = None if self._refs is None else self._refs.erased
-        refs = self._refs = enter_refs(index, ports.log, ports.open_old, ports.clock.now_ns())
+        refs = self._refs = enter_refs(index, ports.log, ports.open_old, ports.ids, ports.clock.now_ns())
         if known is not None and known != refs.erased:
             raise _VoidError
         enter_packs(context, self._packs, self._counters, refs.erased, ports.written)

@@ -194,7 +194,7 @@ class RemoteCollector:
         for _ in range(limits.ROLLBACK_MOVES_MAX):
             if not id:
                 return
-            move = here.get(id) or read_move(self._remote, id)
+            move = here.get(id) or read_move(self._remote, id, self._context.ids)
             yield move
             id = bytes(move.previous)
 

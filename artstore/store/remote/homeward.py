@@ -152,7 +152,7 @@ class Homeward:
     def _wanted(self, reader: IndexReader, name: str, known: bytes, planned: Planned | None) -> Wanted | None:
         """What is to be pushed, so that home stands as we do, or are about to; None if it does."""
         wanted = Wanted()
-        move = None if planned is None or planned.move is None else (planned.id, planned.move)
+        move = None if planned is None or planned.move is None else (planned.move_id(self._context.ids), planned.move)
         wanted.add_move(reader, name, move, known)
         return None if wanted.ids[name] == known else wanted
 
@@ -165,7 +165,8 @@ class Homeward:
     def _enter(self, name: str, planned: Planned | None) -> None:
         """What was swapped in there is made here."""
         with self._context.index.write() as writer:
-            if planned is not None and planned.move is not None and writer.move(planned.id) is None:
+            ids = self._context.ids
+            if planned is not None and planned.move is not None and writer.move(planned.move_id(ids)) is None:
                 try:
                     aliases.enter(writer, planned)
                 except Conflict:  # moved here only at this very moment: the next contact decides, and tells

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from artstore import limits
 from artstore.errors import Corrupt
-from artstore.format.ids import move_id
 from artstore.format.remote import (
     ALIASES,
     TAGS,
@@ -30,6 +29,7 @@ from artstore.store.remote.documents import read_checked, read_document
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from artstore.format.ids import Ids
     from artstore.ports import IndexReader, Remote
     from artstore.store.context import Context
     from artstore.store.remote.renumber import Renumbered, Renumberer
@@ -149,7 +149,7 @@ def put_refs(
         with context.index.read() as reader:
             planned = wanted.planned.get(alias.name)
             moves = [*([] if planned is None else [planned]), *reader.moves(alias.name)]
-        _put_alias(remote, alias, moves, outcome, before_each)
+        _put_alias(context, remote, alias, moves, outcome, before_each)
     return bool(outcome.written)
 
 
@@ -175,6 +175,7 @@ def _why(there: RemoteTag) -> str:
 
 
 def _put_alias(
+    context: Context,
     remote: Remote,
     alias: Alias,
     moves: list[tuple[Digest, Move]],
@@ -195,7 +196,7 @@ def _put_alias(
             return
         new = moves if there is None else moves[: known.index(there.move)]
         for id, move in reversed(new):
-            document = encode_move(move)
+            document = encode_move(move, context.ids)
             assert document.id == id
             remote.put(move_key(id), document.data)
         before_each()
@@ -207,11 +208,11 @@ def _put_alias(
         # Lost, or won and overtaken: what stands there now tells, and seq has grown, so that this ends.
 
 
-def read_move(remote: Remote, id: bytes) -> Move:
+def read_move(remote: Remote, id: bytes, ids: Ids) -> Move:
     """A move at a remote. Corrupt if it is missing or isn't the one of this id."""
 
     def check(data: bytes) -> Move:
-        if move_id(data) != id:
+        if ids.move(data) != id:
             raise Corrupt("it is not the move of this id", hint=_MEND)
         return decode_move(data)
 

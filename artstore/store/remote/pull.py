@@ -272,7 +272,7 @@ class Puller:
         id = alias.move
         with self._context.index.read() as reader:
             while id and reader.move(id) is None:
-                move = read_move(self._remote, id)
+                move = read_move(self._remote, id, self._context.ids)
                 if move.alias != alias.name or (chain and move.seq != chain[-1][1].seq - 1):
                     raise Corrupt(f"the history of {alias.name} at {self._remote.url} is damaged")
                 chain.append((id, move))

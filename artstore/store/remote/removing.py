@@ -30,6 +30,7 @@ from artstore.store.remote.presence import Look, boot_time, look
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from artstore.format.ids import Ids
     from artstore.ports import Remote
 
 
@@ -52,11 +53,12 @@ class Remover:
 
 
 def remove_refs(
-    remote: Remote, names: Sequence[str], remover: Remover, *, now: Callable[[], float] = boot_time
+    remote: Remote, names: Sequence[str], remover: Remover, ids: Ids, *, now: Callable[[], float] = boot_time
 ) -> RemoteRemoval:
     """Remove tags and aliases there. NotFound, and nothing is removed, if one of the names never was there.
 
     Busy while collection has the remote for itself. Idempotent: who was killed in between does it again.
+    `ids`: those of the remote, which are those of all its stores.
     """
     wanted = [check_ref_name(name) for name in dict.fromkeys(names)]
     seen = look(remote, now=now)
@@ -74,7 +76,7 @@ def remove_refs(
         if tag is not None and tag[0].version:
             done = _remove_tag(remote, name)
         elif alias is not None:
-            done = _remove_alias(remote, name, remover)
+            done = _remove_alias(remote, name, remover, ids)
         (told.removed if done else told.already).append(name)
     if told.removed:
         look(remote, now=now)  # step 6 of a push; nothing that was removed relies on a pack
@@ -96,7 +98,7 @@ def _remove_tag(remote: Remote, name: str) -> bool:
     return False
 
 
-def _remove_alias(remote: Remote, name: str, remover: Remover) -> bool:
+def _remove_alias(remote: Remote, name: str, remover: Remover, ids: Ids) -> bool:
     """False if it is removed. Who loses to a move of others removes it from where that has led: seq grows each time."""
     while (found := read_document(remote, RemoteAlias, ALIASES + name)) is not None and found[0].version:
         there = found[0]
@@ -104,7 +106,7 @@ def _remove_alias(remote: Remote, name: str, remover: Remover) -> bool:
         move = Move(
             name, seq, there.version, b"", remover.time, remover.who, remover.host, remover.reason, False, there.move
         )
-        document = encode_move(move)
+        document = encode_move(move, ids)
         remote.put(move_key(document.id), document.data)  # I3: the move, then the ref that names it
         value = RemoteAlias(secrets.token_bytes(WRITE_BYTES), b"", seq, document.id)
         if remote.swap(ALIASES + name, encode_remote(value), found[1].etag) is not None:

@@ -24,6 +24,7 @@ from artstore.store.collect.live import table_of
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
 
+    from artstore.format.ids import Ids
     from artstore.model import PackRow
     from artstore.planning.push import Gathered
     from artstore.ports import IndexReader, IndexWriter, PackSink, Session, Streamed
@@ -69,7 +70,7 @@ def note_ref(writer: IndexWriter, remote_id: bytes, name: str, id: bytes) -> Non
 def read_pack(context: Context, row: PackRow) -> tuple[bytes, PackTail]:
     """All bytes of a pack of this machine, each object checked. Corrupt, naming the pack."""
     data = context.packs.read(row.id, 0, row.size)
-    return data, _verified(data, f"pack {row.id.hex()}")
+    return data, _verified(data, context.ids, f"pack {row.id.hex()}")
 
 
 def gather(context: Context, rows: Mapping[int, PackRow], wanted: Gathered, pack: PackId) -> tuple[bytes, PackTail]:
@@ -85,7 +86,7 @@ def gather(context: Context, rows: Mapping[int, PackRow], wanted: Gathered, pack
                 part = table[run.start : run.stop]
                 start, end = part[0].offset, part[-1].offset + limits.FRAME_HEADER_BYTES + part[-1].stored
                 data = context.packs.read(row.id, start, end - start)
-                _open_frames(memoryview(data), part, decoder, start=start)
+                _open_frames(memoryview(data), part, decoder, context.ids, start=start)
                 entries += [_moved(entry, made.tell() - start) for entry in part]
                 made.write(data)
     made.write(encode_tail(pack, wanted.kind, entries))
@@ -103,7 +104,7 @@ def store_pack(context: Context, session: Session, key: str, came: Streamed, rem
         incoming = IncomingPack(came.size)
         sink = context.packs.create(pack)
         try:
-            tail = incoming.finish(_receive(came.pieces, incoming, sink))
+            tail = incoming.finish(_receive(came.pieces, incoming, sink, context.ids))
             sink.append([encode_tail(pack, tail.kind, tail.entries)])
             size = sink.size
             sink.seal()
@@ -116,7 +117,7 @@ def store_pack(context: Context, session: Session, key: str, came: Streamed, rem
     return number
 
 
-def _receive(pieces: Iterable[bytes], incoming: IncomingPack, sink: PackSink) -> bytes:
+def _receive(pieces: Iterable[bytes], incoming: IncomingPack, sink: PackSink, ids: Ids) -> bytes:
     """Check the frames that come and hand them on; what comes behind them."""
     decoder = Decoder()
     waiting = bytearray()
@@ -128,7 +129,7 @@ def _receive(pieces: Iterable[bytes], incoming: IncomingPack, sink: PackSink) ->
                 continue
             start, end = entries[0].offset, entries[-1].offset + limits.FRAME_HEADER_BYTES + entries[-1].stored
             with view[: end - start] as frames:
-                _open_frames(frames, entries, decoder, start=start)
+                _open_frames(frames, entries, decoder, ids, start=start)
                 sink.append([frames])
         del waiting[: end - start]
     return bytes(waiting)
@@ -145,20 +146,20 @@ def live_packs(reader: IndexReader, remote_id: bytes) -> dict[PackId, PackAt]:
     }
 
 
-def _verified(data: bytes, name: str) -> PackTail:
+def _verified(data: bytes, ids: Ids, name: str) -> PackTail:
     """What the pack's end says, once each frame has been opened."""
     with _naming(name):
         tail = parse_tail(len(data), lambda offset, size: data[offset : offset + size])
-        _open_frames(memoryview(data), tail.entries, Decoder(), start=0)
+        _open_frames(memoryview(data), tail.entries, Decoder(), ids, start=0)
     return tail
 
 
-def _open_frames(data: memoryview, entries: Iterable[TableEntry], decoder: Decoder, *, start: int) -> None:
+def _open_frames(data: memoryview, entries: Iterable[TableEntry], decoder: Decoder, ids: Ids, *, start: int) -> None:
     """Check each frame; `data` begins at byte `start` of the pack."""
     for entry in entries:
         at = entry.offset - start
         frame = data[at : at + limits.FRAME_HEADER_BYTES + entry.stored]
-        open_frame(frame, decoder, id=entry.id, kind=ObjectKind(entry.flags & KIND_MASK))
+        open_frame(frame, decoder, ids, id=entry.id, kind=ObjectKind(entry.flags & KIND_MASK))
 
 
 def _moved(entry: TableEntry, by: int) -> TableEntry:

@@ -11,6 +11,7 @@ from artstore.store.refs import log_records
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from artstore.format.ids import Ids
     from artstore.ports import Index, IndexWriter
 
 
@@ -20,10 +21,10 @@ def rewrite_log(index: Index) -> None:
         writer.set_log_end(*index.log.rewrite(log_records(writer)))
 
 
-def restore_refs(index: Index) -> int:
+def restore_refs(index: Index, ids: Ids) -> int:
     """Bring the refs of the index to what refs.log tells; return how many differed. The log must be whole."""
     with index.write() as writer:
-        found = compare_log(index.log, writer)
+        found = compare_log(index.log, writer, ids)
         if found.differences:
             _replay(index, writer, set(found.known.tags) - set(found.log.state.tags))
         return len(found.differences)

@@ -95,7 +95,9 @@ def _copy_sound(context: Context, session: Session, row: PackRow, entries: Seque
     bad: list[TableEntry] = []
     sink: PackSink | None = None
     try:
-        for frame in FrameReader(context.packs).frames(row.id, entries) if context.packs.size(row.id) else ():
+        for frame in (
+            FrameReader(context.packs, context.ids).frames(row.id, entries) if context.packs.size(row.id) else ()
+        ):
             entry = frame.entry
             if frame.stored is None or len(table) >= limits.PACK_ENTRIES_MAX:
                 bad.append(entry)

@@ -77,7 +77,7 @@ class _Repair:
             rewrite_log(self.context.index)
             self.log_rewritten = True
         elif ProblemKind.REF in kinds:
-            self.refs_restored = restore_refs(self.context.index)
+            self.refs_restored = restore_refs(self.context.index, self.context.ids)
         self._packs()
         for problem in self.report.problems:
             if problem.digest is not None and problem.kind in (ProblemKind.SET, ProblemKind.REF):

@@ -52,7 +52,7 @@ class _OpenFile:
             if self._first is None and len(ids) == 1:
                 self._first = (ids[0], sizes[0])
                 return
-            self._builder = RecipeBuilder(self._pages.emit)
+            self._builder = RecipeBuilder(self._pages.emit, self._pages.ids)
             if self._first is not None:
                 ids, sizes = [self._first[0], *ids], [self._first[1], *sizes]
         self._pages.collect_into(self.packs)
@@ -76,7 +76,7 @@ class _OpenDirectory:
         self.name = event.name
         self.mark = event.mark
         self.packs: Packs = set()
-        self.builder = TreeBuilder(pages.emit)
+        self.builder = TreeBuilder(pages.emit, pages.ids)
         self.rows = RowWriter(event.key, event.place, pages.rows) if event.key else None
 
 

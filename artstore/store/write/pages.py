@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from artstore.model import Digest
-    from artstore.ports import Index, IndexWriter
+    from artstore.ports import IndexWriter
+    from artstore.store.context import Context
     from artstore.store.write.packer import OpenPack, PackWriter
 
     Packs = set[int | OpenPack]
@@ -27,10 +28,11 @@ _NEED_PACK_BYTES = 64
 class PageStore:
     """Stores each distinct page once, and tells in which pack each lies. Used by one thread."""
 
-    def __init__(self, index: Index, packs: PackWriter | None, level: int) -> None:
-        self._index = index
+    def __init__(self, context: Context, packs: PackWriter | None) -> None:
+        self.ids = context.ids
+        self._index = context.index
         self._packs = packs  # None: a dry run, nothing is stored
-        self._encoder = Encoder(level)
+        self._encoder = Encoder(context.level)
         self._recent: dict[bytes, OpenPack] = {}
         self._collectors: list[Packs] = []
         self._needs: list[tuple[bytes, Packs]] = []

@@ -58,7 +58,7 @@ class Pipeline:
         self._sinks: dict[PackId, PackSink] = {}  # of packs that may have a temporary file
         self._data = PackWriter(self._new_sink, PackKind.DATA, counters)
         self._meta = PackWriter(self._new_sink, PackKind.META, counters)
-        self._pages = PageStore(context.index, self._meta if store else None, context.level)
+        self._pages = PageStore(context, self._meta if store else None)
         self._pool = BufferPool()
         self._deduplicator = Deduplicator(context.index)
         self._assembler = Assembler(self._pages, self._pack_of, keep_top=keep_top)
@@ -188,7 +188,7 @@ class Pipeline:
     def _work(self) -> None:
         compressor = Compressor(self._context.level, self._suffixes)
         while (batch := self._inbox.get()) is not None:
-            hash_chunks(batch)
+            hash_chunks(batch, self._context.ids)
             self._turn.wait(batch.sequence)
             self._deduplicator.resolve(batch)
             self._turn.done()

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from artstore import limits
-from artstore.format.ids import checksum, chunk_id
+from artstore.format.ids import checksum
 from artstore.format.statrows import FORMAT, ROW, Block, Head, decode_block, decode_head, encode
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ UNTRUSTED = b""
 
 def directory_key(stat: os.stat_result, path: bytes, flavour: bytes) -> bytes:
     """The key of one directory; `flavour` names the options which change what its entries become."""
-    return chunk_id(b"stat\0%d\0%d\0%s\0%s" % (stat.st_dev, stat.st_ino, flavour, path))[:16]
+    return checksum(b"stat\0%d\0%d\0%s\0%s" % (stat.st_dev, stat.st_ino, flavour, path))[:16]
 
 
 def row_of(stat: os.stat_result) -> bytes:
@@ -75,7 +75,7 @@ def rows_of(reading: Callable[[], IndexReader], directory: bytes, blocks: int) -
 def block_key(directory: bytes, number: int) -> bytes:
     """The key of one block of a directory's rows."""
     # Each block has a key of its own: a directory of a million files is written as it is read, never held.
-    return chunk_id(directory + number.to_bytes(4, "big"))[:16]
+    return checksum(directory + number.to_bytes(4, "big"))[:16]
 
 
 class RowWriter:

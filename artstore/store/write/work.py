@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from artstore import limits
 from artstore.format.codec import RAW, ZSTD, Encoder
-from artstore.format.ids import chunk_id
 from artstore.store.write.batch import Data
 
 if TYPE_CHECKING:
+    from artstore.format.ids import Ids
     from artstore.ports import Buffer, Index
     from artstore.store.write.batch import Batch, FileMeta
     from artstore.store.write.packer import OpenPack
@@ -97,7 +97,8 @@ class Compressor:
         return (ZSTD, stored) if len(stored) < len(data) else (RAW, data)
 
 
-def hash_chunks(batch: Batch) -> None:
+def hash_chunks(batch: Batch, ids: Ids) -> None:
     """Fill `ids`."""
     view = batch.view
-    batch.ids = [chunk_id(view[begin:end]) for begin, end in zip(batch.begins, batch.ends, strict=True)]
+    chunk = ids.chunk
+    batch.ids = [chunk(view[begin:end]) for begin, end in zip(batch.begins, batch.ends, strict=True)]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from artstore import limits, wiring
+from artstore.format.ids import PLAIN
 from artstore.format.pack import encode_table
 from artstore.format.recipe import RecipeBuilder, RecipeLeaf, decode_recipe_page
 from artstore.format.remote import RemoteSet, ShardPack, decode_remote, decode_shard, encode_remote, encode_shard
@@ -93,7 +94,7 @@ def recipe(packs: int) -> Iterator[Answer]:
         assert id
         waiting.append(data)
 
-    builder = RecipeBuilder(emit)
+    builder = RecipeBuilder(emit, PLAIN)
     for pack in range(packs):
         table = synthetic.table(pack)
         with making.running():

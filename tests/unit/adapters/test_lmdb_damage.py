@@ -19,6 +19,7 @@ from artstore.adapters.disk import mounts
 from artstore.adapters.lmdb_index import LmdbIndex, Reader, environment, rebuilding, rows
 from artstore.adapters.lmdb_index.environment import META_FORMAT, Databases, Environment
 from artstore.errors import Busy, Corrupt, NewerFormat, NoSpace, NotPermitted, UsageError
+from artstore.format.ids import PLAIN
 from artstore.format.reflog import LogDamage, LogRecord, TagSet, encode_record
 from artstore.model import Digest, Move, PackId, PackKind, TableEntry, Tag
 from artstore.ports import IndexReader
@@ -39,7 +40,7 @@ def store(tmp_path: Path) -> Iterator[Path]:
 
 
 def with_rows(path: Path) -> None:
-    index = LmdbIndex(str(path))
+    index = LmdbIndex(str(path), PLAIN)
     with index.write() as writer:
         number = writer.add_pack(
             PackId(b"p" * 16), PackKind.DATA, size=9, created=1, table=[TableEntry(ONE, 0, 1, 2, 0, 0)]
@@ -91,7 +92,7 @@ def rows_of(opened: Environment, database: str) -> list[tuple[bytes, bytes]]:
 @pytest.mark.parametrize("database", READS)
 def test_every_flipped_byte_is_seen(store: Path, database: str) -> None:
     """A failing disk would send a read to the wrong place, or a ref to another version."""
-    index = LmdbIndex(str(store))
+    index = LmdbIndex(str(store), PLAIN)
     with raw(store) as opened:
         for key, value in rows_of(opened, database):
             flipped = [value[:place] + bytes([value[place] ^ 0x10]) + value[place + 1 :] for place in range(len(value))]
@@ -118,7 +119,7 @@ def test_a_page_that_kills_its_reader(store: Path, monkeypatch: pytest.MonkeyPat
     def killed(reader: Reader) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    index = LmdbIndex(str(store))
+    index = LmdbIndex(str(store), PLAIN)
     index.probe()
     with monkeypatch.context() as patched:
         patched.setattr(Reader, "read_all", killed)
@@ -139,7 +140,7 @@ def test_every_database_is_tried() -> None:
 
 def test_a_damaged_stat_cache_is_a_miss(store: Path) -> None:
     """A failing disk would let a commit take one file for another, or keep it from running at all."""
-    index = LmdbIndex(str(store))
+    index = LmdbIndex(str(store), PLAIN)
     with raw(store) as opened:
         for key, value in rows_of(opened, "file"):
             put(opened, "file", key, value[:-1] + bytes([value[-1] ^ 1]))
@@ -150,7 +151,7 @@ def test_a_damaged_stat_cache_is_a_miss(store: Path) -> None:
 
 def test_a_chunk_in_an_unknown_pack_is_damage(store: Path) -> None:
     """A dangling row would be taken for a chunk that is not there, and its pack for garbage [I5]."""
-    index = LmdbIndex(str(store))
+    index = LmdbIndex(str(store), PLAIN)
     with raw(store) as opened, opened.env.begin(write=True) as transaction:
         transaction.drop(opened.databases.pack, delete=False)
     with index.read() as reader, pytest.raises(Corrupt, match="rebuild-index"):
@@ -160,7 +161,7 @@ def test_a_chunk_in_an_unknown_pack_is_damage(store: Path) -> None:
 
 def test_a_chunk_with_a_damaged_number_is_seen_by_a_scan(store: Path) -> None:
     """Repair or repacking of a pack would overlook a chunk, and lose it."""
-    index = LmdbIndex(str(store))
+    index = LmdbIndex(str(store), PLAIN)
     with raw(store) as opened:
         ((key, value),) = rows_of(opened, "chunk")
         with opened.env.begin(write=True, db=opened.databases.chunk) as transaction:
@@ -175,12 +176,12 @@ def test_a_lost_index_is_not_taken_for_a_new_store(store: Path) -> None:
     """An empty index would make the log of refs and all packs look like leftovers."""
     shutil.rmtree(store / "index.lmdb")
     with pytest.raises(Corrupt, match="rebuild-index"):
-        LmdbIndex(str(store))
+        LmdbIndex(str(store), PLAIN)
     assert (store / "refs.log").stat().st_size > 100
     (store / "refs.log").unlink()
     (store / "packs" / "ab").mkdir(parents=True)
     with pytest.raises(Corrupt, match="rebuild-index"):
-        LmdbIndex(str(store))
+        LmdbIndex(str(store), PLAIN)
 
 
 def test_an_unfinished_new_index_is_finished(tmp_path: Path) -> None:
@@ -194,7 +195,7 @@ def test_an_unreadable_data_file_is_damage(store: Path) -> None:
     """The user would see a traceback of a library."""
     (store / "index.lmdb" / "data.mdb").write_bytes(b"no database" * 1000)
     with pytest.raises(Corrupt, match="rebuild-index"):
-        LmdbIndex(str(store))
+        LmdbIndex(str(store), PLAIN)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
@@ -202,9 +203,10 @@ def test_a_private_store_is_refused(store: Path) -> None:
     """Somebody else's private store would end a command in a traceback."""
     script = (
         "import os, sys; from artstore.adapters.lmdb_index import LmdbIndex\n"
+        "from artstore.format.ids import PLAIN\n"
         "from artstore.errors import NotPermitted\n"
         "os.setgid(65534); os.setuid(65534)\n"
-        "try: LmdbIndex(sys.argv[1])\n"
+        "try: LmdbIndex(sys.argv[1], PLAIN)\n"
         "except NotPermitted as error: print(error.exit_code)"
     )
     store.chmod(0o700)
@@ -219,7 +221,7 @@ def test_an_index_of_a_newer_release(store: Path) -> None:
     with raw(store) as opened:
         put(opened, "meta", META_FORMAT, rows.integer_value(META_FORMAT, rows.FORMAT + 1))
     with pytest.raises(NewerFormat):
-        LmdbIndex(str(store))
+        LmdbIndex(str(store), PLAIN)
 
 
 def test_a_log_ahead_of_the_index_is_cut(store: Path) -> None:
@@ -227,7 +229,7 @@ def test_a_log_ahead_of_the_index_is_cut(store: Path) -> None:
     known = (store / "refs.log").read_bytes()
     for tail in (b"torn", encode_record(4, TagSet(Tag("a/v9", ONE, 9))), encode_record(5, TagSet(Tag("b/v9", ONE, 9)))):
         (store / "refs.log").write_bytes(known + tail)
-        index = LmdbIndex(str(store))
+        index = LmdbIndex(str(store), PLAIN)
         with index.read() as reader:
             assert reader.tag("a/v9") is None
         with index.write() as writer:
@@ -255,7 +257,7 @@ def test_a_log_behind_the_index_is_damage(store: Path, damage: str) -> None:
         log.unlink()
     else:
         log.write_bytes(log.read_bytes()[:-1])
-    index = LmdbIndex(str(store))
+    index = LmdbIndex(str(store), PLAIN)
     with index.read() as reader:
         assert reader.tag("a/v1") is not None
     with pytest.raises(Corrupt, match="repair"), index.write() as writer:
@@ -270,7 +272,7 @@ def test_a_log_behind_the_index_is_damage(store: Path, damage: str) -> None:
 
 def test_a_log_that_was_rewritten_unknown_to_the_index_is_not_cut_through(store: Path) -> None:
     """Killed between the new log and the index, a repair of refs.log would cost the refs of the sound new log."""
-    index = LmdbIndex(str(store))
+    index = LmdbIndex(str(store), PLAIN)
     with index.read() as reader:
         records = list(reader.ref_records())
     index.log.rewrite([TagSet(Tag("a/a-longer-name-than-before", ONE, 3)), *records])
@@ -290,18 +292,18 @@ def test_nothing_is_written_into_an_index_that_was_replaced(store: Path) -> None
     refs.log where the old index thought it ends.
     """
     (store / "tmp").mkdir()
-    index = LmdbIndex(str(store))
-    with rebuilding(str(store)):
+    index = LmdbIndex(str(store), PLAIN)
+    with rebuilding(str(store), PLAIN):
         pass
     log = (store / "refs.log").read_bytes()
     with pytest.raises(Busy, match="open the store again"), index.write() as writer:
         writer.put_tag(Tag("a/v2", ONE, 9))
     assert (store / "refs.log").read_bytes() == log
     index.close()
-    index = LmdbIndex(str(store))
+    index = LmdbIndex(str(store), PLAIN)
     writing = index.write()
     writing.__enter__().put_tag(Tag("a/v2", ONE, 9))
-    with rebuilding(str(store)):
+    with rebuilding(str(store), PLAIN):
         pass
     with pytest.raises(Busy, match="open the store again"):
         writing.__exit__(None, None, None)
@@ -316,7 +318,7 @@ def test_a_rebuilt_index_takes_the_old_one_s_place(store: Path) -> None:
         """Interrupts."""
 
     def restore(*, stop: bool) -> None:
-        with rebuilding(str(store)) as index:
+        with rebuilding(str(store), PLAIN) as index:
             with index.write() as writer:
                 last = 0
                 end = 0
@@ -330,13 +332,13 @@ def test_a_rebuilt_index_takes_the_old_one_s_place(store: Path) -> None:
 
     with pytest.raises(Stop):
         restore(stop=True)
-    index = LmdbIndex(str(store))
+    index = LmdbIndex(str(store), PLAIN)
     with index.read() as reader:
         assert reader.find(ONE) is not None
     index.close()
     restore(stop=False)
     assert os.listdir(store / "tmp") == []
-    index = LmdbIndex(str(store))
+    index = LmdbIndex(str(store), PLAIN)
     with index.write() as writer:
         assert writer.find(ONE) is None
         assert writer.tag("a/v1") is not None
@@ -348,9 +350,10 @@ def test_a_rebuilt_index_takes_the_old_one_s_place(store: Path) -> None:
 READER = """
 import os, sys
 from artstore.adapters.lmdb_index import LmdbIndex
+from artstore.format.ids import PLAIN
 from artstore.errors import NotPermitted
 os.setgid(65534); os.setuid(65534)
-index = LmdbIndex(sys.argv[1])
+index = LmdbIndex(sys.argv[1], PLAIN)
 assert index.note and "can't be written" in index.note, index.note
 with index.read() as reader:
     print(reader.tag("a/v1").name)
@@ -386,7 +389,7 @@ def test_a_read_only_index_says_so(store: Path, monkeypatch: pytest.MonkeyPatch)
         return mode & os.W_OK == 0
 
     monkeypatch.setattr(os, "access", read_only)
-    index = LmdbIndex(str(store))
+    index = LmdbIndex(str(store), PLAIN)
     assert index.note is not None
     with index.read() as reader:
         assert reader.find(ONE) is not None
@@ -401,7 +404,7 @@ def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
     info.write_text(f"1 0 0:50 / {tmp_path.resolve()} rw,relatime shared:1 - nfs4 server:/export rw\n")
     monkeypatch.setattr(mounts, "MOUNTINFO", str(info))
     with pytest.raises(UsageError, match=r"nfs4.*ARTSTORE_HOME"):
-        LmdbIndex(str(tmp_path))
+        LmdbIndex(str(tmp_path), PLAIN)
 
 
 # As LMDB reports what the system said.

@@ -8,6 +8,7 @@ import lmdb
 import pytest
 
 from artstore.adapters.lmdb_index import LmdbIndex, environment
+from artstore.format.ids import PLAIN
 from artstore.model import Digest, Location, PackId, PackKind, TableEntry
 
 ONE = Digest(bytes(31) + b"\1")
@@ -16,7 +17,7 @@ ONE = Digest(bytes(31) + b"\1")
 @pytest.fixture
 def older(tmp_path: Path) -> Path:
     """A store with such an index, which knows one object."""
-    index = LmdbIndex(str(tmp_path))
+    index = LmdbIndex(str(tmp_path), PLAIN)
     with index.write() as writer:
         writer.add_pack(PackId(bytes(16)), PackKind.DATA, size=9, created=1, table=[TableEntry(ONE, 0, 1, 2, 0, 0)])
     index.close()
@@ -33,7 +34,7 @@ def test_who_may_only_read_it_reads_it(older: Path, monkeypatch: pytest.MonkeyPa
         return False
 
     monkeypatch.setattr(environment, "_writable", no)
-    index = LmdbIndex(str(older))
+    index = LmdbIndex(str(older), PLAIN)
     with index.read() as reader:
         assert reader.find(ONE) == Location(1, 0, 1, 2, 0, 0)
         assert reader.far_find_many([ONE]) == [None]
@@ -44,7 +45,7 @@ def test_who_may_only_read_it_reads_it(older: Path, monkeypatch: pytest.MonkeyPa
 
 def test_who_may_write_has_what_is_missing(older: Path) -> None:
     """Nothing could be read from a remote."""
-    index = LmdbIndex(str(older))
+    index = LmdbIndex(str(older), PLAIN)
     with index.write() as writer:
         number = writer.add_far_pack(b"r" * 16, "p/a/1", size=9, table=[TableEntry(ONE, 0, 1, 2, 0, 0)])
         assert writer.far_find_many([ONE]) == [Location(number, 0, 1, 2, 0, 0)]

@@ -10,6 +10,7 @@ import pytest
 from artstore.adapters.lmdb_index import LmdbIndex
 from artstore.adapters.lmdb_index.probe import require_readable, require_whole
 from artstore.errors import Corrupt
+from artstore.format.ids import PLAIN
 from artstore.model import Digest, PackId, PackKind, TableEntry
 
 PAGE = 4096
@@ -18,7 +19,7 @@ PAGE = 4096
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The folder of an index with some rows."""
-    index = LmdbIndex(str(tmp_path))
+    index = LmdbIndex(str(tmp_path), PLAIN)
     for number in range(3):
         table = [TableEntry(Digest(os.urandom(32)), 0, 10, 10, 0, 0) for _ in range(500)]
         with index.write() as writer:
@@ -35,7 +36,7 @@ def test_cut_anywhere(folder: Path) -> None:
     for size in (5000, *range(2 * PAGE, len(whole), 3 * PAGE)):
         data.write_bytes(whole[:size])
         try:
-            index = LmdbIndex(str(folder.parent))
+            index = LmdbIndex(str(folder.parent), PLAIN)
         except Corrupt:
             refused += 1
             continue
@@ -53,7 +54,7 @@ def test_pages_never_written(folder: Path) -> None:
         last = int.from_bytes(raw[meta + 136 : meta + 144], "little")
         raw[meta + 136 : meta + 144] = (last + 3).to_bytes(8, "little")
     data.write_bytes(raw)
-    index = LmdbIndex(str(folder.parent))
+    index = LmdbIndex(str(folder.parent), PLAIN)
     with index.read() as reader:
         assert len(list(reader.packs())) == 3
     index.close()

@@ -15,6 +15,7 @@ import pytest
 
 from artstore.adapters.disk.faultpoints import VARIABLE
 from artstore.adapters.lmdb_index import LmdbIndex, environment
+from artstore.format.ids import PLAIN
 from artstore.format.reflog import LogRecord
 from artstore.model import Digest, PackId, PackKind, TableEntry, Tag
 
@@ -25,9 +26,10 @@ ONE = Digest(b"\1" * 32)
 WRITER = """
 import sys
 from artstore.adapters.lmdb_index import LmdbIndex
+from artstore.format.ids import PLAIN
 from artstore.model import PackId, PackKind, TableEntry, Tag
 store, who, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-index = LmdbIndex(store)
+index = LmdbIndex(store, PLAIN)
 for step in range(count):
     id = f"{who}{step}".encode().ljust(32)
     with index.write() as writer:
@@ -40,7 +42,7 @@ for step in range(count):
 
 @pytest.fixture
 def index(tmp_path: Path) -> Iterator[LmdbIndex]:
-    made = LmdbIndex(str(tmp_path))
+    made = LmdbIndex(str(tmp_path), PLAIN)
     yield made
     made.close()
 
@@ -180,7 +182,8 @@ def test_a_fork_beside_reading_threads(index: LmdbIndex) -> None:
 FORKING = """
 import os, sys
 from artstore.adapters.lmdb_index import LmdbIndex, environment
-index = LmdbIndex(sys.argv[1])
+from artstore.format.ids import PLAIN
+index = LmdbIndex(sys.argv[1], PLAIN)
 
 def readers():
     opened = environment.acquire(sys.argv[1] + "/index.lmdb", shared=False, create=False)
@@ -233,7 +236,8 @@ def test_a_reader_does_not_wait_for_a_writer(tmp_path: Path, index: LmdbIndex) -
     script = """
 import sys
 from artstore.adapters.lmdb_index import LmdbIndex
-index = LmdbIndex(sys.argv[1])
+from artstore.format.ids import PLAIN
+index = LmdbIndex(sys.argv[1], PLAIN)
 for line in sys.stdin:
     with index.read() as reader:
         print(reader.sequence, flush=True)
@@ -262,7 +266,7 @@ for line in sys.stdin:
 
 def test_one_environment_for_each_path(tmp_path: Path, index: LmdbIndex) -> None:
     """Two `Store` objects of one process on one folder would break each other's locks."""
-    again = LmdbIndex(str(tmp_path) + "/../" + tmp_path.name)
+    again = LmdbIndex(str(tmp_path) + "/../" + tmp_path.name, PLAIN)
     with index.write() as writer:
         writer.put_tag(Tag("a/v1", ONE, 1))
     again.close()
@@ -273,12 +277,12 @@ def test_one_environment_for_each_path(tmp_path: Path, index: LmdbIndex) -> None
 
 def test_a_store_that_was_made_again_at_its_place(tmp_path: Path) -> None:
     """A test suite, or a user who starts afresh, would see the store that was deleted."""
-    old = LmdbIndex(str(tmp_path))
+    old = LmdbIndex(str(tmp_path), PLAIN)
     with old.write() as writer:
         writer.put_tag(Tag("a/v1", ONE, 1))
     shutil.rmtree(tmp_path)
     tmp_path.mkdir()
-    new = LmdbIndex(str(tmp_path))
+    new = LmdbIndex(str(tmp_path), PLAIN)
     with new.read() as reader:
         assert reader.tag("a/v1") is None
     new.close()
@@ -289,7 +293,8 @@ def test_a_process_that_died_leaves_no_reader(tmp_path: Path, index: LmdbIndex) 
     """After a thousand killed processes nobody could open the store."""
     script = (
         "import os, signal, sys; from artstore.adapters.lmdb_index import LmdbIndex\n"
-        "with LmdbIndex(sys.argv[1]).read() as reader: reader.sequence; os.kill(os.getpid(), signal.SIGKILL)"
+        "from artstore.format.ids import PLAIN\n"
+        "with LmdbIndex(sys.argv[1], PLAIN).read() as reader: reader.sequence; os.kill(os.getpid(), signal.SIGKILL)"
     )
     for _ in range(3):
         subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False, timeout=30)
@@ -303,7 +308,7 @@ def test_the_index_of_a_shared_store_is_open_to_its_group(tmp_path: Path) -> Non
     """The second user of a shared store could not even read it, since reading takes a lock."""
     umask = os.umask(0o077)
     try:
-        index = LmdbIndex(str(tmp_path), shared=True)
+        index = LmdbIndex(str(tmp_path), PLAIN, shared=True)
         with index.write() as writer:
             entry = TableEntry(ONE, 0, 1, 2, 0, 0)
             writer.add_pack(PackId(b"p" * 16), PackKind.DATA, size=9, created=1, table=[entry])

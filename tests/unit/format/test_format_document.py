@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from artstore import limits
 from artstore.chunking._gear_table import GEAR
@@ -15,7 +17,15 @@ from artstore.format.document import FORMAT
 TEXT = (Path(__file__).resolve().parents[3] / "docs" / "format.md").read_text(encoding="utf-8")
 # What the document states, by the code's own values.
 STATED = {
-    "contexts": [ids.TREE_PAGE_CONTEXT, ids.RECIPE_PAGE_CONTEXT, ids.VERSION_CONTEXT, ids.MOVE_CONTEXT],
+    "contexts": [
+        ids.TREE_PAGE_CONTEXT,
+        ids.RECIPE_PAGE_CONTEXT,
+        ids.VERSION_CONTEXT,
+        ids.MOVE_CONTEXT,
+        ids.CHUNK_CONTEXT + ids.KEYED,
+        ids.TREE_PAGE_CONTEXT + ids.KEYED,
+        ids.MARK_CONTEXT,
+    ],
     "magics": [magic.hex(" ").upper() for magic in (frame.MAGIC, pack.MAGIC, reflog.MAGIC)],
     "sizes": [
         f"{size:,}"
@@ -69,6 +79,30 @@ def test_the_document_examples_have_their_ids() -> None:
         r"^\| (chunk|tree page|recipe page) `([0-9a-f ]*)` \| `([0-9a-f]{64})` \|$", TEXT, re.MULTILINE
     )
     assert len(examples) == 4
-    identify = {"chunk": ids.chunk_id, "tree page": ids.tree_page_id, "recipe page": ids.recipe_page_id}
     for kind, data, id in examples:
-        assert identify[kind](bytes.fromhex(data)).hex() == id
+        assert identify(ids.PLAIN)[kind](bytes.fromhex(data)).hex() == id
+
+
+def test_the_documents_keyed_examples_have_their_ids() -> None:
+    """A reader after the document could not make the ids of a store that has an id key."""
+    stated = re.search(r"With the id key `([0-9a-f]{64})`, the bytes `([0-9a-f]*)` as each kind", TEXT)
+    assert stated is not None
+    key, data = map(bytes.fromhex, stated.groups())
+    examples = re.findall(r"^\| ([a-z ]*) \| `([0-9a-f]{64})` \| `([0-9a-f]{64})` \|$", TEXT, re.MULTILINE)
+    kinds = identify(ids.Ids(key))
+    assert [kind for kind, _, _ in examples] == list(kinds)
+    for kind, kind_key, id in examples:
+        derived = blake3(key, derive_key_context=f"artstore 2026 {kind} 1 keyed").digest()
+        assert derived.hex() == kind_key
+        assert blake3(data, key=derived).hexdigest() == id == kinds[kind](data).hex()
+
+
+def identify(store: ids.Ids) -> dict[str, Callable[[bytes], bytes]]:
+    """How a store names each kind, by the document's word for it."""
+    return {
+        "chunk": store.chunk,
+        "tree page": store.tree_page,
+        "recipe page": store.recipe_page,
+        "version": store.version,
+        "move": store.move,
+    }

@@ -10,7 +10,7 @@ from artstore import limits
 from artstore.errors import Corrupt, NewerFormat
 from artstore.format.codec import RAW, ZSTD, Decoder, Encoder
 from artstore.format.frame import MAGIC, header, open_frame, open_stored, parse_header
-from artstore.format.ids import object_id
+from artstore.format.ids import PLAIN
 from artstore.model import Digest, ObjectKind, TableEntry
 
 U24_MAX = 0xFFFFFF
@@ -21,7 +21,7 @@ GOLDEN = "aa414601000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e
 def frame_of(kind: ObjectKind, data: bytes) -> bytes:
     """An object as it lies in a pack."""
     codec, stored = Encoder().encode(data)
-    return header(object_id(kind, data), len(stored), len(data), codec, kind) + stored
+    return header(PLAIN.of(kind, data), len(stored), len(data), codec, kind) + stored
 
 
 def test_a_header_is_that_of_every_release() -> None:
@@ -50,20 +50,20 @@ def test_a_frame_gives_its_object(kind: ObjectKind) -> None:
     """Nothing could be read."""
     data = b"some content " * 20
     frame = frame_of(kind, data)
-    assert open_frame(memoryview(frame), Decoder(), id=object_id(kind, data), kind=kind) == data
+    assert open_frame(memoryview(frame), Decoder(), PLAIN, id=PLAIN.of(kind, data), kind=kind) == data
 
 
 @pytest.mark.parametrize("data", [b"some content " * 9, bytes(range(40))], ids=["zstd", "raw"])
 def test_every_flipped_bit_of_a_frame_is_noticed(data: bytes) -> None:
     """A bit that flips on disk would change a user's data in silence."""
     frame = frame_of(ObjectKind.CHUNK, data)
-    id = object_id(ObjectKind.CHUNK, data)
+    id = PLAIN.of(ObjectKind.CHUNK, data)
     decoder = Decoder()
     for bit in range(8 * len(frame)):
         flipped = bytearray(frame)
         flipped[bit // 8] ^= 1 << bit % 8
         try:
-            read = open_frame(flipped, decoder, id=id, kind=ObjectKind.CHUNK)
+            read = open_frame(flipped, decoder, PLAIN, id=id, kind=ObjectKind.CHUNK)
         except (Corrupt, NewerFormat):
             continue
         # Some bits of a zstd frame mean nothing; the object is what it was.
@@ -78,13 +78,13 @@ def test_a_frame_of_another_length_is_refused(cut: int) -> None:
     frame = frame_of(ObjectKind.CHUNK, data)
     frame = frame + b"x" if cut > 0 else frame[:cut]
     with pytest.raises(Corrupt):
-        open_frame(frame, Decoder(), id=object_id(ObjectKind.CHUNK, data), kind=ObjectKind.CHUNK)
+        open_frame(frame, Decoder(), PLAIN, id=PLAIN.of(ObjectKind.CHUNK, data), kind=ObjectKind.CHUNK)
 
 
 def test_another_object_than_asked_for_is_refused() -> None:
     """A wrong offset in the index would hand out another file's content."""
     with pytest.raises(Corrupt) as caught:
-        open_frame(frame_of(ObjectKind.CHUNK, b"other"), Decoder(), id=ID, kind=ObjectKind.CHUNK)
+        open_frame(frame_of(ObjectKind.CHUNK, b"other"), Decoder(), PLAIN, id=ID, kind=ObjectKind.CHUNK)
     assert caught.value.digest == ID
 
 
@@ -93,13 +93,13 @@ def test_a_chunk_is_not_opened_as_a_page() -> None:
     data = b"some content " * 9
     frame = frame_of(ObjectKind.CHUNK, data)
     with pytest.raises(Corrupt):
-        open_frame(frame, Decoder(), id=object_id(ObjectKind.CHUNK, data), kind=ObjectKind.TREE_PAGE)
+        open_frame(frame, Decoder(), PLAIN, id=PLAIN.of(ObjectKind.CHUNK, data), kind=ObjectKind.TREE_PAGE)
 
 
 def test_an_error_names_the_object() -> None:
     """The user could not be told which file is damaged."""
     with pytest.raises(Corrupt) as caught:
-        open_stored(b"short", Decoder(), id=ID, kind=ObjectKind.CHUNK, codec=RAW, raw=99)
+        open_stored(b"short", Decoder(), PLAIN, id=ID, kind=ObjectKind.CHUNK, codec=RAW, raw=99)
     assert caught.value.digest == ID
     assert ID.hex() in caught.value.message
 

@@ -12,7 +12,7 @@ from artstore import limits
 from artstore.errors import ArtstoreError, Corrupt
 from artstore.format.codec import Encoder
 from artstore.format.frame import MAGIC, header
-from artstore.format.ids import object_id
+from artstore.format.ids import PLAIN
 from artstore.format.incoming import IncomingPack
 from artstore.format.pack import PackTail, encode_tail, parse_tail
 from artstore.model import Digest, ObjectKind, PackId, PackKind, TableEntry
@@ -26,7 +26,7 @@ def pack_of(contents: list[bytes]) -> tuple[bytes, list[TableEntry]]:
     entries: list[TableEntry] = []
     for content in contents:
         codec, stored = Encoder().encode(content)
-        id = object_id(ObjectKind.CHUNK, content)
+        id = PLAIN.of(ObjectKind.CHUNK, content)
         entries.append(TableEntry(id, len(frames), len(stored), len(content), codec, ObjectKind.CHUNK))
         frames += header(id, len(stored), len(content), codec, ObjectKind.CHUNK) + stored
     return frames + encode_tail(PACK_ID, PackKind.DATA, entries), entries

@@ -12,7 +12,7 @@ from artstore import limits
 from artstore.errors import Corrupt, NewerFormat
 from artstore.format.codec import Decoder, Encoder
 from artstore.format.frame import header, open_frame
-from artstore.format.ids import checksum, object_id
+from artstore.format.ids import PLAIN, checksum
 from artstore.format.pack import FORMAT, MAGIC, ReadAt, encode_table, encode_tail, parse_tail, scan_frames
 from artstore.model import Digest, ObjectKind, PackId, PackKind, TableEntry
 
@@ -41,7 +41,7 @@ def frames_of(contents: Iterable[bytes], kind: ObjectKind = ObjectKind.CHUNK) ->
     entries: list[TableEntry] = []
     for content in contents:
         codec, stored = Encoder().encode(content)
-        id = object_id(kind, content)
+        id = PLAIN.of(kind, content)
         entries.append(TableEntry(id, len(frames), len(stored), len(content), codec, kind))
         frames += header(id, len(stored), len(content), codec, kind) + stored
     return frames, entries
@@ -61,6 +61,7 @@ def read_pack(data: bytes) -> list[bytes]:
         open_frame(
             data[e.offset : e.offset + limits.FRAME_HEADER_BYTES + e.stored],
             Decoder(),
+            PLAIN,
             id=e.id,
             kind=ObjectKind(e.flags & 15),
         )

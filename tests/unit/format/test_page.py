@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from artstore import limits
 from artstore.format import page
+from artstore.format.ids import PLAIN
 from artstore.format.page import HEAD_BYTES, bin_bytes, hits, int_bytes
 from artstore.format.recipe import RecipeBuilder, RecipeInner, RecipeLeaf, decode_recipe_page
 from artstore.format.tree import TreeBuilder
@@ -46,7 +47,7 @@ def ends_of(items: Sequence[tuple[bytes, int]], level: int) -> list[int]:
 def tree_pages(entries: Sequence[Entry]) -> list[TreeLeaf | TreeInner]:
     """All pages that a builder emits, in its order."""
     data: list[bytes] = []
-    builder = TreeBuilder(lambda kind, id, page: data.append(page))
+    builder = TreeBuilder(lambda kind, id, page: data.append(page), PLAIN)
     for entry in entries:
         builder.add(entry)
     builder.finish()
@@ -93,7 +94,7 @@ def test_pages_of_a_recipe_end_where_the_rule_says(seeds: list[int]) -> None:
     """Equal files of two releases would have different ids, those of one repeated chunk too."""
     ids = [bytes([seed]) * 32 for seed in seeds]
     data: list[bytes] = []
-    builder = RecipeBuilder(lambda kind, id, page: data.append(page))
+    builder = RecipeBuilder(lambda kind, id, page: data.append(page), PLAIN)
     builder.add_many(ids, [100] * len(ids))
     builder.finish()
     pages = [decode_recipe_page(page) for page in data]
@@ -127,7 +128,7 @@ def test_pages_hold_a_few_hundred_entries() -> None:
 def test_pages_of_long_entries_stay_within_their_size() -> None:
     """A page could not be stored, or not be read again."""
     sizes: list[int] = []
-    builder = TreeBuilder(lambda kind, id, data: sizes.append(len(data)))
+    builder = TreeBuilder(lambda kind, id, data: sizes.append(len(data)), PLAIN)
     for i in range(300):
         builder.add(link(b"%03d" % i * 80, limits.SYMLINK_BYTES_MAX))
     builder.finish()
@@ -149,7 +150,7 @@ def test_an_entry_has_the_length_that_the_size_rule_counts() -> None:
 
 def _pages_of(entry: Entry) -> list[bytes]:
     data: list[bytes] = []
-    builder = TreeBuilder(lambda kind, id, page: data.append(page))
+    builder = TreeBuilder(lambda kind, id, page: data.append(page), PLAIN)
     builder.add(entry)
     builder.finish()
     return data
@@ -172,7 +173,7 @@ def test_hits_are_those_of_every_release() -> None:
 def test_emitted_ids_are_those_of_the_pages() -> None:
     """A page would be stored under an id under which it is then refused."""
     emitted: list[tuple[ObjectKind, Digest, bytes]] = []
-    builder = TreeBuilder(lambda kind, id, data: emitted.append((kind, id, data)))
+    builder = TreeBuilder(lambda kind, id, data: emitted.append((kind, id, data)), PLAIN)
     summary = builder.finish()
     assert emitted == [(ObjectKind.TREE_PAGE, page_id, data) for _, page_id, data in emitted]
     assert summary.root == emitted[-1][1]

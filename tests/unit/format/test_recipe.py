@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from artstore import limits
 from artstore.errors import BadInput, Corrupt, NewerFormat
 from artstore.format.document import FORMAT, Codec
-from artstore.format.ids import chunk_id, recipe_page_id
+from artstore.format.ids import PLAIN
 from artstore.format.recipe import (
     RecipeBuilder,
     RecipeInner,
@@ -45,7 +45,7 @@ class Pages:
 
     def emit(self, kind: ObjectKind, id: Digest, data: bytes) -> None:
         assert kind == ObjectKind.RECIPE_PAGE
-        assert id == recipe_page_id(data)
+        assert id == PLAIN.recipe_page(data)
         self.data[id] = data
 
     def load(self, kind: ObjectKind, id: Digest) -> bytes:
@@ -54,19 +54,19 @@ class Pages:
         return self.data[id]
 
     def build(self, chunks: Sequence[ChunkRef]) -> RecipeSummary:
-        builder = RecipeBuilder(self.emit)
+        builder = RecipeBuilder(self.emit, PLAIN)
         builder.add_many([chunk.id for chunk in chunks], [chunk.raw for chunk in chunks])
         return builder.finish()
 
     def put(self, data: bytes) -> Digest:
-        id = recipe_page_id(data)
+        id = PLAIN.recipe_page(data)
         self.data[id] = data
         return id
 
 
 def chunks_of(count: int) -> list[ChunkRef]:
     """So many chunks, from the number alone."""
-    return [ChunkRef(chunk_id(b"%d" % i), 1 + i % limits.CHUNK_BYTES_MAX) for i in range(count)]
+    return [ChunkRef(PLAIN.chunk(b"%d" % i), 1 + i % limits.CHUNK_BYTES_MAX) for i in range(count)]
 
 
 def test_recipes_have_the_ids_of_every_release() -> None:
@@ -99,7 +99,7 @@ def test_recipes_are_read_as_they_were_written(numbers: list[tuple[int, int]], d
 def test_one_by_one_or_many_at_once_is_the_same(count: int) -> None:
     """The id of a file would depend on how fast it was read."""
     pages = Pages()
-    builder = RecipeBuilder(pages.emit)
+    builder = RecipeBuilder(pages.emit, PLAIN)
     for chunk in chunks_of(count):
         builder.add(chunk.id, chunk.raw)
     assert builder.finish() == pages.build(chunks_of(count))
@@ -108,7 +108,7 @@ def test_one_by_one_or_many_at_once_is_the_same(count: int) -> None:
 def test_a_seek_reads_one_page_of_each_level() -> None:
     """Reading the end of a 10 TB file would read all of its recipe."""
     pages = Pages()
-    chunks = [ChunkRef(chunk_id(b"%d" % i), 1000) for i in range(20_000)]
+    chunks = [ChunkRef(PLAIN.chunk(b"%d" % i), 1000) for i in range(20_000)]
     root = pages.build(chunks).root
     at = next(iter_chunks(root, pages.load, 12_345_678))
     assert (at.start, at.ref) == (12_345_000, chunks[12_345])
@@ -174,7 +174,7 @@ def test_a_recipe_of_one_chunk_is_refused() -> None:
     root = pages.put(LEAF.encode((FORMAT, 0, [ChunkRef(ID, 1)])))
     with pytest.raises(Corrupt):
         recipe_summary(root, pages.load)
-    builder = RecipeBuilder(pages.emit)
+    builder = RecipeBuilder(pages.emit, PLAIN)
     builder.add(ID, 1)
     with pytest.raises(AssertionError):
         builder.finish()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from artstore import limits
 from artstore.errors import BadInput, Corrupt, NewerFormat
 from artstore.format.document import FORMAT, Codec
-from artstore.format.ids import tree_page_id
+from artstore.format.ids import PLAIN
 from artstore.format.tree import TreeBuilder, TreeSummary, iter_entries, lookup, tree_summary
 from artstore.format.tree_page import TreeInner, decode_tree_page
 from artstore.model import Content, Digest, Entry, Form, Kind, ObjectKind, TreeBranch
@@ -45,7 +45,7 @@ class Pages:
 
     def emit(self, kind: ObjectKind, id: Digest, data: bytes) -> None:
         assert kind == ObjectKind.TREE_PAGE
-        assert id == tree_page_id(data)
+        assert id == PLAIN.tree_page(data)
         self.data[id] = data
 
     def load(self, kind: ObjectKind, id: Digest) -> bytes:
@@ -54,13 +54,13 @@ class Pages:
         return self.data[id]
 
     def build(self, entries: Sequence[Entry]) -> TreeSummary:
-        builder = TreeBuilder(self.emit)
+        builder = TreeBuilder(self.emit, PLAIN)
         for entry in entries:
             builder.add(entry)
         return builder.finish()
 
     def put(self, data: bytes) -> Digest:
-        id = tree_page_id(data)
+        id = PLAIN.tree_page(data)
         self.data[id] = data
         return id
 
@@ -152,7 +152,7 @@ def test_impossible_names_are_refused_both_ways(name: bytes) -> None:
     """A malicious tree could write outside of the folder that it is checked out into."""
     entry = Entry(name, Kind.FILE, 0, EMPTY_FILE, 1)
     with pytest.raises(BadInput) as caught:
-        TreeBuilder(Pages().emit).add(entry)
+        TreeBuilder(Pages().emit, PLAIN).add(entry)
     assert caught.value.paths == (name,)
     with pytest.raises(Corrupt):
         decode_tree_page(LEAF.encode((FORMAT, 0, [entry])))

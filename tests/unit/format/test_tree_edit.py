@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artstore.errors import BadInput
+from artstore.format.ids import PLAIN
 from artstore.format.tree import TreeBuilder, TreeSummary
 from artstore.format.tree_edit import Edit, edit_tree
 from artstore.model import Content, Digest, Entry, Form, Kind, ObjectKind
@@ -30,7 +31,7 @@ class Pages(dict[bytes, bytes]):
         return self[id]
 
     def build(self, entries: Sequence[Entry]) -> TreeSummary:
-        builder = TreeBuilder(self.emit)
+        builder = TreeBuilder(self.emit, PLAIN)
         for entry in entries:
             builder.add(entry)
         return builder.finish()
@@ -72,7 +73,7 @@ def test_an_edit_gives_the_pages_of_a_rebuild(case: tuple[list[Entry], list[Edit
     root = pages.build(entries).root
     before = set(pages)
     pages.made.clear()
-    summary = edit_tree(root, edits, pages.load, pages.emit)
+    summary = edit_tree(root, edits, pages.load, pages.emit, PLAIN)
     rebuilt = Pages()
     assert summary == rebuilt.build(apply(entries, edits))
     assert set(rebuilt) <= before | pages.made
@@ -106,7 +107,7 @@ def test_an_edit_touches_few_pages(large: tuple[Pages, TreeSummary, list[Entry]]
     pages, summary, entries = large
     pages.read.clear()
     pages.made.clear()
-    after = edit_tree(summary.root, edits, pages.load, pages.emit)
+    after = edit_tree(summary.root, edits, pages.load, pages.emit, PLAIN)
     assert after.entries == len(apply(entries, edits))
     assert len(pages) > 80
     assert len(pages.read) <= 6
@@ -118,7 +119,7 @@ def test_edits_far_apart_leave_what_is_between(large: tuple[Pages, TreeSummary, 
     pages, summary, entries = large
     pages.read.clear()
     edits: list[Edit] = [(link(2_001).name, link(2_001)), (link(100_001).name, link(100_001))]
-    assert edit_tree(summary.root, edits, pages.load, pages.emit) == Pages().build(apply(entries, edits))
+    assert edit_tree(summary.root, edits, pages.load, pages.emit, PLAIN) == Pages().build(apply(entries, edits))
     assert len(pages.read) <= 12
 
 
@@ -127,9 +128,9 @@ def test_everything_can_be_removed() -> None:
     pages = Pages()
     entries = [link(i) for i in range(3000)]
     root = pages.build(entries).root
-    emptied = edit_tree(root, [(entry.name, None) for entry in entries], pages.load, pages.emit)
+    emptied = edit_tree(root, [(entry.name, None) for entry in entries], pages.load, pages.emit, PLAIN)
     assert emptied == pages.build([])
-    assert edit_tree(emptied.root, [(e.name, e) for e in entries], pages.load, pages.emit).root == root
+    assert edit_tree(emptied.root, [(e.name, e) for e in entries], pages.load, pages.emit, PLAIN).root == root
 
 
 @pytest.mark.parametrize(
@@ -147,4 +148,4 @@ def test_edits_that_make_no_sense_are_refused(edits: list[Edit]) -> None:
     pages = Pages()
     root = pages.build([link(0)]).root
     with pytest.raises(BadInput):
-        edit_tree(root, edits, pages.load, pages.emit)
+        edit_tree(root, edits, pages.load, pages.emit, PLAIN)

@@ -10,6 +10,7 @@ import pytest
 
 from artstore.adapters.lmdb_index.index import LmdbIndex
 from artstore.errors import NotFound
+from artstore.format.ids import PLAIN
 from artstore.format.version import encode_version
 from artstore.model import Digest, Metadata, ObjectKind, PackId, PackKind, TableEntry, Version
 from artstore.store import refs
@@ -33,7 +34,7 @@ class RefStore:
         """A version that lies in a pack of its own; `id` forces one that a hash wouldn't give."""
         parents = [] if parent is None else [bytes(parent)]
         made = Version(bytes(32), parents, self.now, "me", message or str(self.packs), Metadata(), 0, 0)
-        digest = id or encode_version(made)[0]
+        digest = id or encode_version(made, PLAIN)[0]
         self.documents[digest] = made
         self.packs += 1
         entry = TableEntry(digest, 0, 10, 10, 0, int(ObjectKind.VERSION))
@@ -85,7 +86,7 @@ class RefStore:
 @pytest.fixture
 def ref_store(tmp_path: Path) -> Iterator[RefStore]:
     """An empty store's index."""
-    index = LmdbIndex(str(tmp_path))
+    index = LmdbIndex(str(tmp_path), PLAIN)
     yield RefStore(index)
     index.close()
 

@@ -10,7 +10,7 @@ import pytest
 
 from artstore import limits
 from artstore.adapters.lmdb_index import environment, rows
-from artstore.format.ids import move_id
+from artstore.format.ids import PLAIN
 from artstore.format.reflog import Erasure, Moved, encode_record
 from artstore.format.version import encode_move
 from artstore.model import Digest, Move
@@ -62,7 +62,7 @@ def put_row(store: Opened, id: bytes, move: Move | None) -> None:
         if move is None:
             transaction.delete(id)
         else:
-            transaction.put(id, rows.seal(id, encode_move(move).data))
+            transaction.put(id, rows.seal(id, encode_move(move, PLAIN).data))
     environment.release(below)
 
 
@@ -153,8 +153,8 @@ def test_little_is_kept_of_a_long_history() -> None:
         nonlocal last
         for seq in range(1, 2001):
             move = Move(NAME, seq, version if last else b"", version, 5, "me", "here", "", False, last)
-            last = move_id(encode_move(move).data)
+            last = PLAIN.move(encode_move(move, PLAIN).data)
             yield Moved(move)
 
-    state = state_of(history())
+    state = state_of(history(), PLAIN)
     assert (state.heads, state.broken) == ({NAME: last}, set())

@@ -11,6 +11,7 @@ import pytest
 from artstore import limits
 from artstore.chunking import cut
 from artstore.errors import NotFound
+from artstore.format.ids import PLAIN
 from artstore.format.recipe import RecipeBuilder
 from artstore.model import Digest, Entry, Form, Kind
 from artstore.planning.diff import ChangeKind
@@ -178,12 +179,12 @@ def test_local_files_are_cut_as_when_committed(tmp_path: Path, size: int) -> Non
     (tmp_path / "file").write_bytes(data)
     descriptor = os.open(tmp_path / "file", os.O_RDONLY)
     try:
-        content, chunks = local_content(descriptor, size), list(local_chunks(descriptor, size))
+        content, chunks = local_content(descriptor, size, PLAIN), list(local_chunks(descriptor, size, PLAIN))
     finally:
         os.close(descriptor)
     assert [raw for _, raw in chunks] == [raw for _, raw in ids_of(data)]
     if len(chunks) > 1:
-        recipe = RecipeBuilder(lambda kind, digest, page: None)
+        recipe = RecipeBuilder(lambda kind, digest, page: None, PLAIN)
         for id, raw in chunks:
             recipe.add(id, raw)
         assert (content.form, content.value) == (Form.RECIPE, recipe.finish().root)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from artstore import limits
 from artstore.errors import UsageError
+from artstore.format.ids import PLAIN
 from artstore.format.version import encode_version
 from artstore.model import Metadata, Scalar, Version
 from artstore.store.metadata import (
@@ -121,7 +122,7 @@ def test_what_was_read_can_be_stored() -> None:
         environment=environment(),
     )
     assert metadata.metrics == {"accuracy": 0.93, "steps": 10}
-    encode_version(Version(bytes(32), [], 1, "me", "", metadata, 0, 0))
+    encode_version(Version(bytes(32), [], 1, "me", "", metadata, 0, 0), PLAIN)
 
 
 def test_inputs_are_named_once_and_name_something() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from artstore import limits
 from artstore.errors import Corrupt, Erased
-from artstore.format.ids import chunk_id
+from artstore.format.ids import PLAIN
 from artstore.model import Digest, Location, ObjectKind, PackId, PackState
 from artstore.planning.runs import plan_runs
 from artstore.ports import PackFiles
@@ -124,7 +124,7 @@ def test_a_chunk_of_another_size_never_fills_a_buffer(planter: Planter, objects:
 
 def test_a_missing_object_is_damage_and_names_itself(planter: Planter, objects: Objects) -> None:
     """ "Not found" would make a script believe that it asked for the wrong thing."""
-    missing = chunk_id(b"never stored")
+    missing = PLAIN.chunk(b"never stored")
     with pytest.raises(Corrupt, match=missing.hex()):
         objects.chunk(missing)
     (stored,) = chunks_of(planter, 1)
@@ -136,7 +136,7 @@ def test_a_missing_object_is_damage_and_names_itself(planter: Planter, objects: 
 def test_a_whole_copy_is_used_when_another_is_damaged(planter: Planter) -> None:
     """A repair that stored the chunk again would not have helped."""
     data = b"twice" * 100
-    id = chunk_id(data)
+    id = PLAIN.chunk(data)
     for _ in range(2):
         planter.put(ObjectKind.CHUNK, data)
         planter.flush()

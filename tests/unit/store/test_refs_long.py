@@ -10,6 +10,7 @@ import pytest
 
 from artstore import limits
 from artstore.adapters.lmdb_index import LmdbIndex
+from artstore.format.ids import PLAIN
 from artstore.format.reflog import Erasure, LogRecord, Moved, Record
 from artstore.format.version import encode_move
 from artstore.model import Move
@@ -27,14 +28,14 @@ def history(alias: str, count: int) -> Iterator[Move]:
         source = versions[seq % 2] if seq > 1 else b""
         reason = f"because of {seq} " + "x" * 100
         move = Move(alias, seq, source, versions[(seq + 1) % 2], seq, "me", "here", reason, False, previous)
-        previous = encode_move(move).id
+        previous = encode_move(move, PLAIN).id
         yield move
 
 
 @pytest.fixture
 def index(tmp_path: Path) -> Iterator[LmdbIndex]:
     """An empty index."""
-    opened = LmdbIndex(str(tmp_path))
+    opened = LmdbIndex(str(tmp_path), PLAIN)
     yield opened
     opened.close()
 

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from artstore.adapters.lmdb_index.index import LmdbIndex
 from artstore.errors import Conflict, NotFound
+from artstore.format.ids import PLAIN
 from artstore.model import Digest, ObjectKind, PackId, PackKind, TableEntry
 from artstore.store import refs
 
@@ -69,7 +70,7 @@ class Aliases(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.index = LmdbIndex(self.folder.name)
+        self.index = LmdbIndex(self.folder.name, PLAIN)
         self.models = {name: Model() for name in ALIASES}
         self.time = 1000
 
@@ -156,7 +157,7 @@ class Aliases(RuleBasedStateMachine):
     @rule()
     def reopen(self) -> None:
         self.index.close()
-        self.index = LmdbIndex(self.folder.name)
+        self.index = LmdbIndex(self.folder.name, PLAIN)
 
     @invariant()
     def every_state_is_remembered(self) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from artstore.adapters.remote_folder import FolderRemote
 from artstore.errors import BadName, Busy, NotFound
+from artstore.format.ids import PLAIN
 from artstore.format.remote import GC_KEY, GcState, RemoteAlias, RemoteTag, decode_remote, encode_remote
 from artstore.model import RemotePlace, Written
 from artstore.store.remote.names import read_move
@@ -63,7 +64,7 @@ def test_an_alias_goes_on_to_nothing(machines: Machines) -> None:
     one.push()
     assert one.remove_at_remote("m/production", remote="origin", reason="retired").removed == ["m/production"]
     there = alias_there(machines, "m/production")
-    move = read_move(machines.remote, there.move)
+    move = read_move(machines.remote, there.move, PLAIN)
     assert (there.version, there.seq) == (b"", 2)
     assert (move.source, move.target, move.reason, move.previous != b"") == (version, b"", "retired", True)
     assert one.resolve("m/production").version == version
@@ -143,4 +144,4 @@ def test_a_move_that_comes_in_between(machines: Machines, monkeypatch: pytest.Mo
     assert one.remove_at_remote("m/production", remote="origin").removed == ["m/production"]
     there = alias_there(machines, "m/production")
     assert (there.seq, there.version) == (3, b"")
-    assert read_move(machines.remote, there.move).source == two.resolve("m/v2").version
+    assert read_move(machines.remote, there.move, PLAIN).source == two.resolve("m/v2").version

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from artstore import limits
-from artstore.format.ids import chunk_id
+from artstore.format.ids import PLAIN
 from artstore.model import PackState
 from artstore.store.collect import gc, gc_plan, records
 
@@ -115,7 +115,7 @@ def test_a_damaged_pack_is_left_to_repair(keeper: Keeper) -> None:
     files, version = mostly_dead(keeper)
     with keeper.context.index.read() as reader:
         data = next(name for name in files)
-        place = reader.find(chunk_id(files[data]))
+        place = reader.find(PLAIN.chunk(files[data]))
         assert place is not None
         row = reader.pack(place.pack)
     assert row is not None

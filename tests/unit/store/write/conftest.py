@@ -10,6 +10,7 @@ import pytest
 from artstore.adapters.lmdb_index.index import LmdbIndex
 from artstore.adapters.packs import FilePacks
 from artstore.adapters.sessions import FileSessions
+from artstore.format.ids import PLAIN
 from artstore.store.context import Context
 from artstore.testing.commit_bench import Bench, LaterClock
 from artstore.testing.local_store import create
@@ -22,8 +23,8 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     folder.mkdir()
     path = str(store)
     create(store)
-    index, packs = LmdbIndex(path), FilePacks(path)
-    made = Bench(Context(path, index, packs, FileSessions(path), LaterClock()), folder)
+    index, packs = LmdbIndex(path, PLAIN), FilePacks(path)
+    made = Bench(Context(path, index, packs, FileSessions(path), LaterClock(), PLAIN), folder)
     yield made
     made.objects.close()
     packs.close()
