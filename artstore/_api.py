@@ -126,7 +126,7 @@ class Store(Keys):
         if encrypt is None:
             place = wiring.init(where, group=group)
             return cls(place, wiring.connect(place))
-        place = wiring.init(where, group=group, ring=keys.new_ring(encrypt, label=identity.user()).ring)
+        place = wiring.init(where, group=group, unlocked=keys.new_ring(encrypt, label=identity.user()))
         return cls(place, wiring.connect(place, encrypt))
 
     @classmethod
@@ -206,7 +206,7 @@ class Store(Keys):
             made = wiring.init(where)
             return cls(made, wiring.connect(made))
         unlocked = keys.unlock_ring(ring, path=place.url, passphrase=passphrase)
-        made = wiring.init(where, ring=ring)
+        made = wiring.init(where, unlocked=unlocked)
         return cls(made, wiring.connect(made, unlocked))
 
     @staticmethod

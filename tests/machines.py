@@ -6,7 +6,6 @@ import random
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
@@ -65,11 +64,7 @@ class Machines:
 @contextmanager
 def named_by(ids: Ids) -> Generator[None]:
     """All stores that are opened, made, cloned or rebuilt meanwhile name their content by these ids."""
-    with (
-        patch.object(wiring, "init", partial(wiring.init, ids=ids)),
-        patch.object(wiring, "connect", partial(wiring.connect, ids=ids)),
-        patch.object(wiring, "rebuild_index", partial(wiring.rebuild_index, ids=ids)),
-    ):
+    with patch.object(wiring, "PLAIN", ids):
         yield
 
 

@@ -15,7 +15,7 @@ from artstore.errors import (
     NotPermitted,
     UsageError,
 )
-from artstore.format.ids import PLAIN
+from artstore.format.ids import PLAIN, Ids
 from artstore.planning.cache import CacheBounds
 from artstore.store.context import Context, Far
 from artstore.store.facade import Connection
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from artstore.adapters.store_folder import StoreConfig
-    from artstore.format.ids import Ids
-    from artstore.format.keyring import Ring
+    from artstore.format.keyring import Unlocked
     from artstore.format.remote import RemoteFormat
     from artstore.model import RemotePlace
     from artstore.ports import Index, PackCache, PackFiles, Remote
@@ -96,10 +95,10 @@ def find(path: str | None, *, create: bool = False) -> str:
     return place
 
 
-def init(path: str | None, *, group: str | None = None, ring: Ring | None = None, ids: Ids = PLAIN) -> str:
+def init(path: str | None, *, group: str | None = None, unlocked: Unlocked | None = None) -> str:
     """Make a store, at the default place if none is named; Conflict if there is something already.
 
-    `ring`: the keyring of one that is to be encrypted. `ids`: how its content will be named.
+    `unlocked`: the keyring of one that is to be encrypted.
     """
     from artstore.adapters import store_folder
     from artstore.adapters.disk.mounts import refuse_network
@@ -109,21 +108,22 @@ def init(path: str | None, *, group: str | None = None, ring: Ring | None = None
     place = place_of(path)
     refuse_network(place)
     store_folder.prepare(place, group=group)
-    LmdbIndex.create(place, ids, shared=group is not None).close()
-    if ring is None:
+    LmdbIndex.create(place, PLAIN if unlocked is None else Ids(unlocked.keys.ids), shared=group is not None).close()
+    if unlocked is None:
         store_folder.complete(place, chunker=CHUNKER_ID, group=group)
     else:
         from artstore.format.keyring import encode_ring
 
+        ring = unlocked.ring
         store_folder.complete(place, chunker=CHUNKER_ID, group=group, keys=ring.keys.hex(), ring=encode_ring(ring))
     return place
 
 
-def connect(path: str, passphrase: Secret = None, *, ids: Ids = PLAIN) -> Connection:
+def connect(path: str, passphrase: Secret = None) -> Connection:
     """Open a store. NotFound, NotPermitted with whom to ask, NewerFormat, Corrupt, UsageError on a network disk.
 
     `passphrase`: that of an encrypted store, what asks for it, or what was unlocked by it before; None: it is where the
-    environment or the config say. `ids`: how its content is named.
+    environment or the config say.
     """
     from artstore.adapters import store_folder
     from artstore.adapters.cache import FileCache
@@ -141,6 +141,7 @@ def connect(path: str, passphrase: Secret = None, *, ids: Ids = PLAIN) -> Connec
         )
     shared = config.group is not None
     keychain = None if config.keys is None else _unlock(path, passphrase)
+    ids = PLAIN if keychain is None else Ids(keychain.keys.ids)
     try:
         index = LmdbIndex(path, ids, shared=shared)
     except NotPermitted as error:
@@ -196,9 +197,7 @@ def _sealed_cache(cache: PackCache, keychain: Keychain | None) -> PackCache:
     return SealedCache(cache, keychain)
 
 
-def rebuild_index(
-    path: str, counters: Counters | None = None, passphrase: Secret = None, *, ids: Ids = PLAIN
-) -> RebuildReport:
+def rebuild_index(path: str, counters: Counters | None = None, passphrase: Secret = None) -> RebuildReport:
     """Make a store's index anew from its packs and refs.log. Busy while anybody else writes to it."""
     from artstore.adapters import lmdb_index, store_folder
     from artstore.adapters.clock import SystemClock
@@ -211,6 +210,7 @@ def rebuild_index(
     config = store_folder.load_config(path)
     shared = config.group is not None
     keychain = None if config.keys is None else _unlock(path, passphrase)
+    ids = PLAIN if keychain is None else Ids(keychain.keys.ids)
     packs = FilePacks(path, shared=shared)
     ports = RebuildPorts(
         path=path,
