@@ -25,13 +25,14 @@ _encoder = msgspec.msgpack.Encoder(order="deterministic")
 class Codec(Generic[T]):
     """Encodes and decodes one type of document or page: a tuple whose first field is the format number.
 
-    `name` is what messages call it; neither direction takes more than `bytes_max`.
+    `name` is what messages call it; neither direction takes more than `bytes_max`. `format`: the latest that is known.
     """
 
-    def __init__(self, shape: Any, *, name: str, bytes_max: int) -> None:
+    def __init__(self, shape: Any, *, name: str, bytes_max: int, format: int = FORMAT) -> None:
         self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(shape)
         self.name = name
         self._bytes_max = bytes_max
+        self._format = format
 
     def encode(self, value: T) -> bytes:
         """The value's bytes. BadInput for what MessagePack can't hold, or for too much of it."""
@@ -58,7 +59,7 @@ class Codec(Generic[T]):
         """NewerFormat or Corrupt, unless the bytes begin as this format does and are not too many."""
         if len(data) < 2 or data[0] & 0xF0 != 0x90 or not 0 < data[1] < 0x80:
             raise Corrupt(f"a {self.name} has no format number")
-        if data[1] > FORMAT:
+        if data[1] > self._format:
             raise NewerFormat(f"a {self.name} was written by a newer release of artstore", hint="upgrade it")
         if len(data) > self._bytes_max:
             raise Corrupt(f"a {self.name} has {len(data)} bytes, more than {self._bytes_max}")

@@ -27,7 +27,7 @@ def collect_remote(invocation: Invocation, store: Store, remote: str, *, yes: bo
         plan = store.remote_gc_plan(remote)
     document = _document(remote, plan, None)
     gone = [pack.key for pack in plan.step.deleting]
-    if dry_run or not (plan.step.changes or plan.step.deleting or plan.old_pins):
+    if dry_run or not plan.changes:
         output.document(document, lines=lambda: _lines(document), ids=lambda: gone)
         return
     if not yes:
