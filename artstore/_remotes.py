@@ -272,12 +272,15 @@ class Remotes(facade.Store):
             result.cache_bytes = far.kept.drop_all()
         return result
 
-    def remote_gc_plan(self, remote: str | None = None) -> RemoteGcPlan:
-        """What a run of collection at a remote, the home one if none is named, would do now; changes nothing."""
+    def remote_gc_plan(self, remote: str | None = None, *, looking: bool = False) -> RemoteGcPlan:
+        """What a run of collection at a remote, the home one if none is named, would do now; changes nothing.
+
+        Busy while somebody has the remote for himself, unless this is for `looking` only.
+        """
         from artstore.store.remote.collect import RemoteCollector
 
         with self._opened(remote, reading=True) as (there, id):
-            return RemoteCollector(self.context, there, id).plan()
+            return RemoteCollector(self.context, there, id).plan(looking=looking)
 
     def remote_gc(self, remote: str | None = None, *, plan: RemoteGcPlan | None = None) -> RemoteGcResult:
         """Do one run, that of `plan` if it is given: list what no ref there leads to, delete what has its time over.

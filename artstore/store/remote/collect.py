@@ -77,16 +77,17 @@ class RemoteCollector:
         self._remote = remote
         self._remote_id = remote_id
 
-    def plan(self, *, hold: str = "") -> RemoteGcPlan:
+    def plan(self, *, hold: str = "", looking: bool = False) -> RemoteGcPlan:
         """What a run would do now. Corrupt, and nothing may be collected, if a set can't be read. Busy while somebody
         has the remote for himself.
 
         `hold`: the ETag of gc/state by which the caller has, since so long that whoever had proven something before has
-        written his refs by now: all garbage goes at once then. Busy if that was taken from him.
+        written his refs by now: all garbage goes at once then. Busy if that was taken from him. `looking`: it is not to
+        be carried out, and somebody may hold the remote.
         """
         before = self._remote.stats.requests
         state, how = read_state(self._remote)
-        lifts = self._require_free(state, how, hold)
+        lifts = "" if looking else self._require_free(state, how, hold)
         # From here on whatever is seen was there after gc/state was read.
         grace, former = grace_at(state.grace, state.former, read_at=how.time)
         versions, marked = self._mark()

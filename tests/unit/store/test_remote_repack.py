@@ -9,7 +9,7 @@ import pytest
 
 from artstore import Store, limits
 from artstore.errors import Busy, Corrupt
-from artstore.format.remote import RemoteSet, all_keys, decode_remote, set_key
+from artstore.format.remote import RemoteSet, all_keys
 from artstore.model import RemotePlace
 from artstore.store.remote.repack import RemoteRepackResult
 from tests.machines import Machines, commit, noise, same
@@ -89,21 +89,22 @@ def test_small_packs_are_put_together(machines: Machines, tmp_path: Path) -> Non
     """A daemon that commits every minute would leave three objects for each: a clone would take hours."""
     one = machines.new("one")
     folder = machines.folder("m")
-    for number in range(limits.REMOTE_SMALL_PACKS_MIN):
+    many = limits.REMOTE_SMALL_PACKS_MIN
+    for number in range(many):
         (folder / f"f{number}").write_bytes(noise(2000, number))
         commit(one, folder, f"m/v{number}")
         one.push()
-    last = one.resolve(f"m/v{number}").version
+    last = one.resolve(f"m/v{many - 1}").version
     before = set_of(machines, last)
-    assert len(before.data) == len(before.shards) == limits.REMOTE_SMALL_PACKS_MIN
+    assert len(before.data) == len(before.shards) == many
     told = repack(one)
-    assert (told.packs, told.new_packs, told.sets) == (2 * number + 2, 2, number + 1)
+    assert (told.packs, told.new_packs, told.sets) == (2 * many, 2, many)
     after = set_of(machines, last)
     assert (len(after.data), len(after.meta), len(after.shards)) == (1, 1, 1)
     collect_all(machines, one)
     assert len(packs_of(machines)) == 3
     clone = machines.clone("two")
-    assert same(clone, f"m/v{number}", folder, tmp_path / "out")
+    assert same(clone, f"m/v{many - 1}", folder, tmp_path / "out")
     assert clone.check(data=True).is_sound
     (folder / "more").write_bytes(noise(2000, 99))
     commit(one, folder, "m/next")
