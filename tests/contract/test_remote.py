@@ -22,16 +22,26 @@ from artstore import limits, wiring
 from artstore.errors import NotFound, RemoteError, UsageError
 from artstore.model import UNCHANGED, RemotePlace, Unchanged
 from artstore.ports import Remote
+from artstore.store.remote.retrying import RetryingRemote
 from artstore.store.remote.selftest import check_remote
+from artstore.testing import Bucket, MemoryRemote
 from tests.remotes import new_certificate
 
-KINDS = ["folder", "moto", "ceph", "tls"]  # the last is Ceph over TLS
+KINDS = ["folder", "memory", "moto", "ceph", "tls"]  # the last is Ceph over TLS
 Place = Callable[[str], RemotePlace]
 
 
 @pytest.fixture(params=KINDS)
-def where(request: pytest.FixtureRequest, remote_place: Place) -> RemotePlace:
-    return remote_place(request.param)
+def where(request: pytest.FixtureRequest, remote_place: Place, monkeypatch: pytest.MonkeyPatch) -> RemotePlace:
+    if request.param != "memory":
+        return remote_place(request.param)
+    bucket = Bucket(now=time.time())
+
+    def open_remote(place: RemotePlace, flow: object = None) -> Remote:
+        return RetryingRemote(MemoryRemote(bucket, place.url))
+
+    monkeypatch.setattr(wiring, "open_remote", open_remote)
+    return RemotePlace(url="memory://bucket")
 
 
 @pytest.fixture
