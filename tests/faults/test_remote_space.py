@@ -344,14 +344,23 @@ def test_who_is_taken_for_dead_deletes_nothing(space: Space) -> None:
     one, _ = fill(space)
     two = space.new("two")
 
+    taken: list[bool] = []
+
     def meanwhile() -> None:
         if space.state.exclusive:
             space.pass_time(GRACE / 2 + 3700)
             with suppress(ArtstoreError):
                 two.remote_gc()
+            taken.append(not space.state.exclusive)
         push_again(one)
 
-    assert at_each_request(space, lambda: space.hold(two), meanwhile) > 10
+    def hold() -> None:
+        before = len(taken)
+        space.hold(two)
+        assert not any(taken[before:]), "it went on although it had lost the remote"
+
+    assert at_each_request(space, hold, meanwhile) > 10
+    assert taken.count(True) > 5
 
 
 # --- a grace that changes
