@@ -120,7 +120,7 @@ class Space:
         place = store.remotes()["origin"]
         assert place.id is not None
         remote = wiring.open_remote(place)
-        holder = Holder(store.context, remote, bytes.fromhex(place.id), "me", lambda _: None, sleep=self.pass_time)
+        holder = Holder(store.context, remote, bytes.fromhex(place.id), "me", _unseen, sleep=self.pass_time)
         return holder.collect().deleted_packs
 
     def require_whole(self) -> None:
@@ -136,6 +136,10 @@ class Space:
             told = decode_remote(RemoteSet, self.bucket.objects[set_key(version)][0])
             missing = set(all_keys(told)) - self.bucket.objects.keys()
             assert not missing, f"{version.hex()} needs {missing}, which are gone"
+
+
+def _unseen(left: float) -> None:
+    """Nobody watches the countdown."""
 
 
 def set_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> Space:

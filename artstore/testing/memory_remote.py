@@ -14,12 +14,12 @@ from enum import Enum
 from threading import RLock
 from typing import TypeVar
 
-from artstore.errors import RemoteError
+from artstore import limits
+from artstore.errors import NotFound, RemoteError
 from artstore.model import UNCHANGED, Fetched, Listed, RemoteStats, Unchanged, Written
 from artstore.ports import Body, Streamed
 
 T = TypeVar("T")
-_PIECE_BYTES = 1 << 16
 
 
 class Lost(Enum):
@@ -35,8 +35,11 @@ def _undisturbed(name: str, key: str) -> Lost | None:
 
 @dataclass(slots=True)
 class Bucket:
-    """What lies there: of each key its bytes and when they were written. `now`: its clock, s since 1970."""
+    """What lies there: of each key its bytes and when they were written. `now`: its clock, s since 1970; `url`: where
+    it is, and nowhere else.
+    """
 
+    url: str = "memory://bucket"
     now: float = 1_800_000_000.0
     objects: dict[str, tuple[bytes, float]] = field(default_factory=dict[str, tuple[bytes, float]])
     meet: Callable[[str, str], Lost | None] = _undisturbed
@@ -158,6 +161,8 @@ class MemoryRemote:
         return
 
     def _met(self, name: str, key: str, act: Callable[[], T]) -> T:
+        if self._url != self._bucket.url:
+            raise NotFound(f"there is no {self._url}", hint=f"there is {self._bucket.url}")
         lost = self._bucket.meet(name, key)
         if lost is Lost.REQUEST:
             raise RemoteError(f"{self._url}/{key}: the request was lost", transient=True)
@@ -174,8 +179,8 @@ class MemoryRemote:
         return Written(_etag(data), self._time())
 
     def _pieces(self, data: bytes, offset: int) -> Generator[bytes]:
-        for at in range(offset, len(data), _PIECE_BYTES):
-            piece = data[at : at + _PIECE_BYTES]
+        for at in range(offset, len(data), limits.TRANSFER_PIECE_BYTES_MAX):
+            piece = data[at : at + limits.TRANSFER_PIECE_BYTES_MAX]
             self._stats.received_bytes += len(piece)
             yield piece
 

@@ -53,7 +53,7 @@ def held(remote: Remote, state: GcState) -> Busy:
     since = held_since(remote)
     who = state.holder or "somebody"
     return Busy(
-        f"{remote.url} is held by {who} since {_told(since)}, who collects there at once: nobody else may write names "
+        f"{remote.url} is held by {who} since {_told(since)}, and collected at once: nobody else may write names there "
         "meanwhile",
         hint=f"try again later; if that run is dead, `artstore gc --remote NAME --now` goes on with it, and from "
         f"{_told(hold_ends(state, since))} on `artstore gc --remote NAME` ends it",

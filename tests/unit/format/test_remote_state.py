@@ -35,8 +35,14 @@ def test_what_a_release_has_to_know_has_a_format_of_its_own(changes: dict[str, o
 
 def test_what_nobody_writes() -> None:
     """Two encodings of one state would have two ETags, and a flipped bit would pass."""
-    fields = [b"w" * 16, 3, 100, False, 7, [], []]
-    for value in ([2, [*fields, None, ""]], [2, fields], [1, [*fields, None, "x"]], [2, [*fields, [50, None], ""]]):
+    fields: list[object] = [b"w" * 16, 3, 100, False, 7, [], []]
+    values: list[object] = [
+        [2, [*fields, None, ""]],
+        [2, fields],
+        [1, [*fields, None, "x"]],
+        [2, [*fields, [50, None], ""]],
+    ]
+    for value in values:
         with pytest.raises(Corrupt):
             decode_remote(GcState, sealed(value))
     with pytest.raises(NewerFormat):
