@@ -150,7 +150,11 @@ def set_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> Space:
         return RetryingRemote(MemoryRemote(space.bucket, place.url), sleep=lambda _: None)
 
     monkeypatch.setattr(wiring, "open_remote", open_remote)
-    monkeypatch.setattr("artstore.store.remote.presence.time.clock_gettime", lambda _: space.bucket.now)
+
+    def clock(_: int) -> float:
+        return space.bucket.now
+
+    monkeypatch.setattr("artstore.store.remote.presence.time.clock_gettime", clock)
     return space
 
 
