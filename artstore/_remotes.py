@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from artstore import limits, wiring
-from artstore.errors import ArtstoreError, BadName, Conflict, NotFound, RemoteError
+from artstore.errors import ArtstoreError, BadName, Conflict, NotFound, RemoteError, UsageError
 from artstore.model import RemotePlace, RemoteStats
 from artstore.store import facade
 from artstore.store.facade import AnyPath, Rev
@@ -18,6 +18,7 @@ from artstore.store.facade import AnyPath, Rev
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from artstore.format.remote import FormerGrace
     from artstore.model import Tag
     from artstore.ports import Remote
     from artstore.store.context import Counters
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from artstore.store.remote.pull import PullResult
     from artstore.store.remote.push import PushResult
     from artstore.store.remote.removing import RemoteRemoval
+    from artstore.store.remote.repack import RemoteRepack
     from artstore.store.remote.selftest import RemoteFinding
     from artstore.store.remote.watch import RemoteWatch
     from artstore.store.sealed import Keychain
@@ -271,12 +273,15 @@ class Remotes(facade.Store):
             result.cache_bytes = far.kept.drop_all()
         return result
 
-    def remote_gc_plan(self, remote: str | None = None) -> RemoteGcPlan:
-        """What a run of collection at a remote, the home one if none is named, would do now; changes nothing."""
+    def remote_gc_plan(self, remote: str | None = None, *, looking: bool = False) -> RemoteGcPlan:
+        """What a run of collection at a remote, the home one if none is named, would do now; changes nothing.
+
+        Busy while somebody has the remote for himself, unless this is for `looking` only.
+        """
         from artstore.store.remote.collect import RemoteCollector
 
         with self._opened(remote, reading=True) as (there, id):
-            return RemoteCollector(self.context, there, id).plan()
+            return RemoteCollector(self.context, there, id).plan(looking=looking)
 
     def remote_gc(self, remote: str | None = None, *, plan: RemoteGcPlan | None = None) -> RemoteGcResult:
         """Do one run, that of `plan` if it is given: list what no ref there leads to, delete what has its time over.
@@ -290,6 +295,54 @@ class Remotes(facade.Store):
         with self._opened(remote) as (there, id):
             collector = RemoteCollector(self.context, there, id)
             return collector.collect(plan or collector.plan())
+
+    def remote_gc_now(
+        self, remote: str | None = None, *, left: Callable[[float], None] | None = None
+    ) -> RemoteGcResult:
+        """Hold a remote, wait until nobody can still write what relies on anything before, delete all garbage there.
+
+        That is half of a `grace` (12 hours); `left` is told every second how many are left. Whoever writes names there
+        meanwhile gets Busy. It is let go in any case, but for being killed: then another such run goes on with it.
+        """
+        from artstore.store import identity
+        from artstore.store.remote.holding import Holder
+
+        who = f"{identity.user()} on {identity.host()}"
+        with self._opened(remote) as (there, id):
+            return Holder(self.context, there, id, who, left or (lambda _: None)).collect()
+
+    def set_remote_grace(self, grace_s: int, *, remote: str | None = None) -> tuple[int, FormerGrace | None]:
+        """Change how long garbage waits at a remote; what was said before, and the longer one that is still in force.
+
+        Raising it is in force at once; lowering it once a run finds it lowered, and another one begins so long after
+        that as was said before. UsageError if it is out of bounds.
+        """
+        from artstore.store.remote.holding import set_grace
+
+        if not limits.REMOTE_GRACE_S_MIN <= grace_s <= limits.REMOTE_GRACE_S_MAX:
+            raise UsageError(
+                f"{grace_s} s are too few or too many for garbage to wait",
+                hint="10min is the least: a push must be able to prove what it needs within half of it; 366d the most",
+            )
+        with self._opened(remote) as (there, _):
+            return set_grace(there, grace_s)
+
+    @contextmanager
+    def remote_repack(self, remote: str | None = None, *, counters: Counters | None = None) -> Generator[RemoteRepack]:
+        """Rewrite packs at a remote that are mostly dead, or small: `plan` tells what that is, `run` does it.
+
+        What isn't here is fetched. Old packs go with the collections that follow. Safe while others push, read,
+        collect and repack.
+        """
+        from artstore.store.context import Counters
+        from artstore.store.remote.repack import RemoteRepack
+
+        counters = counters or Counters()
+        with (
+            self._opened(remote, counters) as (there, id),
+            RemoteRepack(self.context, self.objects, there, id, counters) as repack,
+        ):
+            yield repack
 
     def _make_room(self, remote: Remote, id: bytes) -> int:
         """Let go of what was pushed, the oldest first, if less of the disk is free than `disk.min_free` says; bytes.

@@ -230,6 +230,18 @@ REMOTE_NAME_BYTES_MAX = 64
 REMOTE_DOCUMENT_BYTES_MAX = 64 * MIB
 REMOTE_SHARD_BYTES_MAX = 64 * MIB
 REMOTE_GRACE_S = 24 * 3600  # from a pack's listing to its deletion
+REMOTE_GRACE_S_MIN = 600  # services tell whole seconds, and a push asks for one thing after the other
+REMOTE_GRACE_S_MAX = 366 * 24 * 3600
+REMOTE_HOLD_S = 3600  # beyond half of the grace, for which a remote may be held by one who collects at once
+REMOTE_HOLD_LOOK_S = 300  # between two looks at it while he waits
+REMOTE_PIN_PARTS = 4  # how often in a short grace a running push says its pin again
+REMOTE_SMALL_PACK_BYTES = MIB  # packs at a remote that are smaller are put together,
+REMOTE_SMALL_PACKS_MIN = 16  # once there are so many of a kind: else each run would rewrite the same ones
+REMOTE_REPACK_IDS_MAX = 1 << 20  # of objects of packs at a remote, held while it is found out which are needed
+REMOTE_REPACK_ROUND_IDS_MAX = 1 << 17  # needed objects of the packs that are rewritten together
+REMOTE_REPACK_ROUND_BYTES_MAX = 4 * 1024 * MIB  # of these: what is lost if a repack is killed
+REMOTE_REPACK_PACKS_MAX = 1 << 16  # packs that one repack rewrites
+REMOTE_SET_SWAPS_MAX = 4  # attempts to replace one set, when others replace it
 REMOTE_LISTED_MAX = 1 << 17  # packs that collection has listed at once: every push reads of them
 REMOTE_DELETES = 16  # objects that collection deletes at once
 REMOTE_TRANSFERS_START = 4  # packs sent or fetched at once, until it is known what the way bears
@@ -334,6 +346,10 @@ assert MOUNT_AHEAD_BYTES_MIN <= MOUNT_AHEAD_BYTES_START <= MOUNT_AHEAD_BYTES_MAX
 assert CHUNK_BYTES_MAX < MOUNT_BATCH_BYTES <= READ_RANGE_BYTES_MAX
 assert REMOTE_SHARD_TABLES_BYTES_MAX + PACK_ENTRIES_MAX * TABLE_ENTRY_BYTES + 2 * MIB <= REMOTE_SHARD_BYTES_MAX
 assert 2 * REMOTE_PIN_S < REMOTE_GRACE_S
+assert REMOTE_GRACE_S_MIN <= REMOTE_GRACE_S <= REMOTE_GRACE_S_MAX
+assert REMOTE_PIN_PARTS >= 2  # a pin that is a little late still counts
+assert REMOTE_SMALL_PACKS_MIN > 1
+assert PACK_ENTRIES_MAX <= REMOTE_REPACK_IDS_MAX
 assert REMOTE_TRANSFERS_MIN <= REMOTE_TRANSFERS_START <= REMOTE_TRANSFERS_MAX <= REMOTE_CONNECTIONS_MAX
 assert PACK_BYTES_MAX <= REMOTE_HELD_BYTES_MAX
 # Each connection moves a piece often enough for services that close what is silent.

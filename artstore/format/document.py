@@ -25,14 +25,14 @@ _encoder = msgspec.msgpack.Encoder(order="deterministic")
 class Codec(Generic[T]):
     """Encodes and decodes one type of document or page: a tuple whose first field is the format number.
 
-    `name` is what messages call it; neither direction takes more than `bytes_max`. `format`: its format number.
+    `name` is what messages call it; neither direction takes more than `bytes_max`. `format`: the latest that is known.
     """
 
     def __init__(self, shape: Any, *, name: str, bytes_max: int, format: int = FORMAT) -> None:
         self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(shape)
         self.name = name
-        self._format = format
         self._bytes_max = bytes_max
+        self._format = format
 
     def encode(self, value: T) -> bytes:
         """The value's bytes. BadInput for what MessagePack can't hold, or for too much of it."""

@@ -65,10 +65,39 @@ class CondemnedPack(Stored, frozen=True, array_like=True, forbid_unknown_fields=
     since: int | None
 
 
+class FormerGrace(Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Stored. The grace (s) that was lowered, by which packs are still judged; `since`: the remote's time (s) when it
+    was seen to be lowered.
+    """
+
+    grace: int
+    since: int | None
+
+
 class GcState(Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Stored. What `gc/state` says. `grace`: s; `exclusive`: no ref may be written; `deletions`: how often packs
-    went.
+    went. `former`: a grace that was lowered lately; `holder`: who wants the remote for himself. While neither is said
+    it is written in format 1, which every release reads, else in format 2.
     """
+
+    write: bytes
+    generation: int
+    grace: int
+    exclusive: bool
+    deletions: int
+    listed: list[CondemnedPack]
+    deleting: list[str]
+    former: FormerGrace | None = None
+    holder: str = ""
+
+    @property
+    def grace_in_force(self) -> int:
+        """Seconds that packs wait now."""
+        return self.grace if self.former is None else max(self.grace, self.former.grace)
+
+
+class _GcState1(Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Stored. The same in format 1."""
 
     write: bytes
     generation: int
@@ -144,6 +173,8 @@ def encode_remote(value: Stored) -> bytes:
     """The bytes of a document."""
     flaw = _flaw(value)
     assert flaw is None, flaw
+    if isinstance(value, GcState):
+        return _sealed(_encode_state(value))
     format = SEALED_FORMAT if isinstance(value, SealedFormat) else FORMAT
     return _sealed(_CODECS[type(value)].encode((format, value)))
 
@@ -151,13 +182,17 @@ def encode_remote(value: Stored) -> bytes:
 def decode_remote(kind: type[T], data: bytes) -> T:
     """A document of this kind. NewerFormat if a later release wrote it, Corrupt if nobody did."""
     body = _unsealed(data, _CODECS[kind].name)
-    is_sealed = kind is RemoteFormat and len(body) > 1 and body[1] >= SEALED_FORMAT
-    _, value = _CODECS[SealedFormat if is_sealed else kind].decode(body)
+    value = _decode(kind, body)
     flaw = _flaw(value)
     if flaw is not None:
         raise Corrupt(f"a {_CODECS[kind].name} {flaw}", hint="the remote is damaged there")
     assert isinstance(value, kind)
     return value
+
+
+def changed_state(state: GcState, **changes: object) -> GcState:
+    """The same with other fields."""
+    return msgspec.structs.replace(state, **changes)
 
 
 def encode_shard(packs: list[ShardPack]) -> bytes:
@@ -194,6 +229,42 @@ def move_key(move: bytes) -> str:
     return f"moves/{move.hex()}"
 
 
+def _decode(kind: type[Stored], body: bytes) -> Stored:
+    if kind is GcState:
+        return _decode_state(body)
+    if kind is RemoteFormat and len(body) > 1 and body[1] >= SEALED_FORMAT:
+        kind = SealedFormat
+    return _CODECS[kind].decode(body)[1]
+
+
+def _encode_state(state: GcState) -> bytes:
+    if state.former is not None or state.holder:
+        return _CODECS[GcState].encode((_STATE_FORMAT, state))
+    first = _GcState1(
+        state.write,
+        state.generation,
+        state.grace,
+        state.exclusive,
+        state.deletions,
+        state.listed,
+        state.deleting,
+    )
+    return _STATE1.encode((FORMAT, first))
+
+
+def _decode_state(data: bytes) -> GcState:
+    codec = _CODECS[GcState]
+    codec.check_format(data)
+    if data[1] == FORMAT:
+        _, first = _STATE1.decode(data)
+        return GcState(*(getattr(first, name) for name in first.__struct_fields__))
+    state = codec.decode(data)[1]
+    assert isinstance(state, GcState)
+    if state.former is None and not state.holder:
+        raise Corrupt(f"a {codec.name} is not in canonical form", hint="the remote is damaged there")
+    return state
+
+
 def _sealed(data: bytes) -> bytes:
     return data + checksum(data)[:_CHECK_BYTES]
 
@@ -214,7 +285,8 @@ def _flaw(value: Stored) -> str | None:
             return None if len(value.id) == WRITE_BYTES and value.chunker > 0 else "has no id or no chunker"
         case GcState():
             keys = [*(pack.key for pack in value.listed), *value.deleting]
-            return _keys_flaw(keys) or (None if value.grace > 0 else "has no grace")
+            has_grace = value.grace > 0 and (value.former is None or value.former.grace > value.grace)
+            return _keys_flaw(keys) or (None if has_grace else "has no grace")
         case RemoteSet():
             wrong = any(len(id) != DIGEST_BYTES for id in value.inputs)
             flaw = "names an input by an id of the wrong length" if wrong else None
@@ -265,15 +337,20 @@ _NAMES: Final[dict[type[Stored], str]] = {
     PackIn: "note where a pack's objects lie",
     ShardPack: "note of a pack that was sent",
 }
+_STATE_FORMAT: Final = 2
+_FORMATS: Final[dict[type[Stored], int]] = {GcState: _STATE_FORMAT, SealedFormat: SEALED_FORMAT}
 _CODECS: Final[dict[type[Stored], Codec[tuple[int, Stored]]]] = {
     kind: Codec(
         tuple[int, kind],  # type: ignore[valid-type]  # each is one
         name=name,
         bytes_max=limits.REMOTE_DOCUMENT_BYTES_MAX,
-        format=SEALED_FORMAT if kind is SealedFormat else FORMAT,
+        format=_FORMATS.get(kind, FORMAT),
     )
     for kind, name in _NAMES.items()
 }
+_STATE1: Final[Codec[tuple[int, _GcState1]]] = Codec(
+    tuple[int, _GcState1], name=_NAMES[GcState], bytes_max=limits.REMOTE_DOCUMENT_BYTES_MAX
+)
 _SHARD: Final[Codec[tuple[int, list[ShardPack]]]] = Codec(
     tuple[int, list[ShardPack]], name="shard", bytes_max=limits.REMOTE_SHARD_BYTES_MAX
 )

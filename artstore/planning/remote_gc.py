@@ -51,30 +51,42 @@ class RemoteGcStep:
 
 
 def plan_remote_gc(
-    before: Standing, packs: Iterable[Listed], marked: Collection[str], *, read_at: float, grace: int
+    before: Standing,
+    packs: Iterable[Listed],
+    marked: Collection[str],
+    *,
+    read_at: float,
+    grace: int,
+    at_once: bool = False,
 ) -> RemoteGcStep:
     """The next step. `before` was read at `read_at`; `packs` and `marked` (what refs and pins need) were seen after
     that. What `before` is deleting already is deleted again: whoever was at it may have stopped, or may go on.
+
+    `at_once`: nobody may write refs, and nobody's proof is young any more, so that what isn't marked goes now.
     """
     there = {pack.key: pack for pack in packs}
     spared = [there[key] for key in before.listed if key in marked and key in there]
     listed = {key: since for key, since in before.listed.items() if key not in marked and key in there}
-    over = {key: None for key, since in listed.items() if since is not None and read_at - since >= grace}
+    over = {key: None for key, since in listed.items() if at_once or (since is not None and read_at - since >= grace)}
     since = {key: _seen_listed(read_at) if at is None else at for key, at in listed.items() if key not in over}
     known = {*before.listed, *before.deleting}
     garbage = [pack for pack in there.values() if pack.key not in marked and pack.key not in known]
-    old = sorted((pack for pack in garbage if read_at - pack.time >= grace), key=lambda pack: (-pack.size, pack.key))
+    grown = garbage if at_once else [pack for pack in garbage if read_at - pack.time >= grace]
+    old = sorted(grown, key=lambda pack: (-pack.size, pack.key))
     room = max(0, limits.REMOTE_LISTED_MAX - len(since) - len(over) - len(before.deleting))
-    after = Standing({**since, **{pack.key: None for pack in old[:room]}}, [*before.deleting, *over])
+    new = {pack.key: None for pack in old[:room]}
+    if at_once:
+        over |= new
+    after = Standing(since if at_once else {**since, **new}, [*before.deleting, *over])
     return RemoteGcStep(
         after,
         changes=dict(after.listed) != dict(before.listed) or list(after.deleting) != list(before.deleting),
         spared=spared,
-        begun=old[:room],
+        begun=[] if at_once else old[:room],
         waiting=[there[key] for key in since],
         deleting=[there.get(key, Listed(key, 0, read_at)) for key in after.deleting],
         left=old[room:],
-        young=[pack for pack in garbage if read_at - pack.time < grace],
+        young=[] if at_once else [pack for pack in garbage if read_at - pack.time < grace],
     )
 
 

@@ -23,12 +23,14 @@ from artstore.errors import NotFound, RemoteError, UsageError
 from artstore.format.sealed import SEGMENT_BYTES, sealed_size
 from artstore.model import UNCHANGED, RemotePlace, Unchanged
 from artstore.ports import Remote
+from artstore.store.remote.retrying import RetryingRemote
 from artstore.store.remote.selftest import check_remote
 from artstore.store.sealed import Keychain, SealedRemote
+from artstore.testing import Bucket, MemoryRemote
 from artstore.testing.sealing import keychain
 from tests.remotes import new_certificate
 
-KINDS = ["folder", "moto", "ceph", "tls", "sealed"]  # tls: Ceph over TLS; sealed: a folder of sealed objects
+KINDS = ["folder", "memory", "moto", "ceph", "tls", "sealed"]  # tls: Ceph over TLS; sealed: a folder of sealed objects
 SEGMENT_STORED = 5 + 16  # of five bytes: what a range of them takes from a sealed object
 Place = Callable[[str], RemotePlace]
 
@@ -39,8 +41,16 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def where(kind: str, remote_place: Place) -> RemotePlace:
-    return remote_place("folder" if kind == "sealed" else kind)
+def where(kind: str, remote_place: Place, monkeypatch: pytest.MonkeyPatch) -> RemotePlace:
+    if kind != "memory":
+        return remote_place("folder" if kind == "sealed" else kind)
+    bucket = Bucket(now=time.time())
+
+    def open_remote(place: RemotePlace, flow: object = None, keychain: object = None) -> Remote:
+        return RetryingRemote(MemoryRemote(bucket, place.url))
+
+    monkeypatch.setattr(wiring, "open_remote", open_remote)
+    return RemotePlace(url="memory://bucket")
 
 
 @pytest.fixture

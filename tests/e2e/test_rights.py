@@ -16,7 +16,16 @@ from botocore.exceptions import ClientError
 
 from artstore import Store, limits, wiring
 from artstore.errors import ArtstoreError, NotPermitted
-from artstore.format.remote import GC_KEY, GcState, Pin, decode_remote, encode_remote
+from artstore.format.remote import (
+    GC_KEY,
+    GcState,
+    Pin,
+    RemoteSet,
+    all_keys,
+    decode_remote,
+    encode_remote,
+    set_key,
+)
 from artstore.model import RemotePlace
 from artstore.store.remote.selftest import check_remote
 from tests.machines import noise
@@ -263,10 +272,11 @@ def test_setting_up_needs_each_right(landlord: Landlord, tmp_path: Path, right: 
 
 
 @pytest.fixture
-def garbage(landlord: Landlord, origin: Store, folder: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """Make some, which goes after a second; what is to stay."""
+def garbage(landlord: Landlord, origin: Store, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make some, which goes after a second; a repack rewrites everything."""
     monkeypatch.setattr(limits, "REMOTE_PIN_S", 0)
-    kept = {key for kind in ("p/", "m/", "x/") for key in landlord.listed(kind)}
+    monkeypatch.setattr(limits, "REMOTE_SMALL_PACK_BYTES", 1 << 30)
+    monkeypatch.setattr(limits, "REMOTE_SMALL_PACKS_MIN", 1)
     (folder / "weights").write_bytes(noise(1 << 20, 2))
     origin.commit(folder, tag="m/v2")
     origin.push()
@@ -277,7 +287,15 @@ def garbage(landlord: Landlord, origin: Store, folder: Path, monkeypatch: pytest
     remote.put(GC_KEY, encode_remote(msgspec.structs.replace(decode_remote(GcState, found.data), grace=1)))
     remote.put("pins/0123", encode_remote(Pin([])))
     remote.close()
-    return kept
+
+
+def needed(landlord: Landlord, origin: Store) -> set[str]:
+    """What the set of the one version with a name says by now."""
+    remote = wiring.open_remote(landlord.place)
+    found = remote.get(set_key(origin.resolve("m/v1").version))
+    remote.close()
+    assert found is not None
+    return set(all_keys(decode_remote(RemoteSet, found.data)))
 
 
 def collect(place: RemotePlace, path: Path, runs: int = 3) -> None:
@@ -285,16 +303,21 @@ def collect(place: RemotePlace, path: Path, runs: int = 3) -> None:
     with ExitStack() as stack:
         there = path / "collector"
         store = stack.enter_context(Store.open(there) if there.exists() else Store.clone(place, there)[0])
+        with store.remote_repack() as job:
+            job.run(job.plan())
         for _ in range(runs):
             time.sleep(2.1)  # the service tells whole seconds
             store.remote_gc()
 
 
-def test_a_collector_collects(landlord: Landlord, garbage: set[str], tmp_path: Path) -> None:
+@pytest.mark.usefixtures("garbage")
+def test_a_collector_collects(landlord: Landlord, origin: Store, tmp_path: Path) -> None:
     """Whoever runs it daily would need an owner's rights; on a real service."""
     place = landlord.let_in("collector", policy("collector", landlord.place))
+    before = needed(landlord, origin)
     collect(place, tmp_path)
-    assert {key for kind in ("p/", "m/", "x/") for key in landlord.listed(kind)} == garbage
+    assert {key for kind in ("p/", "m/", "x/") for key in landlord.listed(kind)} == needed(landlord, origin)
+    assert before.isdisjoint(needed(landlord, origin))
     assert landlord.listed("pins/") == []
     whole, _ = Store.clone(landlord.place, tmp_path / "whole", full=True)
     with whole:
@@ -302,11 +325,12 @@ def test_a_collector_collects(landlord: Landlord, garbage: set[str], tmp_path: P
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("garbage")
 @pytest.mark.parametrize("right", rights("collector"), ids=str)
-def test_a_collector_needs_each_right(landlord: Landlord, garbage: set[str], tmp_path: Path, right: Right) -> None:
+def test_a_collector_needs_each_right(landlord: Landlord, origin: Store, tmp_path: Path, right: Right) -> None:
     """The same; and who gets the right later goes on where he was refused."""
     place = landlord.let_in("collector", without("collector", right, landlord.place))
     refused(lambda: collect(place, tmp_path), right)
     landlord.let_in("collector", policy("collector", landlord.place))
     collect(place, tmp_path)
-    assert {key for kind in ("p/", "m/", "x/") for key in landlord.listed(kind)} == garbage
+    assert {key for kind in ("p/", "m/", "x/") for key in landlord.listed(kind)} == needed(landlord, origin)

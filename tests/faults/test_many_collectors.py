@@ -1,5 +1,7 @@
 """Eight machines that push to one bucket and remove names there, while two collect, all of them killed now and then.
 
+The collectors repack, too.
+
 `ARTSTORE_LONG_S` says for how many seconds; 180 without. What takes a day takes seconds here.
 """
 
@@ -39,6 +41,7 @@ class Collector:
     killed: int = 0
     stopped: int = 0
     busy: int = 0
+    repacks: int = 0
 
     def work(self, until: float) -> None:
         """Collect until then."""
@@ -59,6 +62,9 @@ class Collector:
             "origin",
             "--yes",
         ]
+        repacks = self.random.random() < 0.4
+        if repacks:
+            words.append("--repack")
         process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         fate = self.random.random()
         if fate < 0.3:
@@ -79,6 +85,7 @@ class Collector:
         elif process.returncode != -signal.SIGKILL:
             assert process.returncode == 0, err
             self.runs += 1
+            self.repacks += repacks
 
 
 def packs_at(place: RemotePlace) -> dict[str, int]:
@@ -136,10 +143,13 @@ def test_pushers_and_collectors_for_minutes(tmp_path: Path, remote_place: Callab
     assert garbage == []
     clone = _require_whole(place, pushers, tmp_path / "after")
     kept, freed = sum(packs_at(place).values()), before - sum(packs_at(place).values())
-    told = {name: sum(getattr(each, name) for each in collectors) for name in ("runs", "killed", "stopped", "busy")}
+    told = {
+        name: sum(getattr(each, name) for each in collectors)
+        for name in ("runs", "repacks", "killed", "stopped", "busy")
+    }
     pushes = {name: sum(getattr(each, name) for each in pushers) for name in ("pushes", "killed", "conflicts")}
     print(f"{clone} versions whole, {kept} bytes kept, {freed} freed at the end; collectors {told}; pushers {pushes}")
-    assert told["runs"] > 0
+    assert told["runs"] > told["repacks"] > 0
     assert pushes["killed"] > 0
 
 

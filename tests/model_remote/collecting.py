@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from artstore.format.remote import FormerGrace
+from artstore.planning.remote_grace import grace_at
 from tests.model_remote.deciding import Decider, as_read
 from tests.model_remote.rules import Rules, World
 from tests.model_remote.states import (
     DELETING,
     FREE,
+    HIGH,
     IDLE_COLLECTOR,
     LISTED,
+    LOW,
     NONE,
     OLD,
     SINCE,
+    UNSEEN,
     WAITING,
     Collector,
     State,
@@ -41,6 +46,7 @@ class Collecting:
             "swap": self._swap,
             "unsure": self._unsure,
             "delete": self._delete,
+            "delete sets": self._delete_sets,
             "done": self._done,
         }
 
@@ -56,6 +62,7 @@ class Collecting:
             if collector != IDLE_COLLECTOR:
                 yield f"{name} is killed", _with(state, number, IDLE_COLLECTOR)
         yield from self._exclusive(state)
+        yield from self._lower(state)
 
     def run(self, state: State) -> State:
         """A whole run of the first collector, which is idle, that nothing disturbs."""
@@ -77,12 +84,24 @@ class Collecting:
         yield f"{name} reads gc/state, t0 = now", _with(state, number, read)
 
     def _read(self, state: State, marked: int, at: str) -> Collector:
-        grace = self._world.grace
-        if state.exclusive != NONE and (state.exclusive >= self._world.half or not self._rules.now_waits):
-            grace = 0
-        phases = as_read(state.phases, state.ages, grace)
+        at_once = state.exclusive != NONE and (state.exclusive >= self._world.half or not self._rules.now_waits)
+        grace, lowered = self._grace(state)
+        phases = as_read(state.phases, state.ages, 0 if at_once else grace)
         needs_t0 = LISTED in phases or not self._rules.since_later
-        return Collector(at, phases, True, 0 if needs_t0 else NONE, marked)
+        return Collector(at, phases, True, 0 if needs_t0 else NONE, marked, at_once, lowered)
+
+    def _grace(self, state: State) -> tuple[int, int]:
+        """That by which a run judges that reads gc/state now, and what it is to say: the product decides that."""
+        high, low = self._world.grace, self._world.low
+        if state.lowered == HIGH:
+            return high, HIGH
+        if state.lowered == LOW or not self._rules.lower_waits:
+            return low, LOW
+        former = FormerGrace(high, None if state.lowered == UNSEEN else -state.lowered)
+        grace, after = grace_at(low, former, read_at=0)
+        if after is None:
+            return grace, LOW
+        return grace, 0 if state.lowered == UNSEEN else state.lowered
 
     def _mark(self, state: State, number: int, collector: Collector, name: str) -> Iterator[Step]:
         at = "mark alias" if "alias" in self._world.jobs else "sets"
@@ -101,7 +120,9 @@ class Collecting:
         for pack in range(self._world.packs):
             if self._rules.pins and self._is_pinned(state, pack):
                 marked |= 1 << pack
-        yield f"{name} reads sets and pins", _with(state, number, collector._replace(at="list", marked=marked))
+        unnamed = 0 if self._rules.sets_stay else ~collector.marked & (1 << self._world.versions) - 1
+        read = collector._replace(at="list", marked=marked, sets=unnamed)
+        yield f"{name} reads sets and pins", _with(state, number, read)
 
     def _list(self, state: State, number: int, collector: Collector, name: str) -> Iterator[Step]:
         """Lists packs and decides."""
@@ -112,10 +133,18 @@ class Collecting:
                 as_read((phase,), (NONE,), self._world.grace)[0] if known == WAITING and phase >= SINCE else known
                 for known, phase in zip(read, state.phases, strict=True)
             )
-        phases = self._decider.decide(read, collector.marked, present, collector.t0)
-        decided = Collector("swap", phases, collector.is_newest, NONE, 0)
+        phases = self._decider.decide(read, collector.marked, present, collector.t0, collector.at_once)
+        decided = Collector(
+            "swap",
+            phases,
+            collector.is_newest,
+            at_once=collector.at_once,
+            lowered=collector.lowered,
+            sets=sum(1 << v for v, p in enumerate(state.sets) if p != NONE and phases[p] == DELETING) & collector.sets,
+        )
         what = f"{name} lists packs and decides: {_told(phases)}"
         is_settled = phases == tuple([FREE if phase == OLD else phase for phase in collector.phases])
+        is_settled = is_settled and collector.lowered == state.lowered
         if is_settled or (DELETING in phases and not self._rules.deleting_first):
             decided = self._deleting(decided)
         yield what, _with(state, number, decided)
@@ -151,8 +180,16 @@ class Collecting:
         pack = (collector.marked & -collector.marked).bit_length() - 1
         left = collector.marked & ~(1 << pack)
         after = state._replace(ages=put(state.ages, pack, NONE))
-        after_delete = collector._replace(marked=left, at="delete" if left else "done")
-        yield f"{name} deletes pack {pack}", _with(after, number, after_delete)
+        then = "delete" if left else "delete sets" if collector.sets else "done"
+        yield f"{name} deletes pack {pack}", _with(after, number, collector._replace(marked=left, at=then))
+
+    def _delete_sets(self, state: State, number: int, collector: Collector, name: str) -> Iterator[Step]:
+        version = (collector.sets & -collector.sets).bit_length() - 1
+        left = collector.sets & ~(1 << version)
+        writers = tuple([w._replace(is_newest=False) if w.version == version else w for w in state.writers])
+        after = state._replace(sets=put(state.sets, version, NONE), writers=writers)
+        then = collector._replace(sets=left, at="delete sets" if left else "done")
+        yield f"{name} deletes the set of version {version}", _with(after, number, then)
 
     def _done(self, state: State, number: int, collector: Collector, name: str) -> Iterator[Step]:
         """Takes out of gc/state what is deleted, and raises `deletions`."""
@@ -160,7 +197,9 @@ class Collecting:
             yield f"{name} finds gc/state replaced by another, stops", _with(state, number, IDLE_COLLECTOR)
             return
         present = collector.phases or state.phases
-        cleared = collector._replace(phases=tuple([FREE if p == DELETING else p for p in present]))
+        cleared = collector._replace(
+            phases=tuple([FREE if p == DELETING else p for p in present]), at_once=False, lowered=state.lowered
+        )
         written = self._written(state, number, cleared)
         if self._rules.deletions:
             writers = tuple([w._replace(proven=False) if w.proven else w for w in written.writers])
@@ -184,7 +223,8 @@ class Collecting:
             ]
         )
         others = tuple([c if i == number else self._overtaken(c) for i, c in enumerate(state.collectors)])
-        return state._replace(phases=phases, collectors=others)
+        exclusive = NONE if collector.at_once else state.exclusive
+        return state._replace(phases=phases, collectors=others, exclusive=exclusive, lowered=collector.lowered)
 
     def _overtaken(self, collector: Collector) -> Collector:
         if collector.at == "idle" or collector.at == "late":
@@ -202,6 +242,16 @@ class Collecting:
             yield "collection asks for the remote for itself", state._replace(exclusive=0, collectors=others)
         else:
             yield "collection lets others write again", state._replace(exclusive=NONE, collectors=others)
+
+    def _lower(self, state: State) -> Iterator[Step]:
+        """Changes of `grace`: gc/state is replaced, too."""
+        if not self._world.low:
+            return
+        others = tuple([self._overtaken(c) for c in state.collectors])
+        if state.lowered == HIGH:
+            yield "grace is lowered", state._replace(lowered=UNSEEN, collectors=others)
+        else:
+            yield "grace is raised", state._replace(lowered=HIGH, collectors=others)
 
 
 def _with(state: State, number: int, collector: Collector) -> State:

@@ -27,11 +27,19 @@ class Decide(Protocol):
     """What gc/state is to say next.
 
     `packs`: those that lie at the remote, and since when; `marked`: those that something needs; `t0`: when `state` was
-    read. Both were gathered after that. What is `deleting` stays so: it may be gone already.
+    read. Both were gathered after that. `at_once`: what isn't marked goes now. What is `deleting` stays so: it may be
+    gone already.
     """
 
     def __call__(
-        self, state: Listing, marked: AbstractSet[int], packs: Mapping[int, int], *, t0: int, grace: int
+        self,
+        state: Listing,
+        marked: AbstractSet[int],
+        packs: Mapping[int, int],
+        *,
+        t0: int,
+        grace: int,
+        at_once: bool = False,
     ) -> Listing: ...
 
 
@@ -42,6 +50,7 @@ def decide(
     *,
     t0: int,
     grace: int,
+    at_once: bool = False,
     rules: Rules | None = None,
 ) -> Listing:
     """The decision of DESIGN, "Collection"; `rules` takes parts of it out."""
@@ -51,7 +60,9 @@ def decide(
     for pack, since in state.listed.items():
         if pack in marked and rules.drop_marked:
             continue
-        if since is None:
+        if at_once:
+            deleting.add(pack)
+        elif since is None:
             listed[pack] = t0
         elif t0 - since >= grace or not rules.wait:
             deleting.add(pack)
@@ -59,7 +70,9 @@ def decide(
             listed[pack] = since
     for pack, made in packs.items():
         is_known = pack in state.listed or pack in state.deleting
-        if not is_known and pack not in marked and (t0 - made >= grace or not rules.old_only):
+        if at_once and not is_known and pack not in marked:
+            deleting.add(pack)
+        elif not is_known and pack not in marked and (t0 - made >= grace or not rules.old_only):
             listed[pack] = None if rules.since_later else t0
     return Listing(listed, frozenset(deleting))
 
@@ -75,7 +88,7 @@ class Decider:
         self._decision = decision
         self.decide = lru_cache(maxsize=None)(self._decide)
 
-    def _decide(self, phases: tuple[int, ...], marked: int, present: int, t0: int) -> tuple[int, ...]:
+    def _decide(self, phases: tuple[int, ...], marked: int, present: int, t0: int, at_once: bool) -> tuple[int, ...]:
         """`phases`: as read; `marked`, `present`: packs (bits); `t0`: its age by now, which a time gets that is set."""
         listed: dict[int, int | None] = {}
         packs: dict[int, int] = {}
@@ -88,7 +101,7 @@ class Decider:
                 listed[pack] = -_AGE[phase]
         state = Listing(listed, frozenset(pack for pack, phase in enumerate(phases) if phase == DELETING))
         names = frozenset(pack for pack in range(len(phases)) if marked >> pack & 1)
-        told = self._decision(state, names, packs, t0=0, grace=_AGE[EXPIRED])
+        told = self._decision(state, names, packs, t0=0, grace=_AGE[EXPIRED], at_once=at_once)
         assert not told.deleting & told.listed.keys()
         return tuple([_phase(told, pack, phase, t0) for pack, phase in enumerate(phases)])
 

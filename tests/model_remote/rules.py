@@ -37,6 +37,8 @@ class Rules:
     - `pins`: packs of pins younger than `grace` are marked.
     - `moves`: packs of an alias's last moves are marked.
     - `now_waits`: under `exclusive`, collection that doesn't wait for `grace` begins `grace`/2 after it was swapped in.
+    - `lower_waits`: once `grace` was lowered, packs wait for the former one until that is over.
+    - `sets_stay`: the sets of versions that no ref leads to are not deleted, not even with the packs they name.
     """
 
     listed_is_absent: bool = True
@@ -62,6 +64,8 @@ class Rules:
     pins: bool = True
     moves: bool = True
     now_waits: bool = True
+    lower_waits: bool = True
+    sets_stay: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,9 @@ class World:
     - `lost`: replies to conditional writes, and these writes themselves, may be lost.
     - `freeze`: one writer at a time may be frozen between looking at its clock and the write that follows. Until it has
       taken step 6 nothing is expected of its version; nor does it die, unless `die_frozen`.
-    - `now`: collection may ask for the remote for itself, at any time.
+    - `now`: collection may ask for the remote for itself, at any time; it is let go by the run that deletes then, or by
+      anybody at any time.
+    - `low`: `grace` may be lowered to that at any time, and raised again; 0: it isn't.
     """
 
     versions: int = 1
@@ -95,6 +101,7 @@ class World:
     die_frozen: bool = False
     apart: bool = False
     pins: bool = False
+    low: int = 0
 
     @property
     def half(self) -> int:

@@ -24,6 +24,11 @@ WAITING: Final = -2
 EXPIRED: Final = -3
 OLD: Final = -4
 
+# Of `lowered`: never, or raised again; so that nobody has seen it yet; in force. Else the age of the time it was seen.
+HIGH: Final = -1
+UNSEEN: Final = -2
+LOW: Final = -3
+
 
 class Writer(NamedTuple):
     """One push, or repack, that runs. `at`: what it does next.
@@ -31,7 +36,7 @@ class Writer(NamedTuple):
     `pack`: what the version's set is to name; `change`: does the set have to be replaced for that; `is_newest`: nobody
     has replaced the set since it was read; `look`: age of its last GET of gc/state; `gone`: packs (bits) that this
     listed; `proven`: the pack was seen, and `deletions` stands still since; `pin`: age of its pin; `frozen`: its last
-    write may have come too late, and step 6 has not been taken.
+    write may have come too late, and step 6 has not been taken; `brief`: that GET told of a lowered `grace`.
     """
 
     at: str = "idle"
@@ -45,12 +50,15 @@ class Writer(NamedTuple):
     proven: bool = False
     pin: int = NONE
     frozen: bool = False
+    brief: bool = False
 
 
 class Collector(NamedTuple):
     """One run. `at`: what it does next; `phases`: gc/state as read, then as decided; `t0`: its age.
 
-    `is_newest`: nobody has replaced gc/state since; `marked`: versions, then packs to be deleted (bits).
+    `is_newest`: nobody has replaced gc/state since; `marked`: versions, then packs to be deleted (bits); `at_once`: the
+    remote was held, and long enough; `lowered`: what gc/state is to say of that; `sets`: versions that were not marked,
+    then those whose sets are to be deleted (bits).
     """
 
     at: str = "idle"
@@ -58,13 +66,16 @@ class Collector(NamedTuple):
     is_newest: bool = True
     t0: int = NONE
     marked: int = 0
+    at_once: bool = False
+    lowered: int = HIGH
+    sets: int = 0
 
 
 class State(NamedTuple):
     """`ages`: of packs, NONE if it isn't there; `phases`: of packs in gc/state; `exclusive`: age of that, or NONE.
 
     `sets`: the pack that each version's set names; `tagged`: has a version a tag; `alias`: where it stands and stood
-    before; `pins`: by pack, the youngest age of pins that dead pushes left.
+    before; `pins`: by pack, the youngest age of pins that dead pushes left; `lowered`: whether `grace` was.
     """
 
     ages: tuple[int, ...]
@@ -76,6 +87,7 @@ class State(NamedTuple):
     pins: tuple[int, ...]
     writers: tuple[Writer, ...]
     collectors: tuple[Collector, ...]
+    lowered: int = HIGH
 
 
 IDLE_WRITER: Final = Writer()
@@ -163,7 +175,13 @@ def later(state: State, grace: int) -> State:
                 for w in state.writers
             ]
         ),
-        tuple([c if c.at == "idle" else c._replace(phases=phases(c.phases), t0=age(c.t0)) for c in state.collectors]),
+        tuple(
+            [
+                c if c.at == "idle" else c._replace(phases=phases(c.phases), t0=age(c.t0), lowered=age(c.lowered))
+                for c in state.collectors
+            ]
+        ),
+        age(state.lowered),
     )
 
 

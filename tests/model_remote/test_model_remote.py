@@ -14,6 +14,9 @@ What was found, beyond that:
 - Without `set_if_match` none does either, as long as the other rules of sets are kept: work is undone, not lost.
 - Who is frozen between his clock and the request that follows, and dies before step 6, leaves a ref without its packs.
 - Step 1 has no part in safety: whatever a writer believes before step 4 may be wrong.
+- Lowering `grace` at once is unsafe as soon as the new one is shorter than half of the old one (`lower_waits`).
+- The sets of versions that no ref leads to can't be deleted, not even in the run that deletes packs they name: a set's
+  name is used again, and a DELETE takes no condition (`sets_stay`).
 - Where a collector ends (packs are deleted, gc/state is to say so) a lost reply is as if it was killed.
 - A ref's write whose reply was lost is as one before a pause, if it is repeated only after another look at the clock.
 """
@@ -45,8 +48,14 @@ WORLDS = {
     "repack": World(jobs=("tag", "repack"), living=True, lost=True),
     "freeze": World(freeze=True),
     "now": replace(REUSE, now=True, collectors=2),
+    "lowered": replace(REUSE, grace=6, low=2),
 }
 LONG = {
+    "lowered, two of each": replace(REUSE, grace=6, low=2, writers=2, collectors=2),
+    "lowered, repack": World(grace=6, low=2, jobs=("tag", "repack"), living=True),
+    "lowered and held": replace(REUSE, grace=6, low=2, now=True, collectors=2),
+    "held, repack": World(jobs=("tag", "repack"), living=True, lost=True, now=True),
+    "repacks of two": World(jobs=("repack",), living=True, lost=True, writers=2, collectors=2),
     "moves": World(packs=2, old=2, uploads=False, versions=2, jobs=("alias",)),
     "now": World(now=True, collectors=1),
     "two collectors": World(collectors=2, lost=True),
@@ -78,6 +87,8 @@ NEEDED = {
     "deleting_first": replace(REUSE, collectors=2),
     "moves": replace(REUSE, versions=2, jobs=("alias",)),
     "now_waits": replace(REUSE, now=True),
+    "lower_waits": replace(REUSE, grace=6, low=2),
+    "sets_stay": World(packs=2, collectors=1),
 }
 FOR_PUSHES = {"old_only": World(pins=True), "pins": World(pins=True)}
 NOT_NEEDED = {"set_if_match": World(jobs=("tag", "repack"), living=True)}
@@ -85,13 +96,22 @@ STATES_MAX = 500_000
 LONG_STATES_MAX = 4_000_000
 
 
-def product(state: Listing, marked: AbstractSet[int], packs: Mapping[int, int], *, t0: int, grace: int) -> Listing:
+def product(
+    state: Listing,
+    marked: AbstractSet[int],
+    packs: Mapping[int, int],
+    *,
+    t0: int,
+    grace: int,
+    at_once: bool = False,
+) -> Listing:
     """What the product decides. Its times are the next whole second, so that t0 stands for that here."""
     before = Standing(
         {str(pack): since for pack, since in state.listed.items()}, [str(each) for each in state.deleting]
     )
     there = [Listed(str(pack), 1, time) for pack, time in packs.items()]
-    after = plan_remote_gc(before, there, {str(pack) for pack in marked}, read_at=t0, grace=grace).after
+    needed = {str(pack) for pack in marked}
+    after = plan_remote_gc(before, there, needed, read_at=t0, grace=grace, at_once=at_once).after
     listed = {int(pack): t0 if since == t0 + 1 else since for pack, since in after.listed.items()}
     return Listing(listed, frozenset(map(int, after.deleting)))
 
@@ -166,7 +186,15 @@ def test_garbage_goes_in_four_runs_whatever_happened_before(world: World) -> Non
 def test_another_decision_can_be_put_to_the_test() -> None:
     """One that never lists anything keeps garbage for ever."""
 
-    def decide(state: Listing, marked: AbstractSet[int], packs: Mapping[int, int], *, t0: int, grace: int) -> Listing:
+    def decide(
+        state: Listing,
+        marked: AbstractSet[int],
+        packs: Mapping[int, int],
+        *,
+        t0: int,
+        grace: int,
+        at_once: bool = False,
+    ) -> Listing:
         return state
 
     explored = Model(REUSE, decision=decide).explore(STATES_MAX, settling=True)

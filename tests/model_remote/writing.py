@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tests.model_remote.rules import Rules, World
-from tests.model_remote.states import FREE, IDLE_WRITER, NONE, State, Writer, living, put, unused
+from tests.model_remote.states import FREE, HIGH, IDLE_WRITER, NONE, State, Writer, living, put, unused
 
 Step = tuple[str, State]
 
@@ -141,7 +141,7 @@ class Writing:
             return
         gone = self._gone(state)
         is_gone = bool(gone >> writer.pack & 1)
-        looked = writer._replace(look=0, gone=gone)
+        looked = writer._replace(look=0, gone=gone, brief=state.lowered != HIGH)
         if not self._rules.proof_after_look:
             after = self._again(looked) if is_gone else self._proven(looked)
         elif not writer.change and self._rules.set_again:
@@ -298,7 +298,7 @@ class Writing:
         yield from ()
 
     def _is_late(self, writer: Writer) -> bool:
-        return writer.look >= self._young
+        return writer.look >= (self._world.low // 2 if writer.brief else self._young)
 
 
 def _left_pin(state: State, writer: Writer, grace: int) -> State:

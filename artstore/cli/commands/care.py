@@ -11,7 +11,8 @@ import click
 from artstore import limits
 from artstore.cli import text
 from artstore.cli.command import Command
-from artstore.cli.commands.remote_gc import collect_remote
+from artstore.cli.commands.remote_gc import collect_remote, collect_remote_now
+from artstore.cli.commands.remote_repack import change_grace, repack_remote
 from artstore.cli.invocation import Invocation
 from artstore.cli.params import DURATION, REVISION, Whole
 from artstore.errors import UsageError
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         ("artstore gc --yes --now", "free at once what nothing leads to"),
         ("artstore gc --keep-last 5 --keep-within 30d --keep-tagged", "remove old tags first"),
         ("artstore gc --remote origin", "at a remote, whoever else is at it; run it daily"),
+        ("artstore gc --remote origin --repack", "rewrite packs there that are mostly dead, or small"),
     ],
 )
 @click.argument("artifacts", metavar="[ARTIFACT]...", nargs=-1, type=REVISION)
@@ -46,7 +48,9 @@ if TYPE_CHECKING:
 @click.option("--keep-last", metavar="N", type=Whole(min=1), help="Keep the newest N tags of each artifact.")
 @click.option("--keep-tagged", is_flag=True, help="Keep tags that somebody named: all but vN.")
 @click.option("--keep-within", metavar="TIME", type=DURATION, help="Keep tags younger than 30d, 12h …")
-@click.option("--remote", metavar="NAME", help="At a remote: what no name there leads to. Goes with -y and -n alone.")
+@click.option("--remote", metavar="NAME", help="At a remote: what no name there leads to.")
+@click.option("--repack", is_flag=True, help="There: rewrite packs that are mostly dead, or small.")
+@click.option("--grace", metavar="TIME", type=DURATION, help="There: change how long garbage waits, 24h at first.")
 @click.pass_obj
 def gc_command(
     invocation: Invocation,
@@ -59,6 +63,8 @@ def gc_command(
     keep_tagged: bool,
     keep_within: int | None,
     remote: str | None,
+    repack: bool,
+    grace: int | None,
 ) -> None:
     """Free what no name leads to.
 
@@ -66,7 +72,10 @@ def gc_command(
     removed first, of all artifacts or of those named; an alias's versions and inputs of others always stay.
 
     With --remote nothing here changes. A run there deletes what an earlier one found to be garbage, a day later at the
-    earliest, and asks first; pushes, reads and other collections may go on meanwhile.
+    earliest, and asks first; pushes, reads and other collections may go on meanwhile. With --now names can't be written
+    there while it waits for half a day and deletes all garbage at once; Ctrl-C ends that. --repack fetches what it
+    rewrites and isn't here, and tells how much that is before it asks. A shorter --grace is in force when the longer
+    one is over.
     """
     from artstore.planning.retention import Policy
 
@@ -79,10 +88,18 @@ def gc_command(
         raise click.UsageError("--yes and --dry-run contradict each other")
     store = invocation.open_store()
     if remote is not None:
-        if now or undo or artifacts or not policy.is_empty:
-            raise click.UsageError("--remote goes with --yes and --dry-run alone")
-        collect_remote(invocation, store, remote, yes=yes, dry_run=dry_run)
+        if undo or artifacts or not policy.is_empty or now + repack + (grace is not None) > 1:
+            raise click.UsageError("--remote goes with --yes, --dry-run, and one of --now, --repack, --grace alone")
+        if grace is not None:
+            if yes or dry_run:
+                raise click.UsageError("--remote goes with --grace alone")
+            change_grace(invocation, store, remote, grace)
+        else:
+            act = collect_remote_now if now else repack_remote if repack else collect_remote
+            act(invocation, store, remote, yes=yes, dry_run=dry_run)
         return
+    if repack or grace is not None:
+        raise click.UsageError("--repack and --grace go with --remote")
     if undo:
         _undo(invocation, store)
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from artstore.cli import text
+from artstore.cli.countdown import Countdown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +28,7 @@ def collect_remote(invocation: Invocation, store: Store, remote: str, *, yes: bo
         plan = store.remote_gc_plan(remote)
     document = _document(remote, plan, None)
     gone = [pack.key for pack in plan.step.deleting]
-    if dry_run or not (plan.step.changes or plan.step.deleting or plan.old_pins):
+    if dry_run or not plan.changes:
         output.document(document, lines=lambda: _lines(document), ids=lambda: gone)
         return
     if not yes:
@@ -38,6 +39,36 @@ def collect_remote(invocation: Invocation, store: Store, remote: str, *, yes: bo
         result = store.remote_gc(remote, plan=plan)
     done = _document(remote, plan, result)
     output.document(done, lines=lambda: _lines(done), ids=lambda: gone)
+
+
+def collect_remote_now(invocation: Invocation, store: Store, remote: str, *, yes: bool, dry_run: bool) -> None:
+    """Hold the remote, wait, free all garbage there."""
+    output = invocation.output
+    with invocation.work("gc"):
+        plan = store.remote_gc_plan(remote, looking=True)
+    step = plan.step
+    garbage = [*step.deleting, *step.begun, *step.waiting, *step.young, *step.left]
+    gone = [pack.key for pack in garbage]
+    import msgspec
+
+    told = msgspec.structs.replace(_document(remote, plan, None), deleted=_packs(garbage))
+    wait = plan.state.grace_in_force / 2
+    packs = text.count(told.deleted.packs, "pack")
+    lines = [
+        f"{remote}: {text.size(told.deleted.bytes)} in {packs} would go, as far as no push says that it needs them",
+        f"names can't be written there for {span(wait)} and as long as it takes (exit 8); until then Ctrl-C ends it",
+    ]
+    if dry_run:
+        output.document(told, lines=lambda: lines, ids=lambda: gone)
+        return
+    if not yes:
+        for line in lines:
+            output.warn(line)
+    invocation.confirm(f"Do that at {remote}?", yes=yes, what="gc --remote --now")
+    with Countdown(output, f"{remote} is held") as left:
+        result = store.remote_gc_now(remote, left=left)
+    done = _document(remote, result.plan, result)
+    output.document(done, lines=lambda: _lines(done), ids=lambda: [pack.key for pack in result.plan.step.deleting])
 
 
 def _document(remote: str, plan: RemoteGcPlan, result: RemoteGcResult | None) -> RemoteGcDocument:
@@ -60,6 +91,7 @@ def _document(remote: str, plan: RemoteGcPlan, result: RemoteGcResult | None) ->
         grace_s=plan.grace,
         requests=plan.requests + (0 if result is None else result.requests),
         notes=[] if result is None else result.notes,
+        lifted=plan.lifts or None,
     )
 
 
@@ -70,10 +102,13 @@ def _packs(packs: Sequence[Listed]) -> PacksItem:
 
 
 def _lines(document: RemoteGcDocument) -> Iterator[str]:
-    grace = _span(document.grace_s)
+    grace = span(document.grace_s)
     deleted, listed = ("deleted", "listed") if document.done else ("to be deleted", "to be listed")
     named, unnamed = text.count(document.versions, "version"), text.count(document.unnamed, "version")
     yield f"{document.remote}: {named} with names, which stay; {unnamed} without"
+    if document.lifted:
+        verb = "is let go" if document.done else "would be let go"
+        yield f"{document.lifted} has held it for too long, and must have died: it {verb}"
     yield from _line(deleted, document.deleted, "")
     yield from _line(listed, document.listed, f", and deleted by a run that begins {grace} after the next one")
     when = f" until {document.next}" if document.next else f" until {grace} after the next run"
@@ -89,10 +124,11 @@ def _lines(document: RemoteGcDocument) -> Iterator[str]:
         yield f"note: {note}"
 
 
-def _span(seconds: int) -> str:
+def span(seconds: float) -> str:
+    """`1 day`, `12 h`, `10:00`."""
     if seconds % _DAY_S == 0:
-        return text.count(seconds // _DAY_S, "day")
-    return f"{seconds // _HOUR_S} h" if seconds % _HOUR_S == 0 else text.seconds(seconds)
+        return text.count(int(seconds // _DAY_S), "day")
+    return f"{int(seconds // _HOUR_S)} h" if seconds % _HOUR_S == 0 else text.seconds(seconds)
 
 
 def _line(what: str, packs: PacksItem, more: str) -> Iterator[str]:

@@ -68,6 +68,38 @@ class RemoteGcDocument(Document, frozen=True, kw_only=True):
     grace_s: Annotated[int, Meta(description="Seconds from being seen as garbage to being deleted.")]
     requests: Annotated[int, Meta(description="Sent for it.")]
     notes: list[str]
+    lifted: Annotated[str | None, Meta(description="Who held the remote and must have died; null: nobody.")] = None
+
+
+class RemoteRepackDocument(Document, frozen=True, kw_only=True):
+    """Packs at a remote that are rewritten, or would be."""
+
+    schema: Literal["artstore/remote-repack/v1"] = "artstore/remote-repack/v1"
+    remote: str
+    done: Annotated[bool, Meta(description="False: this is a plan, nothing was changed.")]
+    versions: Annotated[int, Meta(description="Versions that names there lead to.")]
+    packs: PacksItem
+    dead: Annotated[int, Meta(description="Packs to be rewritten of which less than 60 % is needed.")]
+    small: Annotated[int, Meta(description="Packs to be rewritten that are smaller than 1 MiB.")]
+    old: Annotated[PacksItem, Meta(description="Rewritten: left to collection.")]
+    new: Annotated[PacksItem, Meta(description="Written in their place; of a plan, bytes alone are known.")]
+    fetched_bytes: Annotated[int, Meta(description="Fetched, since they aren't here.")]
+    sets: Annotated[int, Meta(description="Versions whose sets are replaced.")]
+    requests: Annotated[int, Meta(description="Sent for it; of a plan, about as many as it will take.")]
+    spent: Annotated[int, Meta(description="Requests sent to find out what is to be done.")]
+    left: Annotated[dict[str, str], Meta(description="Packs, and ids of versions, that were left alone, and why.")]
+    left_packs: Annotated[int, Meta(description="Packs for which there was no room in this run.")]
+    untold: Annotated[int, Meta(description="Packs left alone, since no shard tells what they hold.")]
+
+
+class RemoteGraceDocument(Document, frozen=True, kw_only=True):
+    """How long garbage waits at a remote."""
+
+    schema: Literal["artstore/remote-grace/v1"] = "artstore/remote-grace/v1"
+    remote: str
+    before_s: Seconds
+    grace_s: Seconds
+    in_force_s: Annotated[float, Meta(description="Seconds that packs wait until the change is in force.")]
 
 
 class LostItem(Document, frozen=True, kw_only=True):

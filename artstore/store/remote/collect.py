@@ -6,50 +6,38 @@ gc/state; who loses that race has done nothing. Killed anywhere, the next run go
 
 from __future__ import annotations
 
-import secrets
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from artstore import limits
-from artstore.errors import Busy, Corrupt
-from artstore.format.remote import (
-    GC_KEY,
-    WRITE_BYTES,
-    CondemnedPack,
-    GcState,
-    Pin,
-    RemoteSet,
-    all_keys,
-    encode_remote,
-    is_pack_key,
-    set_key,
-)
-from artstore.model import Digest
+from artstore.errors import Busy
+from artstore.format.remote import CondemnedPack, GcState, Pin, all_keys, changed_state, is_pack_key
 from artstore.planning.remote_gc import RemoteGcStep, Standing, plan_remote_gc
-from artstore.store.remote.documents import Found, read_document, read_documents
-from artstore.store.remote.names import read_move
+from artstore.planning.remote_grace import grace_at
+from artstore.store.remote.documents import Found, read_documents
+from artstore.store.remote.gc_state import held, held_since, hold_ends, read_state, swap_state
+from artstore.store.remote.marking import living_sets
 from artstore.store.remote.pins import PINS
-from artstore.store.remote.pull import known_tags, read_refs
 from artstore.store.remote.sent import forget_packs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
-    from artstore.model import Alias, Listed, Move
+    from artstore.model import Listed
     from artstore.ports import Remote
     from artstore.store.context import Context
 
 _PACKS: Final = ("p/", "m/", "x/")
 _SETS: Final = "sets/"
-_SETS_AT_ONCE: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteGcPlan:
     """What one run of collection would do, as the remote was seen. `unnamed`: versions that no ref leads to; `read_at`:
-    by the remote's clock, s since 1970; `grace`: s; `versions`: those that refs lead to; `requests`: that it took.
+    by the remote's clock, s since 1970; `grace`: s, that in force; `versions`: those that refs lead to; `requests`:
+    that it took; `lifts`: somebody held the remote for himself, for so long that he must have died; `after`: what
+    gc/state is to say.
     """
 
     step: RemoteGcStep
@@ -59,8 +47,15 @@ class RemoteGcPlan:
     grace: int
     requests: int
     state: GcState
+    after: GcState
     etag: str
     old_pins: tuple[str, ...]
+    lifts: str = ""
+
+    @property
+    def changes(self) -> bool:
+        """Would the run do anything?"""
+        return bool(self.step.deleting or self.old_pins) or self.after != self.state
 
 
 @dataclass(slots=True)
@@ -82,22 +77,34 @@ class RemoteCollector:
         self._remote = remote
         self._remote_id = remote_id
 
-    def plan(self) -> RemoteGcPlan:
-        """What a run would do now. Corrupt, and nothing may be collected, if a set can't be read. Busy: see `look`."""
+    def plan(self, *, hold: str = "", looking: bool = False) -> RemoteGcPlan:
+        """What a run would do now. Corrupt, and nothing may be collected, if a set can't be read. Busy while somebody
+        has the remote for himself.
+
+        `hold`: the ETag of gc/state by which the caller has, since so long that whoever had proven something before has
+        written his refs by now: all garbage goes at once then. Busy if that was taken from him. `looking`: it is not to
+        be carried out, and somebody may hold the remote.
+        """
         before = self._remote.stats.requests
-        state, how = self._state()
+        state, how = read_state(self._remote)
+        lifts = "" if looking else self._require_free(state, how, hold)
         # From here on whatever is seen was there after gc/state was read.
+        grace, former = grace_at(state.grace, state.former, read_at=how.time)
         versions, marked = self._mark()
         pins = list(self._remote.list(PINS))
-        young = [pin.key for pin in pins if how.time - pin.time < state.grace]
+        young = [pin.key for pin in pins if how.time - pin.time < grace]
         for found in read_documents(self._remote, Pin, young):
             marked.update(found[0].keys if found is not None else ())
         standing = Standing({pack.key: pack.since for pack in state.listed}, state.deleting)
-        step = plan_remote_gc(standing, self._packs(), marked, read_at=how.time, grace=state.grace)
+        step = plan_remote_gc(standing, self._packs(), marked, read_at=how.time, grace=grace, at_once=bool(hold))
         unnamed = sum(1 for each in self._remote.list(_SETS) if each.key.removeprefix(_SETS) not in versions)
-        dead = [pin.key for pin in pins if how.time - pin.time >= state.grace + limits.REMOTE_PIN_S]
+        dead = [pin.key for pin in pins if how.time - pin.time >= grace + limits.REMOTE_PIN_S]
+        free = changed_state(state, exclusive=False, holder="", former=former)
+        after = _standing(free, step.after) if step.changes else free
         requests = self._remote.stats.requests - before
-        return RemoteGcPlan(step, len(versions), unnamed, how.time, state.grace, requests, state, how.etag, tuple(dead))
+        return RemoteGcPlan(
+            step, len(versions), unnamed, how.time, grace, requests, state, after, how.etag, tuple(dead), lifts
+        )
 
     def collect(self, plan: RemoteGcPlan) -> RemoteGcResult:
         """Carry a run out. Busy, and nothing is done, if another collector was quicker."""
@@ -110,10 +117,10 @@ class RemoteCollector:
     def _carry_out(self, plan: RemoteGcPlan, result: RemoteGcResult) -> None:
         for key in plan.old_pins:
             self._remote.delete(key)
-        if not plan.step.changes and not plan.step.deleting:
+        if not plan.step.deleting and plan.after == plan.state:
             return
-        etag = self._swap(plan.state, plan.step.after, plan.etag, deletions=plan.state.deletions)
-        if etag is None:
+        done = swap_state(self._remote, plan.after, plan.etag)
+        if done is None:
             raise Busy(
                 f"{self._remote.url} is being collected by somebody else, who was quicker", hint="try again later"
             )
@@ -126,78 +133,41 @@ class RemoteCollector:
         result.deleted_bytes = sum(pack.size for pack in plan.step.deleting)
         with self._context.index.write() as writer:
             forget_packs(writer, self._remote_id, set(keys))
-        after = Standing(plan.step.after.listed, [])
-        if self._swap(plan.state, after, etag, deletions=plan.state.deletions + 1, runs=2) is None:
+        cleared = changed_state(
+            plan.after, generation=plan.state.generation + 1, deletions=plan.state.deletions + 1, deleting=[]
+        )
+        if swap_state(self._remote, cleared, done.etag) is None:
             result.notes.append("another collector went on from here before the end")
 
-    # --- gc/state
-
-    def _state(self) -> tuple[GcState, Found]:
-        found = read_document(self._remote, GcState, GC_KEY)
-        if found is None:
-            raise Corrupt(f"{self._remote.url}/{GC_KEY} is missing", hint="is this a remote of artstore?")
-        if found[0].exclusive:
-            raise Busy(f"{self._remote.url} is being collected by somebody who wants nobody else to write")
-        return found
-
-    def _swap(self, state: GcState, to: Standing, etag: str, *, deletions: int, runs: int = 1) -> str | None:
-        listed = [CondemnedPack(key, since) for key, since in sorted(to.listed.items())]
-        write = secrets.token_bytes(WRITE_BYTES)
-        new = GcState(
-            write, state.generation + runs, state.grace, state.exclusive, deletions, listed, sorted(to.deleting)
-        )
-        done = self._remote.swap(GC_KEY, encode_remote(new), etag)
-        return None if done is None else done.etag
+    def _require_free(self, state: GcState, how: Found, hold: str) -> str:
+        """Whose hold on the remote this run ends, if it may."""
+        if hold and (how.etag != hold or not state.exclusive):
+            raise Busy(
+                f"{self._remote.url} was taken from this run, by another one or since it took too long",
+                hint="nothing was deleted by this one; try again",
+            )
+        if not state.exclusive or hold:
+            return ""
+        if how.time < hold_ends(state, held_since(self._remote)):
+            raise held(self._remote, state)
+        return state.holder or "somebody"
 
     # --- what is needed
 
     def _mark(self) -> tuple[set[str], set[str]]:
         """The versions (hex) that refs lead to, and the packs and shards of their sets."""
-        with self._context.index.read() as reader:
-            known = known_tags(reader, self._remote_id)
-        refs = read_refs(self._remote, known=known)
-        needed = {Digest(tag.version) for tag in refs.tags}
-        needed |= {Digest(alias.version) for alias in refs.aliases if alias.version}
-        past = {Digest(move.target) for alias in refs.aliases for move in self._moves(alias) if move.target}
+        versions: set[str] = set()
         marked: set[str] = set()
-        asked: set[Digest] = set()
-        left = needed | past
-        while left:
-            asked |= left
-            inputs: set[Digest] = set()
-            for version, told in self._sets(left):
-                if told is None and version in needed:
-                    raise Corrupt(
-                        f"version {version.hex()} has no set at {self._remote.url}: nothing is collected",
-                        hint="`artstore push --all` from a store that has it all",
-                    )
-                if told is not None:
-                    marked.update(all_keys(told))
-                    inputs.update(map(Digest, told.inputs))
-            left = inputs - asked
-        return {version.hex() for version in asked}, marked
-
-    def _sets(self, versions: Iterable[Digest]) -> Iterator[tuple[Digest, RemoteSet | None]]:
-        """The set of each; a few are held at once."""
-        ordered = sorted(versions)
-        for at in range(0, len(ordered), _SETS_AT_ONCE):
-            part = ordered[at : at + _SETS_AT_ONCE]
-            answers = read_documents(self._remote, RemoteSet, map(set_key, part))
-            for version, found in zip(part, answers, strict=True):
-                yield version, None if found is None else found[0]
-
-    def _moves(self, alias: Alias) -> Iterator[Move]:
-        """The last moves of an alias, as far as it may be rolled back."""
-        with self._context.index.read() as reader:
-            here = {bytes(id): move for id, move in islice(reader.moves(alias.name), 2 * limits.ROLLBACK_MOVES_MAX)}
-        id = bytes(alias.move)
-        for _ in range(limits.ROLLBACK_MOVES_MAX):
-            if not id:
-                return
-            move = here.get(id) or read_move(self._remote, id, self._context.ids)
-            yield move
-            id = bytes(move.previous)
+        for version, told in living_sets(self._context, self._remote, self._remote_id):
+            versions.add(version.hex())
+            marked.update(all_keys(told))
+        return versions, marked
 
     def _packs(self) -> Iterator[Listed]:
         for folder in _PACKS:
             yield from (found for found in self._remote.list(folder) if is_pack_key(found.key))
+
+
+def _standing(state: GcState, to: Standing) -> GcState:
+    listed = [CondemnedPack(key, since) for key, since in sorted(to.listed.items())]
+    return changed_state(state, listed=listed, deleting=sorted(to.deleting))

@@ -1,6 +1,7 @@
 """The pin of a running push: which packs it writes or relies on, so that collection keeps its hands off them.
 
-A pin counts as long as it is younger than the remote's grace; a push that takes longer says it again, every hour.
+A pin counts as long as it is younger than the remote's grace; a push that takes longer says it again, every hour, or
+more often where the grace is short.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ _RANDOM_BYTES = 12
 
 
 class PushPin:
-    """One pin. `keys`: what it says now; `now`: a clock that goes on while the machine sleeps."""
+    """One pin. `keys`: what it says now; `now`: a clock that goes on while the machine sleeps; `grace`: s."""
 
-    def __init__(self, remote: Remote, keys: Callable[[], Iterable[str]], now: Callable[[], float]) -> None:
+    def __init__(
+        self, remote: Remote, keys: Callable[[], Iterable[str]], now: Callable[[], float], *, grace: int
+    ) -> None:
+        self._every = min(limits.REMOTE_PIN_S, grace / limits.REMOTE_PIN_PARTS)
         self._remote = remote
         self._keys = keys
         self._now = now
@@ -38,7 +42,7 @@ class PushPin:
 
     def renew(self) -> None:
         """Say it again if that was long ago."""
-        if self._written is not None and self._now() - self._written >= limits.REMOTE_PIN_S:
+        if self._written is not None and self._now() - self._written >= self._every:
             self.put()
 
     def drop(self) -> None:

@@ -12,9 +12,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from artstore.errors import Busy, Corrupt
-from artstore.format.remote import GC_KEY, GcState
-from artstore.store.remote.documents import read_document
+from artstore.store.remote.gc_state import held, read_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -45,16 +43,13 @@ class Look:
 
 
 def look(remote: Remote, *, now: Callable[[], float] = boot_time) -> Look:
-    """Read gc/state. Busy while collection has the remote for itself; Corrupt if it is missing."""
+    """Read gc/state. Busy, saying who and since when, while somebody has the remote for himself; Corrupt if it is
+    missing.
+    """
     moment = now()
-    found = read_document(remote, GcState, GC_KEY)
-    if found is None:
-        raise Corrupt(f"{remote.url}/{GC_KEY} is missing", hint="is this a remote of artstore? was it deleted in part?")
-    state, how = found
+    state, how = read_state(remote)
     if state.exclusive:
-        raise Busy(
-            f"{remote.url} is being collected by somebody who wants nobody else to write", hint="try again later"
-        )
+        raise held(remote, state)
     gone = frozenset([*(pack.key for pack in state.listed), *state.deleting])
     return Look(state.grace, state.deletions, gone, how.time, moment)
 

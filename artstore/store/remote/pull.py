@@ -103,6 +103,10 @@ def known_tags(reader: IndexReader, remote_id: bytes) -> dict[str, Tag]:
     return {tag.name: tag for tag in reader.tags() if ref_at(reader, remote_id, tag.name) == tag.version}
 
 
+class _GoneError(Corrupt):
+    """A pack isn't there, although a set named it."""
+
+
 class Puller:
     """One pull of refs of a remote into a store."""
 
@@ -122,10 +126,11 @@ class Puller:
             chains = {alias.name: self._chain(alias) for alias in wanted.aliases}
             versions = {Digest(tag.version) for tag in wanted.tags}
             versions |= {Digest(alias.version) for alias in wanted.aliases if alias.version}
-            sets = self._sets(versions, whole=whole)
-            past = self._sets(_past(chains.values()) - versions, whole=False, needed=False)
-            keys = {key for told in (*sets.values(), *past.values()) for key in told.meta}
-            self._fetch(session, keys.union(*(told.data for told in sets.values() if whole)))
+            before = _past(chains.values()) - versions
+            try:
+                sets, past = self._bring(session, versions, before, whole=whole)
+            except _GoneError:  # rewritten since its set was read, and collected
+                sets, past = self._bring(session, versions, before, whole=whole)
             self._enter(sets, whole=whole)
             self._enter(past, whole=False)
             for tag in wanted.tags:
@@ -142,6 +147,16 @@ class Puller:
         return self._result
 
     # --- versions
+
+    def _bring(
+        self, session: Session, versions: set[Digest], past: set[Digest], *, whole: bool
+    ) -> tuple[dict[Digest, RemoteSet], dict[Digest, RemoteSet]]:
+        """Fetch the packs of versions, and of those that aliases may be rolled back to; the sets of each."""
+        sets = self._sets(versions, whole=whole)
+        before = self._sets(past, whole=False, needed=False)
+        keys = {key for told in (*sets.values(), *before.values()) for key in told.meta}
+        self._fetch(session, keys.union(*(told.data for told in sets.values() if whole)))
+        return sets, before
 
     def _sets(self, versions: Iterable[Digest], *, whole: bool, needed: bool = True) -> dict[Digest, RemoteSet]:
         """The sets of the versions that aren't here, or not `whole`, and of their inputs as far as these are there."""
@@ -203,7 +218,7 @@ class Puller:
             except Corrupt as error:
                 raise Corrupt(f"{self._remote.url}/{key}: {error.message}", digest=error.digest, hint=MEND) from error
         if size is None:
-            raise Corrupt(f"{key} is missing at {self._remote.url}", hint="push again from where its versions are")
+            raise _GoneError(f"{key} is missing at {self._remote.url}", hint="push again from where its versions are")
         return size
 
     def _receive_once(self, session: Session, key: str) -> int | None:

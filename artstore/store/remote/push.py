@@ -136,7 +136,7 @@ class Pusher:
         plan = planner.plan(versions, self._rows(versions), sets)
         for version in plan.new & bases.keys():
             plan.borrowed[version] = sets[bases[version]][0]
-        pin = PushPin(self._remote, plan.keys, self._now)
+        pin = PushPin(self._remote, plan.keys, self._now, grace=seen.grace)
         self._upload(plan, pin)  # step 2
         self._put_sets(versions, plan, sets, pin)  # step 3
         seen, keys = self._prove(versions.keys())  # step 4

@@ -285,7 +285,7 @@ def test_the_first_contact(flaky: Flaky) -> None:
     flaky.put(FORMAT_KEY, b"[remote]\n")
     with pytest.raises(Conflict, match="not artstore's"):
         prepare_remote(flaky, chunker=1)
-    newer = bytes([0x92, 2]) + encode_remote(made)[2:-16]
+    newer = bytes([0x92, 3]) + encode_remote(made)[2:-16]
     flaky.put(FORMAT_KEY, newer + checksum(newer)[:16])
     with pytest.raises(NewerFormat):
         prepare_remote(flaky, chunker=1)
