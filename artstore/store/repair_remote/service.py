@@ -1,0 +1,168 @@
+"""The repair of a remote, going by what a check finds there: what is mended, in which order, and what is left.
+
+Idempotent: each part begins from what the remote says, so that a repair which was killed is gone on with by the next.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import TYPE_CHECKING
+
+from artstore.errors import Corrupt, Erased, NotFound, NotPermitted
+from artstore.format.remote import WRITE_BYTES
+from artstore.model import Digest
+from artstore.store.check_remote.data import DataCheck
+from artstore.store.check_remote.report import FarProblemKind
+from artstore.store.check_remote.service import PACK_KINDS, SHARD_KINDS, Seen, look_for_damage, problems_of
+from artstore.store.context import Counters
+from artstore.store.partial import is_partial
+from artstore.store.remote.presence import boot_time
+from artstore.store.remote.push import Pusher
+from artstore.store.remote.sent import forget_packs
+from artstore.store.repair_remote.condemn import condemn
+from artstore.store.repair_remote.packs import PackRepair
+from artstore.store.repair_remote.refs import RefRepair
+from artstore.store.repair_remote.report import RemoteRepairReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from artstore.ports import Remote
+    from artstore.store.context import Context
+    from artstore.store.objects import Objects
+
+_SETS = "sets/"
+
+
+def repair_remote(
+    context: Context,
+    objects: Objects,
+    remote: Remote,
+    remote_id: bytes,
+    *,
+    data: bool = False,
+    dry_run: bool = False,
+    counters: Counters | None = None,
+    now: Callable[[], float] = boot_time,
+) -> RemoteRepairReport:
+    """Mend what is damaged at a remote, with what is here, there, and at other remotes.
+
+    What a check found before is known; with `data` all packs are read first. Busy while collection has the remote for
+    itself. `dry_run`: finds out what would be done, for which it reads what would be sent.
+    """
+    begun, before = time.monotonic(), remote.stats.requests
+    work = _Repair(context, objects, remote, remote_id, counters or Counters(), now, RemoteRepairReport(not dry_run))
+    check = DataCheck(context, remote, remote_id, work.counters) if data else None
+    seen = look_for_damage(context, remote, remote_id, check, resume=False)
+    work.report.found = tuple(problems_of(context, remote, seen))
+    if seen.flaws:
+        with context.sessions.begin():  # what is read here is not collected meanwhile
+            work.run(seen)
+        if not dry_run:
+            after = look_for_damage(context, remote, remote_id, None)
+            work.take_out(seen, after)
+            work.report.remaining = tuple(problems_of(context, remote, after))
+    work.report.requests = remote.stats.requests - before
+    work.report.seconds = time.monotonic() - begun
+    return work.report
+
+
+class _Repair:
+    """One repair."""
+
+    def __init__(
+        self,
+        context: Context,
+        objects: Objects,
+        remote: Remote,
+        remote_id: bytes,
+        counters: Counters,
+        now: Callable[[], float],
+        report: RemoteRepairReport,
+    ) -> None:
+        self._context = context
+        self._objects = objects
+        self._remote = remote
+        self._remote_id = remote_id
+        self._now = now
+        self.counters = counters
+        self.report = report
+
+    def run(self, seen: Seen) -> None:
+        """Packs and sets first, names that lead to them last. Of sets that can't be had nothing is lost by the rest."""
+        self.report.asked = self._remotes()
+        refs = RefRepair(
+            self._context,
+            self._remote,
+            self._remote_id,
+            self.report,
+            self._now,
+            lambda: secrets.token_bytes(WRITE_BYTES),
+        )
+        refs.histories(seen.flaws)
+        bad = {flaw.key for flaw in seen.flaws if flaw.kind in (*PACK_KINDS, *SHARD_KINDS)}
+        packs = PackRepair(self._context, self._objects, self._remote, seen.view, bad, self.report, self._now)
+        packs.run()
+        self._rebuild(seen, bad, packs.unknown)
+        refs.names(seen.flaws)
+
+    def take_out(self, seen: Seen, after: Seen) -> None:
+        """Let nobody rely any more on bad packs that no set names: no push of this store, and none of others."""
+        bad = {flaw.key for flaw in seen.flaws if flaw.kind in (*PACK_KINDS, *SHARD_KINDS)}
+        left = {flaw.key for flaw in after.flaws} | after.view.known
+        gone = bad - left
+        if not gone:
+            return
+        self.report.replaced = sorted(gone)
+        with self._context.index.write() as writer:
+            forget_packs(writer, self._remote_id, gone)
+            for key in gone:  # where what it held lies now is learnt when it is read
+                pack = writer.far_pack_at(self._remote_id, key)
+                if pack is not None:
+                    writer.remove_far_pack(pack.number)
+        there = {flaw.key for flaw in seen.flaws if flaw.key in gone and flaw.key in seen.view.there}
+        if not there:
+            return
+        try:
+            self.report.listed = sorted(condemn(self._remote, there))
+        except NotPermitted as error:
+            self.report.notes.append(
+                f"stores that sent the {len(there)} damaged packs may rely on them until `artstore gc --remote` has "
+                f"listed them: {error.message}"
+            )
+
+    def _rebuild(self, seen: Seen, bad: set[str], unknown: set[str]) -> None:
+        """Sets of versions that are here: those that can't be read, are missing, or name what nobody knows."""
+        keys = {flaw.key for flaw in seen.flaws if flaw.kind in (FarProblemKind.SET, FarProblemKind.SET_MISSING)}
+        damaged = {Digest(bytes.fromhex(key.removeprefix(_SETS))) for key in keys}
+        wanted = damaged | {version for key in unknown for version in seen.view.namers[key]}
+        versions = sorted(version for version in wanted if self._is_whole(version))
+        if not versions:
+            return
+        if not self.report.done:
+            self.report.sets_rebuilt += len(versions)
+            return
+        for version in versions:  # one by one: what can't be read here of one must not keep the others
+            pusher = Pusher(self._context, self._objects, self._remote, self._remote_id, self.counters, now=self._now)
+            try:
+                done = pusher.mend([version], damaged=damaged & {version}, bad=bad)
+            except (NotFound, Corrupt, Erased) as error:
+                self.report.notes.append(f"version {version.hex()[:8]}: {error.message}")
+                continue
+            self.report.packs += done.packs
+            self.report.sent_bytes += done.sent_bytes
+            self.report.sets_rebuilt += done.versions
+
+    def _is_whole(self, version: Digest) -> bool:
+        with self._context.index.read() as reader:
+            return reader.version_set(version) is not None and not is_partial(reader, version)
+
+    def _remotes(self) -> list[str]:
+        far = self._context.far
+        found: list[str] = [self._remote.url]
+        for id in far.pool.ids() if far is not None else ():
+            url = far.pool.open(id).url if far is not None else ""
+            if url not in found:
+                found.append(url)
+        return found
