@@ -229,6 +229,7 @@ REMOTE_RELATED_MAX = 16  # versions at a remote whose packs are looked through f
 REMOTE_SHARD_IDS_MAX = 4_000_000  # ids of objects at a remote held in memory at once
 REMOTE_PUSHES_MAX = 3  # beginnings of one push, when packs that were thought to be there are not
 REMOTE_MOVES_MAX = 16  # attempts to move one alias at a remote, when others move it
+REMOTE_REPAIRS_MAX = 16  # rounds of one repair, each of which may show what the one before has brought to light
 REMOTE_NUMBERS_MAX = 256  # attempts to get a number for one tag there, when others take them
 REMOTE_SHARD_PACKS_MAX = 64  # packs in one shard
 REMOTE_SHARD_TABLES_BYTES_MAX = 32 * MIB  # of their tables, before a shard is closed

@@ -77,6 +77,12 @@ from artstore.cli.documents.remotes import (
     RenumberedItem,
     TrialItem,
 )
+from artstore.cli.documents.scrub import (
+    FarCheckDocument,
+    FarProblemItem,
+    FarRepairDocument,
+    LocalRepairDocument,
+)
 from artstore.cli.documents.versions import (
     ChangeItem,
     CheckoutDocument,
@@ -119,6 +125,9 @@ __all__ = [
     "DuDocument",
     "EntryItem",
     "EvictDocument",
+    "FarCheckDocument",
+    "FarProblemItem",
+    "FarRepairDocument",
     "FetchDocument",
     "FindingItem",
     "FollowDocument",
@@ -133,6 +142,7 @@ __all__ = [
     "KeptItem",
     "ListDocument",
     "ListHead",
+    "LocalRepairDocument",
     "LogDocument",
     "LogHead",
     "LostItem",

@@ -3,7 +3,7 @@
 `far-check/run/<remote>` is the key up to which all packs were read in the round that isn't finished, behind the time
 (ns, u64, little-endian) when it began: packs are read in the order of their keys, whose first part is random, so that a
 new one comes in this round or in the next. `far-check/bad/<remote>/<key>` is why a pack can't be relied on: each check
-looks at it anew, until it is sound, or needed by nobody.
+looks at it anew, until it is sound, or gone and needed by nobody.
 """
 
 from __future__ import annotations

@@ -59,23 +59,26 @@ class DataCheck:
         self._remote = remote
         self._remote_id = remote_id
         self._counters = counters
+        self._read: set[str] = set()
 
     def run(
         self, packs: Mapping[str, int], told: Mapping[str, Told], *, deadline: float | None, resume: bool
     ) -> DataResult:
         """Read `packs` (keys in order, with sizes), on from where the last part ended, until `deadline` (of
-        time.monotonic()) has passed: at least one, so that every part gets further.
+        time.monotonic()) has passed: at least one, so that every part gets further. What this object has read before is
+        left out.
         """
         with self._context.index.read() as reader:
             cursor = read_cursor(reader, self._remote_id) if resume else None
         begun = self._context.clock.now_ns() if cursor is None else cursor.begun
-        wanted = [key for key in packs if cursor is None or key > cursor.after]
+        wanted = [key for key in packs if (cursor is None or key > cursor.after) and key not in self._read]
         result = DataResult(resumed=cursor is not None)
         self._counters.bytes_total = self._counters.bytes_done + sum(packs[key] for key in wanted)
         progress = Progress(deque(wanted))
         noted = time.monotonic()
         waiting = self._transfers(wanted, packs, told, deadline)
         for outcome in Transfers(self._remote, self._context.flow, self._counters).run(waiting, lambda each: each.size):
+            self._read.add(outcome.key)
             result.packs += 1
             result.size += outcome.size
             result.objects += outcome.objects
@@ -98,6 +101,10 @@ class DataCheck:
         """Of these packs those that are damaged, and why."""
         outcomes = [self._verify(key, told.get(key)) for key in packs]
         return {each.key: each.problem for each in outcomes if each.problem is not None}
+
+    def is_gone(self, key: str) -> bool:
+        """Doesn't it lie there any more?"""
+        return self._remote.head(key) is None
 
     def _transfers(
         self, wanted: list[str], packs: Mapping[str, int], told: Mapping[str, Told], deadline: float | None

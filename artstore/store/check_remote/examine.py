@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from artstore import limits
-from artstore.errors import Corrupt, RemoteError
+from artstore.errors import Corrupt
 from artstore.format.codec import Decoder
 from artstore.format.frame import KIND_MASK, open_frame
 from artstore.format.pack import parse_tail, scan_frames
@@ -97,12 +97,7 @@ class _Reader:
             return b""
         if offset < 0 or offset + size > self.size:
             raise Corrupt(f"{self.key} ends before byte {offset + size}")
-        try:
-            data = self.remote.get_range(self.key, offset, size)
-        except RemoteError as error:
-            if error.transient:
-                raise
-            raise Corrupt(f"{self.key}: {error.message}") from error
+        data = self.remote.get_range(self.key, offset, size)
         if data is None:
             raise Corrupt(f"{self.key} is missing")
         return data

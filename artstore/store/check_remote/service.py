@@ -133,7 +133,9 @@ def _known_bad(
         noted = bad_packs(reader, remote_id)
     before = {key: view.there[key] for key in sorted(noted) if key in view.there and key not in result.bad}
     still = verifier.read_again(before, view.told)
-    over = [key for key in noted if key not in view.known or (key in before and key not in still)]
+    over = [key for key in before if key not in still]
+    # What no readable set names may be named by one that can't be read: it is remembered for as long as it is there.
+    over += [key for key in noted if key not in view.known and verifier.is_gone(key)]
     if over and not context.readonly:
         forget_bad(context.index, remote_id, over)
     return {**still, **result.bad}

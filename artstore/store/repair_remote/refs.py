@@ -9,18 +9,12 @@ from artstore.format.remote import (
     TAGS,
     WRITE_BYTES,
     RemoteAlias,
-    RemoteSet,
     RemoteTag,
-    all_keys,
-    decode_remote,
     encode_remote,
-    set_key,
 )
 from artstore.format.version import encode_move
-from artstore.model import Digest
-from artstore.store.check_remote.reading import read_one
 from artstore.store.check_remote.report import FarProblemKind
-from artstore.store.remote.presence import absent, look
+from artstore.store.remote.presence import look
 from artstore.store.remote.transfer import ref_at
 
 if TYPE_CHECKING:
@@ -77,7 +71,9 @@ class RefRepair:
             self._report.moves += 1
 
     def names(self, flaws: Iterable[Flaw]) -> None:
-        """Write tags and aliases again, each after a proof that all it leads to is there."""
+        """Write tags and aliases again. It takes no proof that what they lead to is there: they led there all the time,
+        and collection does nothing while there is a name that it can't read.
+        """
         for flaw in flaws:
             if flaw.kind is FarProblemKind.TAG:
                 self._name(flaw.key, self._tag(flaw.key.removeprefix(TAGS)))
@@ -113,20 +109,10 @@ class RefRepair:
             self._report.notes.append(f"{self._remote.url}/{key}: it may have said something newer than what is here")
             return
         if self._report.done:
-            seen = look(self._remote, now=self._now)
-            if known.version and not self._is_whole(Digest(known.version), seen.gone):
-                self._report.notes.append(f"{self._remote.url}/{key}: what it leads to isn't all there")
-                return
-            if not seen.is_fresh(self._now()) or self._remote.swap(key, encode_remote(known), found.etag) is None:
+            look(self._remote, now=self._now)  # Busy if nobody may write there now
+            if self._remote.swap(key, encode_remote(known), found.etag) is None:
                 return  # somebody else has; the next look tells
         self._report.refs.append(key.partition("/")[2])
-
-    def _is_whole(self, version: Digest, gone: frozenset[str]) -> bool:
-        """Is all there that a version's set names, after a look at gc/state?"""
-        told = read_one(self._remote, set_key(version), lambda data: decode_remote(RemoteSet, data)).value
-        if told is None or not gone.isdisjoint(all_keys(told)):
-            return False
-        return not absent(self._remote, all_keys(told), look(self._remote, now=self._now))
 
 
 def is_surely(damaged: bytes, known: Stored) -> bool:

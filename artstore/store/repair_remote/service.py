@@ -9,6 +9,7 @@ import secrets
 import time
 from typing import TYPE_CHECKING
 
+from artstore import limits
 from artstore.errors import Corrupt, Erased, NotFound, NotPermitted
 from artstore.format.remote import WRITE_BYTES
 from artstore.model import Digest
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from artstore.store.objects import Objects
 
 _SETS = "sets/"
+_UNREADABLE_KINDS = (FarProblemKind.TAG, FarProblemKind.ALIAS, FarProblemKind.SET)
 
 
 def repair_remote(
@@ -55,14 +57,21 @@ def repair_remote(
     work = _Repair(context, objects, remote, remote_id, counters or Counters(), now, RemoteRepairReport(not dry_run))
     check = DataCheck(context, remote, remote_id, work.counters) if data else None
     seen = look_for_damage(context, remote, remote_id, check, resume=False)
-    work.report.found = tuple(problems_of(context, remote, seen))
-    if seen.flaws:
+    work.report.found = work.report.remaining = tuple(problems_of(context, remote, seen))
+    for _ in range(limits.REMOTE_REPAIRS_MAX if seen.flaws else 0):
         with context.sessions.begin():  # what is read here is not collected meanwhile
             work.run(seen)
-        if not dry_run:
-            after = look_for_damage(context, remote, remote_id, None)
-            work.take_out(seen, after)
-            work.report.remaining = tuple(problems_of(context, remote, after))
+        if dry_run:
+            break
+        # What has been mended may lead to what nobody could see before: an earlier move, packs that no set named.
+        after = look_for_damage(context, remote, remote_id, check, resume=False)
+        if not after.flaws or after.flaws == seen.flaws:
+            seen = after
+            break
+        seen = after
+    if not dry_run and work.report.found:
+        work.take_out(seen)
+        work.report.remaining = tuple(problems_of(context, remote, seen))
     work.report.requests = remote.stats.requests - before
     work.report.seconds = time.monotonic() - begun
     return work.report
@@ -86,12 +95,15 @@ class _Repair:
         self._remote = remote
         self._remote_id = remote_id
         self._now = now
+        self._bad: set[str] = set()
         self.counters = counters
         self.report = report
 
     def run(self, seen: Seen) -> None:
-        """Packs and sets first, names that lead to them last. Of sets that can't be had nothing is lost by the rest."""
+        """Names first: what nobody can read leads nowhere, and is told in the next round. Then packs, then sets."""
         self.report.asked = self._remotes()
+        self.report.lost.clear()
+        self.report.lost_objects = 0
         refs = RefRepair(
             self._context,
             self._remote,
@@ -101,31 +113,33 @@ class _Repair:
             lambda: secrets.token_bytes(WRITE_BYTES),
         )
         refs.histories(seen.flaws)
+        refs.names(seen.flaws)
         bad = {flaw.key for flaw in seen.flaws if flaw.kind in (*PACK_KINDS, *SHARD_KINDS)}
         packs = PackRepair(self._context, self._objects, self._remote, seen.view, bad, self.report, self._now)
         packs.run()
         self._rebuild(seen, bad, packs.unknown)
-        refs.names(seen.flaws)
+        self._bad |= bad
 
-    def take_out(self, seen: Seen, after: Seen) -> None:
-        """Let nobody rely any more on bad packs that no set names: no push of this store, and none of others."""
-        bad = {flaw.key for flaw in seen.flaws if flaw.kind in (*PACK_KINDS, *SHARD_KINDS)}
-        left = {flaw.key for flaw in after.flaws} | after.view.known
-        gone = bad - left
-        if not gone:
+    def take_out(self, after: Seen) -> None:
+        """Let nobody rely any more on bad packs that no set names: no push of this store, and none of others.
+
+        Not while there is a name or a set that can't be read: it may lead to them.
+        """
+        gone = self._bad - {flaw.key for flaw in after.flaws} - after.view.known
+        if not gone or any(flaw.kind in _UNREADABLE_KINDS for flaw in after.flaws):
             return
-        self.report.replaced = sorted(gone)
+        self.report.replaced += sorted(gone)
         with self._context.index.write() as writer:
             forget_packs(writer, self._remote_id, gone)
             for key in gone:  # where what it held lies now is learnt when it is read
                 pack = writer.far_pack_at(self._remote_id, key)
                 if pack is not None:
                     writer.remove_far_pack(pack.number)
-        there = {flaw.key for flaw in seen.flaws if flaw.key in gone and flaw.key in seen.view.there}
+        there = {key for key in gone if self._remote.head(key) is not None}
         if not there:
             return
         try:
-            self.report.listed = sorted(condemn(self._remote, there))
+            self.report.listed += sorted(condemn(self._remote, there))
         except NotPermitted as error:
             self.report.notes.append(
                 f"stores that sent the {len(there)} damaged packs may rely on them until `artstore gc --remote` has "

@@ -94,8 +94,8 @@ def is_whole(machines: Machines, name: str, folder: Path, tmp_path: Path) -> boo
 
 def test_what_is_sound_is_left_alone(machines: Machines, one: Store) -> None:
     """A repair that nothing needs would cost money, or hurt."""
-    keys = {key: machines.file(key) for key in machines.keys() if not key.startswith(("tags/", "aliases/"))}
-    before = {key: path.read_bytes() for key, path in keys.items()}
+    files = [path for path in machines.file("").rglob("*") if path.is_file()]
+    before = {path: path.read_bytes() for path in files}
     told = one.check_at_remote(data=True)
     assert told.is_sound
     assert (told.refs, told.versions, told.moves, told.finished, told.foreign) == (3, 2, 2, True, 0)
@@ -104,7 +104,8 @@ def test_what_is_sound_is_left_alone(machines: Machines, one: Store) -> None:
     done = one.repair_at_remote(data=True)
     assert done.is_sound
     assert (done.found, done.packs, done.sets, done.refs) == ((), 0, 0, [])
-    assert {key: path.read_bytes() for key, path in keys.items()} == before
+    assert {path: path.read_bytes() for path in files} == before
+    assert len(files) == sum(path.is_file() for path in machines.file("").rglob("*"))
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -121,7 +122,7 @@ def test_a_pack_is_told_and_mended(
     assert [problem.kind for problem in told.problems] == [kind]
     assert str(old).endswith(told.problems[0].key)
     assert told.problems[0].key in told.problems[0].message
-    if damage in (flip_middle, Path.unlink):
+    if damage is flip_middle:
         assert {(hurt.path, hurt.refs) for hurt in told.hurt} == {
             (b"weights", ("m/v1",)),
             (b"weights", ("m/v2", "m/production")),
@@ -172,6 +173,25 @@ def test_sets_are_made_anew(
     assert is_whole(machines, "clone", folder, tmp_path)
 
 
+def test_what_no_table_tells_of(machines: Machines, one: Store, folder: Path, tmp_path: Path) -> None:
+    """Who has lost the end of a pack and its shard knows nothing of it any more; a store that has the versions does."""
+    old = pack_of(machines, one)
+    flip_end(old)
+    halve(old)
+    for key in machines.keys("x/"):
+        machines.file(key).unlink()
+    clone, _ = Store.clone(machines.place, tmp_path / "bare")
+    with clone:
+        clone.check_at_remote(data=True)
+        done = clone.repair_at_remote()
+        assert not done.is_sound
+        assert {problem.key for problem in done.remaining} >= {str(old.relative_to(machines.file("")))}
+    done = one.repair_at_remote(data=True)
+    assert done.is_sound, (done.remaining, done.lost, done.notes)
+    assert one.check_at_remote(data=True).is_sound
+    assert is_whole(machines, "clone", folder, tmp_path)
+
+
 @pytest.mark.parametrize("damage", [flip_middle, Path.unlink])
 def test_histories_are_mended(machines: Machines, one: Store, damage: Callable[[Path], None]) -> None:
     """An alias could be pulled nowhere any more."""
@@ -179,8 +199,8 @@ def test_histories_are_mended(machines: Machines, one: Store, damage: Callable[[
         damage(machines.file(key))
     told = one.check_at_remote()
     assert {problem.kind for problem in told.problems} == {FarProblemKind.HISTORY}
-    one.repair_at_remote()
-    assert one.repair_at_remote().is_sound
+    done = one.repair_at_remote()
+    assert (done.is_sound, done.moves) == (True, 2)
     assert one.check_at_remote().is_sound
     assert machines.clone("clone").check().is_sound
 
