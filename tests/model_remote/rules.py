@@ -77,6 +77,7 @@ class World:
     - `lost`: replies to conditional writes, and these writes themselves, may be lost.
     - `freeze`: one writer at a time may be frozen between looking at its clock and the write that follows. Until it has
       taken step 6 nothing is expected of its version; nor does it die, unless `die_frozen`.
+    - `repairs`: a repair may list any pack at any time, however young, be it needed or not.
     - `now`: collection may ask for the remote for itself, at any time.
     """
 
@@ -95,6 +96,7 @@ class World:
     die_frozen: bool = False
     apart: bool = False
     pins: bool = False
+    repairs: bool = False
 
     @property
     def half(self) -> int:

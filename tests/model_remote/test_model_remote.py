@@ -45,6 +45,8 @@ WORLDS = {
     "repack": World(jobs=("tag", "repack"), living=True, lost=True),
     "freeze": World(freeze=True),
     "now": replace(REUSE, now=True, collectors=2),
+    "repair": replace(REUSE, writers=2, collectors=1, repairs=True),
+    "repair and upload": World(repairs=True),
 }
 LONG = {
     "moves": World(packs=2, old=2, uploads=False, versions=2, jobs=("alias",)),
@@ -52,6 +54,7 @@ LONG = {
     "two collectors": World(collectors=2, lost=True),
     "two pushes": World(writers=2),
     "push and repack": TWO_SETS,
+    "repair and repack": replace(TWO_SETS, repairs=True),
     "finer time": replace(TWO_SETS, grace=4),
     "frozen among others": replace(TWO_SETS, freeze=True),
     "three packs": World(packs=3, jobs=("tag", "repack"), living=True, pins=True),
