@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from artstore.store.objects import Objects
 
 _SETS = "sets/"
-_UNREADABLE_KINDS = (FarProblemKind.TAG, FarProblemKind.ALIAS, FarProblemKind.SET)
+_UNREADABLE_KINDS = (FarProblemKind.TAG, FarProblemKind.ALIAS, FarProblemKind.SET, FarProblemKind.GC_STATE)
 
 
 def repair_remote(
@@ -113,6 +113,8 @@ class _Repair:
             lambda: secrets.token_bytes(WRITE_BYTES),
         )
         refs.histories(seen.flaws)
+        if any(flaw.kind is FarProblemKind.GC_STATE for flaw in seen.flaws):
+            return  # nobody may rely on any pack: what is being deleted isn't known
         refs.names(seen.flaws)
         bad = {flaw.key for flaw in seen.flaws if flaw.kind in (*PACK_KINDS, *SHARD_KINDS)}
         packs = PackRepair(self._context, self._objects, self._remote, seen.view, bad, self.report, self._now)

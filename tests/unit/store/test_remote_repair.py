@@ -438,8 +438,15 @@ def test_a_new_round_reads_what_came_meanwhile(machines: Machines, one: Store, f
 
 def test_gc_state_is_told(machines: Machines, one: Store) -> None:
     """Nobody could push, and it would not be said why."""
+    whole = machines.file(GC_KEY).read_bytes()
     flip(machines.file(GC_KEY), 5)
-    assert [problem.kind for problem in one.check_at_remote().problems] == [FarProblemKind.GC_STATE]
+    pack_of(machines, one).unlink()
+    kinds = {FarProblemKind.GC_STATE, FarProblemKind.PACK_MISSING}
+    assert {problem.kind for problem in one.check_at_remote().problems} == kinds
+    done = one.repair_at_remote()
+    assert ({problem.kind for problem in done.remaining}, done.packs) == (kinds, 0)
+    machines.file(GC_KEY).write_bytes(whole)
+    assert one.repair_at_remote().is_sound
 
 
 def test_a_writer_changes_a_set_meanwhile(
