@@ -320,20 +320,24 @@ class Remotes(facade.Store):
         remote: str | None = None,
         *,
         data: bool = False,
+        packs: Sequence[str] = (),
         dry_run: bool = False,
         limit_rate: int | None = None,
         counters: Counters | None = None,
     ) -> RemoteRepairReport:
         """Mend what is damaged at a remote, the home one if none is named, with what is here, there, and elsewhere.
 
-        It looks for damage first; packs that a check found damaged are known, with `data` all are read. What they held
-        is sent again in new packs, and the sets of all versions concerned name these. Safe while others push and
-        collect. `dry_run`: only finds out what it would do.
+        It looks for damage first; packs that a check of this store found damaged are known, `packs` are keys of further
+        ones that are read, with `data` all are. What the damaged ones held is sent again in new packs, and the sets of
+        all versions concerned name these. Safe while others push and collect. `dry_run`: only finds out what it would
+        do.
         """
         from artstore.store.repair_remote import repair_remote
 
         with self.context.flow.limited(limit_rate), self._opened(remote, counters, reading=True) as (there, id):
-            return repair_remote(self.context, self.objects, there, id, data=data, dry_run=dry_run, counters=counters)
+            return repair_remote(
+                self.context, self.objects, there, id, data=data, packs=packs, dry_run=dry_run, counters=counters
+            )
 
     def repair_from_remotes(self, *, limit_rate: int | None = None, counters: Counters | None = None) -> RefillReport:
         """Have what `repair` could not save here again, as far as remotes have it, each object verified."""

@@ -66,7 +66,7 @@ COMMANDS: Final[dict[str, Known]] = {
     "daemon": Known("daemon", "Watches folders, pushes, and follows aliases in the background.", _SHARE),
     "remote": Known("remote", "Places that versions are replicated to.", _SHARE),
     "gc": Known("care", "Free what no name leads to.", _KEEP),
-    "check": Known("check", "Verify the store, or a remote; rebuild the index.", _KEEP),
+    "check": Known("check", "Verify the store, or a remote; rebuild the store's index; repair it.", _KEEP),
     "repair": Known("repair", "Mend what is damaged, here or at a remote.", _KEEP),
     "purge": Known("care", "Erase a path's content for good, from one or all versions.", _KEEP),
     "doctor": Known("doctor", "Look for what is wrong with this machine and store.", _KEEP),

@@ -107,8 +107,9 @@ def test_what_can_not_be_had_is_listed(run: Run, home: Path, folder: Path) -> No
     assert "1 object can't be had" in told
     assert f"file://{home}/remote" in told
     assert "m/v1:weights" in told
-    assert "from a store that has these" in told
-    assert "all is well now" in run("repair", "--remote", "origin", "--data").out
+    key = pack.relative_to(home / "remote")
+    assert f"next: artstore repair --remote origin --pack {key}, from a store that has these" in told
+    assert "all is well now" in run("repair", "--remote", "origin", "--pack", str(key)).out
     assert "origin: sound" in run(*bare, "check", "--remote", "origin").out
 
 
@@ -135,7 +136,7 @@ def test_what_makes_no_sense(run: Run, home: Path, folder: Path) -> None:
     run("init")
     for more in (["--repair"], ["--rebuild-index"], ["--max-duration", "3s"]):
         assert "--" in run("check", "--remote", "origin", *more, code=2).err
-    assert "--data goes with --remote" in run("repair", "--data", code=2).err
+    assert "go with --remote" in run("repair", "--data", code=2).err
     assert "--limit-rate goes with --remote" in run("check", "--limit-rate", "1M", code=2).err
     run("check", "--remote", "origin", code=3)
     run("repair", "--remote", "origin", code=3)

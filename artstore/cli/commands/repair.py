@@ -37,23 +37,29 @@ EXIT_DAMAGED = 6
 )
 @click.option("--remote", metavar="NAME", help="What is damaged there; else what is damaged here.")
 @click.option("--data", is_flag=True, help="With --remote: read all packs there first, not only what a check found.")
+@click.option("--pack", "packs", metavar="KEY", multiple=True, help="With --remote: read this one there, too.")
 @click.option("-n", "--dry-run", is_flag=True, help="Tell what would be done.")
 @rate_option
 @click.pass_obj
 def repair_command(
-    invocation: Invocation, remote: str | None, data: bool, dry_run: bool, limit_rate: int | None
+    invocation: Invocation,
+    remote: str | None,
+    data: bool,
+    packs: tuple[str, ...],
+    dry_run: bool,
+    limit_rate: int | None,
 ) -> int:
     """Mend what is damaged, here or at a remote.
 
     Here: all data is read, what is damaged is taken out of use, and what is lost by that comes from any remote that has
-    it. At a remote: what checks have found damaged is sent again in new packs, and all versions there name these. Exit
-    6 if something can't be mended: it is listed, with what to do.
+    it. At a remote: what checks by this store have found damaged is sent again in new packs, and all versions there
+    name these. Exit 6 if something can't be mended: it is listed, with what to do.
     """
-    if data and remote is None:
-        raise click.UsageError("--data goes with --remote: here all data is read in any case")
+    if (data or packs) and remote is None:
+        raise click.UsageError("--data and --pack go with --remote: here all data is read in any case")
     store = invocation.open_store()
     if remote is not None:
-        sound = repair_there(invocation, store, remote, data=data, dry_run=dry_run, limit_rate=limit_rate)
+        sound = repair_there(invocation, store, remote, data=data, packs=packs, dry_run=dry_run, limit_rate=limit_rate)
     else:
         sound = _repair_here(invocation, store, dry_run=dry_run, limit_rate=limit_rate)
     return 0 if sound else EXIT_DAMAGED

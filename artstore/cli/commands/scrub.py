@@ -8,7 +8,7 @@ from artstore.cli import text
 from artstore.cli.commands.damage import hurt_item, hurt_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from artstore import Store
     from artstore.cli.documents import FarCheckDocument, FarProblemItem, FarRepairDocument
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from artstore.store.check_remote import FarProblem, RemoteCheckReport
     from artstore.store.repair_remote import RemoteRepairReport
 
+_PACKS_NAMED_MAX = 3
 # What to do about what a repair from here leaves.
 _NEXT = {
     "gc-state": "nobody can push or collect until it is there as it was; restore it if the bucket keeps old versions",
@@ -62,11 +63,20 @@ def check_there(
 
 
 def repair_there(
-    invocation: Invocation, store: Store, remote: str, *, data: bool, dry_run: bool, limit_rate: int | None
+    invocation: Invocation,
+    store: Store,
+    remote: str,
+    *,
+    data: bool,
+    packs: Sequence[str],
+    dry_run: bool,
+    limit_rate: int | None,
 ) -> bool:
     """Mend what is damaged at a remote, and tell it; is all well?"""
     with invocation.work("repair") as counters:
-        report = store.repair_at_remote(remote, data=data, dry_run=dry_run, limit_rate=limit_rate, counters=counters)
+        report = store.repair_at_remote(
+            remote, data=data, packs=packs, dry_run=dry_run, limit_rate=limit_rate, counters=counters
+        )
     document = _repair_document(remote, report)
     invocation.output.document(document, lines=lambda: _repair_lines(document), ids=lambda: document.replaced)
     return document.sound
@@ -192,12 +202,7 @@ def _repair_lines(document: FarRepairDocument) -> Iterator[str]:
         yield f"{name} {'is written' if done else 'would be written'} again"
     if document.replaced:
         yield f"{text.count(len(document.replaced), 'damaged pack')} out of use: gc --remote deletes them in time"
-    if document.lost:
-        yield f"{text.count(document.lost_objects, 'object')} can't be had; it was looked here, and at:"
-        yield from (f"    {url}" for url in document.asked)
-        yield "what needs them:"
-        yield from hurt_lines(document.lost, 0)
-        yield f"next: artstore repair --remote {document.remote}, from a store that has these; `artstore fetch` first"
+    yield from _lost_lines(document)
     for problem in document.remaining:
         yield f"not mended: {text.printable(problem.message)}"
         if problem.kind in _NEXT:
@@ -206,6 +211,20 @@ def _repair_lines(document: FarRepairDocument) -> Iterator[str]:
         yield f"note: {text.printable(note)}"
     state = "all is well now" if document.sound else "not all is well" if done else "nothing was done"
     yield f"{document.remote}: {state} · {text.count(document.requests, 'request')}, {text.seconds(document.seconds)}"
+
+
+def _lost_lines(document: FarRepairDocument) -> Iterator[str]:
+    if not document.lost:
+        return
+    yield f"{text.count(document.lost_objects, 'object')} can't be had; it was looked here, and at:"
+    yield from (f"    {url}" for url in document.asked)
+    yield "what needs them:"
+    yield from hurt_lines(document.lost, 0)
+    damaged = [problem.key for problem in document.remaining if problem.kind in ("pack", "pack-missing")]
+    which = "".join(f" --pack {key}" for key in damaged[:_PACKS_NAMED_MAX])
+    if not damaged or len(damaged) > _PACKS_NAMED_MAX:
+        which = " --data"
+    yield f"next: artstore repair --remote {document.remote}{which}, from a store that has these"
 
 
 def _problem_lines(problems: Iterable[FarProblemItem]) -> Iterator[str]:

@@ -86,11 +86,15 @@ class FarSource:
         except (RemoteError, NotFound) as error:
             if not damage:
                 raise cannot_reach(error) from error
+        except Corrupt:  # of a set that may tell of another copy
+            if not damage:
+                raise
+        finally:  # whatever ended it: what has no other copy known is asked for again the next time
+            lost = {id: each for id, each in damage.items() if id not in found}
+            self.places.avoid_no_more((id, each.pack) for id, each in lost.items())
         for each in damage.values():
             self._note_damage(each)
-        lost = {id: each for id, each in damage.items() if id not in found}
         if lost:
-            self.places.avoid_no_more((id, each.pack) for id, each in lost.items())
             raise next(iter(lost.values())).error
         return found
 

@@ -10,9 +10,10 @@ import time
 from typing import TYPE_CHECKING
 
 from artstore import limits
-from artstore.errors import Corrupt, Erased, NotFound, NotPermitted
-from artstore.format.remote import WRITE_BYTES
+from artstore.errors import Corrupt, Erased, NotFound, NotPermitted, UsageError
+from artstore.format.remote import WRITE_BYTES, is_pack_key
 from artstore.model import Digest
+from artstore.store.check_remote.cursor import note_bad
 from artstore.store.check_remote.data import DataCheck
 from artstore.store.check_remote.report import FarProblemKind
 from artstore.store.check_remote.service import PACK_KINDS, SHARD_KINDS, Seen, look_for_damage, problems_of
@@ -27,7 +28,7 @@ from artstore.store.repair_remote.refs import RefRepair
 from artstore.store.repair_remote.report import RemoteRepairReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from artstore.ports import Remote
     from artstore.store.context import Context
@@ -44,15 +45,21 @@ def repair_remote(
     remote_id: bytes,
     *,
     data: bool = False,
+    packs: Collection[str] = (),
     dry_run: bool = False,
     counters: Counters | None = None,
     now: Callable[[], float] = boot_time,
 ) -> RemoteRepairReport:
     """Mend what is damaged at a remote, with what is here, there, and at other remotes.
 
-    What a check found before is known; with `data` all packs are read first. Busy while collection has the remote for
+    What a check found before is known, by this store; `packs` are further ones that are to be read, by their keys; with
+    `data` all are. Busy while collection has the remote for
     itself. `dry_run`: finds out what would be done, for which it reads what would be sent.
     """
+    strange = next((key for key in packs if not is_pack_key(key) or key.startswith("x/")), None)
+    if strange is not None:
+        raise UsageError(f"{strange!r} is no key of a pack", hint="write p/… or m/…, as `artstore check --remote` does")
+    note_bad(context.index, remote_id, dict.fromkeys(packs, "it was named to a repair"))  # until it is read
     begun, before = time.monotonic(), remote.stats.requests
     work = _Repair(context, objects, remote, remote_id, counters or Counters(), now, RemoteRepairReport(not dry_run))
     check = DataCheck(context, remote, remote_id, work.counters) if data else None

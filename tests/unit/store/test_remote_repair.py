@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from artstore import Store
-from artstore.errors import Corrupt
+from artstore.errors import Corrupt, UsageError
 from artstore.format.remote import (
     GC_KEY,
     GcState,
@@ -21,7 +21,7 @@ from artstore.format.remote import (
     encode_remote,
     set_key,
 )
-from artstore.model import RemotePlace
+from artstore.model import Fetched, RemotePlace
 from artstore.store.check_remote import FarProblemKind
 from artstore.testing.damage import flip, truncate
 from tests.machines import Machines, commit, noise, same
@@ -288,8 +288,12 @@ def test_what_nobody_here_has_is_listed_and_had_elsewhere(
         assert clone.repair_at_remote().objects == 0, "and isn't sent again"
     for name in ("m/v1", "m/v2"):
         assert str(old).endswith(tuple(set_of(machines, one, name).data)), "what is missing is still known"
-    done = one.repair_at_remote(data=True)
+    assert one.repair_at_remote().found == (), "this store hasn't looked"
+    with pytest.raises(UsageError, match="no key of a pack"):
+        one.repair_at_remote(packs=["format"])
+    done = one.repair_at_remote(packs=[str(old.relative_to(machines.file("")))])
     assert (done.is_sound, done.objects) == (True, 1)
+    assert one.repair_at_remote(packs=machines.keys("p/")).found == (), "what is sound is left alone"
     assert is_whole(machines, "clone", folder, tmp_path)
 
 
@@ -477,3 +481,32 @@ def test_a_writer_changes_a_set_meanwhile(
     assert len(raced) == 2
     assert all(extra in set_of(machines, one, name).data for name in ("m/v1", "m/v2"))
     assert is_whole(machines, "clone", folder, tmp_path)
+
+
+def test_a_set_that_is_damaged_for_a_moment(
+    machines: Machines, one: Store, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network that flips bits for a while would make a process believe for ever that a chunk is nowhere."""
+    from artstore.adapters.remote_folder import FolderRemote
+
+    clone, _ = Store.clone(machines.place, tmp_path / "bare")
+    with clone:
+        with clone.open("m/v2", "weights") as file:
+            file.read(1000)
+        clone.evict()
+        get, get_range = FolderRemote.get, FolderRemote.get_range
+
+        def flipped(data: bytes | None) -> bytes | None:
+            return None if data is None else bytes(byte ^ 1 for byte in data)
+
+        def bad_get(self: FolderRemote, key: str) -> Fetched | None:
+            found = get(self, key)
+            return None if found is None else Fetched(flipped(found.data) or b"", found.etag, found.time)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(FolderRemote, "get", bad_get)
+            patched.setattr(FolderRemote, "get_range", lambda *args: flipped(get_range(*args)))
+            with pytest.raises(Corrupt, match="does not match|there is no frame"):
+                clone.checkout("m/v2", tmp_path / "broken")
+        assert same(clone, "m/v2", folder, tmp_path / "out")
+        assert clone.check_at_remote().is_sound, "what was noted is looked at again"
