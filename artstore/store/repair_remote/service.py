@@ -152,7 +152,7 @@ class _Repair:
         except NotPermitted as error:
             self.report.notes.append(
                 f"stores that sent the {len(there)} damaged packs may rely on them until `artstore gc --remote` has "
-                f"listed them: {error.message}"
+                f"listed them: {error}"
             )
 
     def _rebuild(self, seen: Seen, bad: set[str], unknown: set[str]) -> None:

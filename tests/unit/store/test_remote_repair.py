@@ -503,10 +503,13 @@ def test_a_set_that_is_damaged_for_a_moment(
             found = get(self, key)
             return None if found is None else Fetched(flipped(found.data) or b"", found.etag, found.time)
 
+        def bad_range(self: FolderRemote, key: str, offset: int, size: int) -> bytes | None:
+            return flipped(get_range(self, key, offset, size))
+
         with monkeypatch.context() as patched:
             patched.setattr(FolderRemote, "get", bad_get)
-            patched.setattr(FolderRemote, "get_range", lambda *args: flipped(get_range(*args)))
-            with pytest.raises(Corrupt, match="does not match|there is no frame"):
+            patched.setattr(FolderRemote, "get_range", bad_range)
+            with pytest.raises(Corrupt, match=r"does not match|there is no frame"):
                 clone.checkout("m/v2", tmp_path / "broken")
         assert same(clone, "m/v2", folder, tmp_path / "out")
         assert clone.check_at_remote().is_sound, "what was noted is looked at again"
