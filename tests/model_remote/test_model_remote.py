@@ -46,9 +46,9 @@ WORLDS = {
     "freeze": World(freeze=True),
     "now": replace(REUSE, now=True, collectors=2),
     "repair": replace(REUSE, writers=2, collectors=1, repairs=True),
-    "repair and upload": World(repairs=True),
 }
 LONG = {
+    "repair and upload": World(repairs=True),
     "moves": World(packs=2, old=2, uploads=False, versions=2, jobs=("alias",)),
     "now": World(now=True, collectors=1),
     "two collectors": World(collectors=2, lost=True),

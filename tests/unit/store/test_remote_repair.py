@@ -218,7 +218,7 @@ def test_a_name_that_is_known_for_sure_is_written_again(machines: Machines, one:
         flip(name_file(machines, key), at)
         with pytest.raises(Corrupt):
             decode_remote(RemoteTag if key.startswith("tags") else RemoteAlias, name_file(machines, key).read_bytes())
-        if at % 9 == 0:
+        if at % 20 == 0:
             assert len(one.check_at_remote().problems) == 1
             done = one.repair_at_remote()
             assert (done.refs, done.is_sound) == ([key.partition("/")[2]], True)
