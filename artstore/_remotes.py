@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from artstore.format.remote import FormerGrace
     from artstore.model import Tag
     from artstore.ports import Remote
+    from artstore.store.check_remote import RemoteCheckReport
     from artstore.store.context import Counters
     from artstore.store.far.prefetch import PrefetchResult
     from artstore.store.remote.collect import RemoteGcPlan, RemoteGcResult
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from artstore.store.remote.repack import RemoteRepack
     from artstore.store.remote.selftest import RemoteFinding
     from artstore.store.remote.watch import RemoteWatch
+    from artstore.store.repair.refill import RefillReport
+    from artstore.store.repair_remote import RemoteRepairReport
     from artstore.store.sealed import Keychain
 
 
@@ -343,6 +346,68 @@ class Remotes(facade.Store):
             RemoteRepack(self.context, self.objects, there, id, counters) as repack,
         ):
             yield repack
+
+    def check_at_remote(
+        self,
+        remote: str | None = None,
+        *,
+        data: bool = False,
+        max_duration: float | None = None,
+        resume: bool = True,
+        limit_rate: int | None = None,
+        counters: Counters | None = None,
+    ) -> RemoteCheckReport:
+        """Look for damage at a remote, the home one if none is named: changes nothing there, whoever pushes meanwhile.
+
+        Without `data`: names and histories, sets, shards, sizes of packs. With it each object there is read and
+        verified, for `max_duration` (seconds); with `resume` on from where the last check ended.
+        """
+        from artstore.store.check_remote import check_remote
+
+        with self.context.flow.limited(limit_rate), self._opened(remote, counters, reading=True) as (there, id):
+            return check_remote(
+                self.context, there, id, data=data, max_duration=max_duration, resume=resume, counters=counters
+            )
+
+    def repair_at_remote(
+        self,
+        remote: str | None = None,
+        *,
+        data: bool = False,
+        packs: Sequence[str] = (),
+        dry_run: bool = False,
+        limit_rate: int | None = None,
+        counters: Counters | None = None,
+    ) -> RemoteRepairReport:
+        """Mend what is damaged at a remote, the home one if none is named, with what is here, there, and elsewhere.
+
+        It looks for damage first; packs that a check of this store found damaged are known, `packs` are keys of further
+        ones that are read, with `data` all are. What the damaged ones held is sent again in new packs, and the sets of
+        all versions concerned name these. Safe while others push and collect. `dry_run`: only finds out what it would
+        do.
+        """
+        from artstore.store.repair_remote import repair_remote
+
+        with self.context.flow.limited(limit_rate), self._opened(remote, counters, reading=True) as (there, id):
+            return repair_remote(
+                self.context, self.objects, there, id, data=data, packs=packs, dry_run=dry_run, counters=counters
+            )
+
+    def repair_from_remotes(self, *, limit_rate: int | None = None, counters: Counters | None = None) -> RefillReport:
+        """Have what `repair` could not save here again, as far as remotes have it, each object verified."""
+        from artstore.store.context import Counters
+        from artstore.store.repair.refill import refill
+
+        counters = counters or Counters()
+        counters.requests = counters.requests or _since(self.remote_stats)
+        with self.context.flow.limited(limit_rate):
+            return refill(self.context, self.objects, counters)
+
+    def lost_objects(self) -> int:
+        """How many objects were lost by damage, and not stored again."""
+        from artstore.store.repair.refill import lost_here
+
+        return lost_here(self.context)
 
     def _make_room(self, remote: Remote, id: bytes) -> int:
         """Let go of what was pushed, the oldest first, if less of the disk is free than `disk.min_free` says; bytes.

@@ -9,8 +9,19 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 
 from artstore.errors import ArtstoreError, NoSpace
-from artstore.model import PackId
-from artstore.ports import Buffer, Index, IndexReader, IndexWriter, PackFiles, PackSink, RefsLog
+from artstore.model import Fetched, Listed, PackId, RemoteStats, Unchanged, Written
+from artstore.ports import (
+    Body,
+    Buffer,
+    Index,
+    IndexReader,
+    IndexWriter,
+    PackFiles,
+    PackSink,
+    RefsLog,
+    Remote,
+    Streamed,
+)
 
 
 class Faults:
@@ -152,3 +163,82 @@ class FaultyIndex:
     def close(self) -> None:
         """Close; this never fails."""
         self._index.close()
+
+
+class FaultyRemote:
+    """A remote whose requests may fail: reads before they are sent, writes before that, or with the answer lost."""
+
+    def __init__(self, remote: Remote, faults: Faults) -> None:
+        self._remote = remote
+        self._faults = faults
+
+    @property
+    def url(self) -> str:
+        """As the remote's."""
+        return self._remote.url
+
+    @property
+    def stats(self) -> RemoteStats:
+        """The same."""
+        return self._remote.stats
+
+    def get(self, key: str) -> Fetched | None:
+        """Read, unless it fails."""
+        self._faults.reach(f"get {key}")
+        return self._remote.get(key)
+
+    def stream(self, key: str, *, offset: int = 0) -> Streamed | None:
+        """Read, unless it fails at its beginning."""
+        self._faults.reach(f"stream {key}")
+        return self._remote.stream(key, offset=offset)
+
+    def poll(self, key: str, etag: str) -> Fetched | Unchanged | None:
+        """Look, unless it fails."""
+        self._faults.reach(f"poll {key}")
+        return self._remote.poll(key, etag)
+
+    def get_range(self, key: str, offset: int, size: int) -> bytes | None:
+        """Read, unless it fails."""
+        self._faults.reach(f"get {key}")
+        return self._remote.get_range(key, offset, size)
+
+    def head(self, key: str) -> Listed | None:
+        """Look, unless it fails."""
+        self._faults.reach(f"head {key}")
+        return self._remote.head(key)
+
+    def put(self, key: str, body: Body) -> Written:
+        """Write, unless it fails before or after."""
+        self._faults.reach(f"put {key}")
+        written = self._remote.put(key, body)
+        self._faults.reach(f"put {key}: answer")
+        return written
+
+    def create(self, key: str, data: bytes) -> Written | None:
+        """The same."""
+        self._faults.reach(f"create {key}")
+        written = self._remote.create(key, data)
+        self._faults.reach(f"create {key}: answer")
+        return written
+
+    def swap(self, key: str, data: bytes, etag: str) -> Written | None:
+        """The same."""
+        self._faults.reach(f"swap {key}")
+        written = self._remote.swap(key, data, etag)
+        self._faults.reach(f"swap {key}: answer")
+        return written
+
+    def delete(self, key: str) -> None:
+        """Delete, unless it fails before or after."""
+        self._faults.reach(f"delete {key}")
+        self._remote.delete(key)
+        self._faults.reach(f"delete {key}: answer")
+
+    def list(self, prefix: str, *, after: str = "") -> Iterator[Listed]:
+        """List, unless it fails."""
+        self._faults.reach(f"list {prefix}")
+        return self._remote.list(prefix, after=after)
+
+    def close(self) -> None:
+        """Close; this never fails."""
+        self._remote.close()

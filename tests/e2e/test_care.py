@@ -91,7 +91,7 @@ def test_check_names_what_is_hurt_and_repair_makes_room_for_it_again(run: Run, t
     assert hurt == {("llama/v1", "model.safetensors"), ("llama/v2", "model.safetensors")}
     lines = run("check", "--data", code=6)
     assert "llama/v1:model.safetensors" in lines.out
-    assert "next: artstore check --repair" in lines.err
+    assert "next: artstore repair" in lines.err
     repaired = run("check", "--repair", "--json", code=6).document
     assert len(repaired["repair"]["lost"]) == 1
     run("commit", two_versions, "--param", "again=1")

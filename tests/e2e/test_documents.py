@@ -46,6 +46,7 @@ LINES = {
     "rm": "rm other/spare -y",
     "gc": "gc -n",
     "check": "check --data",
+    "repair": "repair",
     "purge": "purge config.json --all-versions -y",
     "doctor": "doctor",
     "push": "push",

@@ -108,6 +108,7 @@ def read_all(place: RemotePlace, path: Path, folder: Path) -> None:
         store.fetch()
         store.pull()
         assert store.check(data=True).is_sound
+        assert store.check_at_remote(data=True).is_sound
         told = store.remote_status(ask=True)
         assert told is not None
         assert (told.only_here, told.only_there, told.differing) == ([], [], [])
@@ -186,6 +187,53 @@ def test_a_writer_writes(landlord: Landlord, origin: Store, tmp_path: Path, fold
     with Store.open(tmp_path / "writer") as store:
         assert store.remove_at_remote("m/v2", remote="origin").removed == ["m/v2"]
     assert landlord.listed("pins/") == []
+
+
+def damage_a_pack(place: RemotePlace) -> str:
+    """Flip a bit of the largest pack; its key."""
+    client, bucket = client_of(place), bucket_of(place)
+    found = client.list_objects_v2(Bucket=bucket, Prefix="some/prefix/p/")["Contents"]
+    key: str = max(found, key=lambda each: each["Size"])["Key"]
+    data = bytearray(client.get_object(Bucket=bucket, Key=key)["Body"].read())
+    data[len(data) // 2] ^= 1
+    client.put_object(Bucket=bucket, Key=key, Body=bytes(data))
+    client.close()
+    return key.removeprefix("some/prefix/")
+
+
+@pytest.mark.parametrize("collects", [False, True])
+def test_a_writer_repairs(landlord: Landlord, origin: Store, tmp_path: Path, collects: bool) -> None:
+    """Whoever has what a bucket lost would need an owner's rights; who may collect, too, takes damage out of use."""
+    place = landlord.let_in("writer", policy("writer", landlord.place))
+    store, _ = Store.clone(place, tmp_path / "writer", full=True)
+    key = damage_a_pack(landlord.place)
+    with store:
+        assert [problem.key for problem in store.check_at_remote(data=True).problems] == [key]
+        if collects:
+            landlord.let_in("writer", [*policy("writer", landlord.place), *policy("collector", landlord.place)])
+        done = store.repair_at_remote()
+        assert done.is_sound
+        assert (done.replaced, done.listed) == ([key], [key] if collects else [])
+        assert any("artstore gc --remote" in note and "s3:PutObject" in note for note in done.notes) != collects
+        assert store.check_at_remote(data=True).is_sound
+    assert landlord.listed("pins/") == []
+
+
+def test_a_reader_repairs_his_own_store_alone(landlord: Landlord, origin: Store, tmp_path: Path, folder: Path) -> None:
+    """He would have to ask for more rights to get back what he lost; and be told of the right that is missing there."""
+    place = landlord.let_in("reader", policy("reader", landlord.place))
+    store, _ = Store.clone(place, tmp_path / "reader", full=True)
+    with store:
+        for path in (tmp_path / "reader" / "packs").rglob("*.pack"):
+            path.unlink()
+        store.repair(store.check())
+        assert store.repair_from_remotes().hurt == []
+        store.checkout("m/v1", tmp_path / "out")
+        assert contents(tmp_path / "out") == contents(folder)
+        damage_a_pack(landlord.place)
+        assert not store.check_at_remote(data=True).is_sound
+        with pytest.raises(NotPermitted, match="s3:PutObject"):
+            store.repair_at_remote()
 
 
 def test_a_writer_can_not_destroy(landlord: Landlord, origin: Store, tmp_path: Path) -> None:

@@ -171,17 +171,14 @@ def test_a_pack_that_is_damaged_there(
         assert caught.value.digest is not None
         assert caught.value.digest.hex() in told
         assert f"{place.url}/{key}" in told
-        assert "delete" in told
-        assert "`artstore push --all`" in told
+        assert "`artstore repair --remote NAME --data`" in told
         unread = [size for size in range(0, 20 * MIB, 512 * 1024) if not reads(clone, folder / "weights", size)]
         assert unread, "none of it is made up"
         assert len(unread) <= (2 if change is flipped else 21), "what isn't damaged is read"
         assert [path.name for path in folder.glob("part*") if reads(clone, path, 0)]
         # What the message says:
-        client = client_of(place)
-        client.delete_object(Bucket=bucket_of(place), Key=f"some/prefix/{key}")
-        client.close()
-        assert origin.push(anew=True).packs == 1
+        done = origin.repair_at_remote(data=True)
+        assert (done.is_sound, done.replaced, done.packs) == (True, [key], 1)
         clone.checkout("m/v1", tmp_path / "out")
         assert contents(tmp_path / "out") == contents(folder)
     fresh, _ = Store.clone(place, tmp_path / "fresh", full=True)

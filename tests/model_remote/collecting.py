@@ -63,6 +63,7 @@ class Collecting:
                 yield f"{name} is killed", _with(state, number, IDLE_COLLECTOR)
         yield from self._exclusive(state)
         yield from self._lower(state)
+        yield from self._listed(state)
 
     def run(self, state: State) -> State:
         """A whole run of the first collector, which is idle, that nothing disturbs."""
@@ -252,6 +253,16 @@ class Collecting:
             yield "grace is lowered", state._replace(lowered=UNSEEN, collectors=others)
         else:
             yield "grace is raised", state._replace(lowered=HIGH, collectors=others)
+
+    def _listed(self, state: State) -> Iterator[Step]:
+        """Who replaced a damaged pack lists it: nothing but `If-Match` says when. Collectors that read before lose."""
+        if not self._world.repairs:
+            return
+        others = tuple([self._overtaken(c) for c in state.collectors])
+        for pack, phase in enumerate(state.phases):
+            if phase == FREE and state.ages[pack] != NONE:
+                listed = state._replace(phases=put(state.phases, pack, LISTED), collectors=others)
+                yield f"a repair lists pack {pack}", listed
 
 
 def _with(state: State, number: int, collector: Collector) -> State:

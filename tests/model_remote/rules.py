@@ -81,6 +81,7 @@ class World:
     - `lost`: replies to conditional writes, and these writes themselves, may be lost.
     - `freeze`: one writer at a time may be frozen between looking at its clock and the write that follows. Until it has
       taken step 6 nothing is expected of its version; nor does it die, unless `die_frozen`.
+    - `repairs`: a repair may list any pack at any time, however young, be it needed or not.
     - `now`: collection may ask for the remote for itself, at any time; it is let go by the run that deletes then, or by
       anybody at any time.
     - `low`: `grace` may be lowered to that at any time, and raised again; 0: it isn't.
@@ -102,6 +103,7 @@ class World:
     apart: bool = False
     pins: bool = False
     low: int = 0
+    repairs: bool = False
 
     @property
     def half(self) -> int:

@@ -49,6 +49,7 @@ WORLDS = {
     "freeze": World(freeze=True),
     "now": replace(REUSE, now=True, collectors=2),
     "lowered": replace(REUSE, grace=6, low=2),
+    "repair": replace(REUSE, writers=2, collectors=1, repairs=True),
 }
 LONG = {
     "lowered, two of each": replace(REUSE, grace=6, low=2, writers=2, collectors=2),
@@ -56,11 +57,13 @@ LONG = {
     "lowered and held": replace(REUSE, grace=6, low=2, now=True, collectors=2),
     "held, repack": World(jobs=("tag", "repack"), living=True, lost=True, now=True),
     "repacks of two": World(jobs=("repack",), living=True, lost=True, writers=2, collectors=2),
+    "repair and upload": World(repairs=True),
     "moves": World(packs=2, old=2, uploads=False, versions=2, jobs=("alias",)),
     "now": World(now=True, collectors=1),
     "two collectors": World(collectors=2, lost=True),
     "two pushes": World(writers=2),
     "push and repack": TWO_SETS,
+    "repair and repack": replace(TWO_SETS, repairs=True),
     "finer time": replace(TWO_SETS, grace=4),
     "frozen among others": replace(TWO_SETS, freeze=True),
     "three packs": World(packs=3, jobs=("tag", "repack"), living=True, pins=True),

@@ -6,19 +6,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from artstore import limits
 from artstore.cli import text
 from artstore.cli.command import Command
+from artstore.cli.commands.damage import hurt_item, hurt_lines, problem_item, repair_item
+from artstore.cli.commands.scrub import check_there
 from artstore.cli.invocation import Invocation
-from artstore.cli.params import DURATION
+from artstore.cli.params import DURATION, rate_option
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from artstore import Store
-    from artstore.cli.documents import CheckDocument, HurtItem, ProblemItem, RebuildItem, RepairItem
+    from artstore.cli.documents import CheckDocument, RebuildItem, RepairItem
     from artstore.cli.output import Output
-    from artstore.store.check import CheckReport, Hurt, Problem
+    from artstore.store.check import CheckReport
     from artstore.store.rebuild import RebuildReport
     from artstore.store.repair import RepairReport
 
@@ -33,6 +34,8 @@ _SECOND_NS = 1_000_000_000
         ("artstore check", "structure, in seconds"),
         ("artstore check --data", "read and verify every chunk"),
         ("artstore check --data --max-duration 1h", "as much as fits; the next one goes on"),
+        ("artstore check --remote origin", "what lies at a remote, without reading it all"),
+        ("artstore check --remote origin --data --max-duration 30min", "read a part of it; the next one goes on"),
         ("artstore check --repair", "read all, and mend what can be mended"),
         ("artstore check --rebuild-index", "make the index anew, from the packs and refs.log alone"),
     ],
@@ -42,20 +45,44 @@ _SECOND_NS = 1_000_000_000
 @click.option("--restart", is_flag=True, help="With --data: from the beginning, not where the last one stopped.")
 @click.option("--repair", is_flag=True, help="Read all data, and take what is damaged out of use.")
 @click.option("--rebuild-index", is_flag=True, help="First make the index anew from packs and refs.log.")
+@click.option("--remote", metavar="NAME", help="What lies at a remote, instead of the store.")
+@rate_option
 @click.pass_obj
 def check_command(
-    invocation: Invocation, data: bool, max_duration: int | None, restart: bool, repair: bool, rebuild_index: bool
+    invocation: Invocation,
+    data: bool,
+    max_duration: int | None,
+    restart: bool,
+    repair: bool,
+    rebuild_index: bool,
+    remote: str | None,
+    limit_rate: int | None,
 ) -> int:
-    """Verify the store; rebuild its index; repair it.
+    """Verify the store, or a remote; rebuild the store's index; repair it.
 
-    Exit 6 if anything is wrong. Names every version and path that is hurt. After a repair the next commit of the
-    same files stores again what was damaged.
+    Exit 6 if anything is wrong. Names every version and path that is hurt. After --repair the next commit of the
+    same files stores again what was damaged; `artstore repair` takes it from a remote.
     """
+    if remote is not None and (repair or rebuild_index):
+        raise click.UsageError("--remote goes with --data alone; artstore repair --remote mends it")
+    if limit_rate is not None and remote is None:
+        raise click.UsageError("--limit-rate goes with --remote")
     if (max_duration is not None or restart) and not (data or repair):
         raise click.UsageError("--max-duration and --restart go with --data")
     rebuilt = _rebuild(invocation) if rebuild_index else None
     store = invocation.open_store()
     seconds = None if max_duration is None else max_duration / _SECOND_NS
+    if remote is not None:
+        sound = check_there(
+            invocation,
+            store,
+            remote,
+            data=data,
+            max_duration=seconds,
+            resume=not restart,
+            limit_rate=limit_rate,
+        )
+        return 0 if sound else EXIT_DAMAGED
     with invocation.work("check") as counters:
         report = store.check(data=data or repair, max_duration=seconds, resume=not restart, counters=counters)
     repaired = _repair(invocation, store, report) if repair and not report.is_sound else None
@@ -93,10 +120,10 @@ def _document(report: CheckReport, rebuilt: RebuildReport | None, repaired: Repa
         versions=report.versions,
         refs=report.refs,
         leftovers=report.leftovers,
-        problems=[_problem(problem) for problem in report.problems],
+        problems=[problem_item(problem) for problem in report.problems],
         problems_more=report.problems_more,
         rebuild=None if rebuilt is None else _rebuild_item(rebuilt),
-        repair=None if repaired is None else _repair_item(repaired),
+        repair=None if repaired is None else repair_item(repaired),
         seconds=round(report.seconds, 3),
     )
 
@@ -110,44 +137,9 @@ def _rebuild_item(report: RebuildReport) -> RebuildItem:
         versions=report.versions,
         refs=report.refs,
         unreadable=[pack.hex() for pack in report.unreadable],
-        hurt=[_hurt(hurt) for hurt in report.hurt],
+        hurt=[hurt_item(hurt) for hurt in report.hurt],
         notes=list(report.notes),
     )
-
-
-def _repair_item(report: RepairReport) -> RepairItem:
-    from artstore.cli.documents import RepairItem
-
-    return RepairItem(
-        packs_rewritten=report.rewritten,
-        packs_dropped=report.dropped,
-        quarantined=report.quarantined,
-        lost=[id.hex() for id in report.lost],
-        lost_more=report.lost_more,
-        hurt=[_hurt(hurt) for hurt in report.hurt],
-        refs_restored=report.refs_restored,
-        remaining=[_problem(problem) for problem in report.remaining],
-        needs_rebuild=report.needs_rebuild,
-    )
-
-
-def _problem(problem: Problem) -> ProblemItem:
-    from artstore.cli.documents import ProblemItem
-
-    return ProblemItem(
-        kind=problem.kind.value,
-        message=problem.message,
-        pack=None if problem.pack is None else problem.pack.hex(),
-        object=None if problem.digest is None else problem.digest.hex(),
-        hurt=[_hurt(hurt) for hurt in problem.hurt],
-        hurt_more=problem.hurt_more,
-    )
-
-
-def _hurt(hurt: Hurt) -> HurtItem:
-    from artstore.cli.documents import HurtItem
-
-    return HurtItem(version=hurt.version.hex(), path=text.name(hurt.path), refs=list(hurt.refs))
 
 
 def _lines(document: CheckDocument) -> Iterator[str]:
@@ -155,7 +147,7 @@ def _lines(document: CheckDocument) -> Iterator[str]:
         yield from _rebuild_lines(document.rebuild)
     for problem in document.problems:
         yield f"{problem.kind}: {text.printable(problem.message)}"
-        yield from _hurt_lines(problem.hurt, problem.hurt_more)
+        yield from hurt_lines(problem.hurt, problem.hurt_more)
     if document.problems_more:
         yield f"… and {text.count(document.problems_more, 'problem')} more"
     read = f", {text.size(document.bytes)} verified" if document.data else ""
@@ -187,19 +179,9 @@ def _repair_lines(item: RepairItem) -> Iterator[str]:
     if item.lost:
         lost = len(item.lost) + item.lost_more
         yield f"{text.count(lost, 'object')} lost, until a commit of the same files stores them again:"
-        yield from _hurt_lines(item.hurt, 0)
+        yield from hurt_lines(item.hurt, 0)
     for problem in item.remaining:
         yield f"not mended: {text.printable(problem.message)}"
-
-
-def _hurt_lines(hurt: Iterable[HurtItem], more: int) -> Iterator[str]:
-    shown = list(hurt)
-    for item in shown[: limits.PATHS_SHOWN_MAX]:
-        name = ", ".join(item.refs) or item.version[: text.ID_SHOWN_HEX]
-        yield f"    {name}:{text.printable(item.path)}" if item.path else f"    {name}, all of it"
-    rest = len(shown) - limits.PATHS_SHOWN_MAX + more
-    if rest > 0 and len(shown) + more > limits.PATHS_SHOWN_MAX:
-        yield f"    … and {text.count(rest, 'path')} more (--json lists them)"
 
 
 def _hurt_ids(document: CheckDocument) -> list[str]:
@@ -212,8 +194,8 @@ def _next_step(output: Output, document: CheckDocument) -> None:
     elif document.repair is not None and document.repair.needs_rebuild:
         output.note("next: artstore check --rebuild-index")
     elif document.repair is not None and document.repair.lost:
-        output.note("next: artstore commit the same files again, where they still are")
+        output.note("next: artstore repair, if a remote has it; or commit the same files again, where they still are")
     elif not document.sound and document.repair is None:
-        output.note("next: artstore check --repair")
+        output.note("next: artstore repair")
     if document.leftovers:
         output.note(f"{text.count(document.leftovers, 'pack')} of killed commands; `artstore gc --yes` removes them")

@@ -80,6 +80,12 @@ from artstore.cli.documents.remotes import (
     RenumberedItem,
     TrialItem,
 )
+from artstore.cli.documents.scrub import (
+    FarCheckDocument,
+    FarProblemItem,
+    FarRepairDocument,
+    LocalRepairDocument,
+)
 from artstore.cli.documents.versions import (
     ChangeItem,
     CheckoutDocument,
@@ -122,6 +128,9 @@ __all__ = [
     "DuDocument",
     "EntryItem",
     "EvictDocument",
+    "FarCheckDocument",
+    "FarProblemItem",
+    "FarRepairDocument",
     "FetchDocument",
     "FindingItem",
     "FollowDocument",
@@ -139,6 +148,7 @@ __all__ = [
     "KeyListDocument",
     "ListDocument",
     "ListHead",
+    "LocalRepairDocument",
     "LogDocument",
     "LogHead",
     "LostItem",

@@ -12,7 +12,7 @@ from artstore import limits
 from artstore.errors import Corrupt
 from artstore.format.codec import Decoder
 from artstore.format.frame import header, open_stored
-from artstore.format.pack import PackTail, parse_tail, scan_frames
+from artstore.format.pack import PackTail, ReadAt, parse_tail, scan_frames
 from artstore.model import ObjectKind, TableEntry
 from artstore.store.room import Room
 
@@ -76,7 +76,7 @@ class FrameReader:
         """What can be verified in a pack whose table is lost: whole frames which don't overlap, front to back."""
         found: list[TableEntry] = []
         size = min(size, limits.PACK_BYTES_MAX)
-        for entry in scan_frames(lambda offset, count: self._readable(pack, offset, count), size):
+        for entry in scan_frames(lenient(lambda offset, count: self._packs.read(pack, offset, count)), size):
             if found and entry.offset < _end(found[-1]):
                 continue
             if self._alone(pack, entry).is_whole:
@@ -85,28 +85,32 @@ class FrameReader:
                 break
         return found
 
-    def _readable(self, pack: PackId, offset: int, size: int) -> bytes:
-        """Bytes of a pack, zeros where they can't be read: in a sealed one damage takes a whole segment away."""
-        try:
-            return self._packs.read(pack, offset, size)
-        except Corrupt:
-            step = limits.SEAL_SEGMENT_BYTES
-            ends = [*range(offset - offset % step + step, offset + size, step), offset + size]
-        found: list[bytes] = []
-        for end in ends:
-            try:
-                found.append(self._packs.read(pack, offset, end - offset))
-            except Corrupt:
-                found.append(bytes(end - offset))
-            offset = end
-        return b"".join(found)
-
     def _alone(self, pack: PackId, entry: TableEntry) -> Frame:
         try:
             data = self._packs.read(pack, entry.offset, limits.FRAME_HEADER_BYTES + entry.stored)
         except Corrupt:
             return Frame(entry, None, is_whole=False)
         return _verified(entry, memoryview(data), self._decoder, self._ids)
+
+
+def lenient(read: ReadAt) -> ReadAt:
+    """The same, with zeros for what can't be read: in a sealed pack damage takes a whole segment away."""
+
+    def read_leniently(offset: int, size: int) -> bytes:
+        try:
+            return read(offset, size)
+        except Corrupt:
+            step = limits.SEAL_SEGMENT_BYTES
+        found: list[bytes] = []
+        for end in [*range(offset - offset % step + step, offset + size, step), offset + size]:
+            try:
+                found.append(read(offset, end - offset))
+            except Corrupt:
+                found.append(bytes(end - offset))
+            offset = end
+        return b"".join(found)
+
+    return read_leniently
 
 
 def entry_of(id: Digest, place: Location) -> TableEntry:

@@ -46,6 +46,7 @@ class FarPlaces:
         self._pool = pool
         self._opened = opened
         self._asked: dict[tuple[bytes, Digest], float] = {}  # when a version's set was last asked for
+        self._avoided: set[tuple[bytes, int]] = set()  # copies that are damaged, by id and pack number
         self._remotes: frozenset[bytes] = frozenset()  # this store's, as far as they were asked for
         self._learning = Lock()
 
@@ -86,7 +87,10 @@ class FarPlaces:
             for id, place in zip(ids, reader.far_find_many(ids), strict=True):
                 if place is None:
                     continue
-                at = usable(place) or next(filter(None, map(usable, reader.far_copies(id))), None)
+                at = usable(place) if (id, place.pack) not in self._avoided else None
+                if at is None:
+                    others = (each for each in reader.far_copies(id) if (id, each.pack) not in self._avoided)
+                    at = next(filter(None, map(usable, others)), None)
                 if at is not None:
                     found[id] = at
         return found
@@ -104,6 +108,22 @@ class FarPlaces:
         for pack in packs:
             if pack is not None:
                 self._pool.open(pack.remote)
+
+    def avoid(self, copies: Iterable[tuple[bytes, FarPack]]) -> None:
+        """These are damaged there: others are found from now on. Sets of versions that somebody reads are asked for
+        anew, since what is damaged may have been sent again.
+        """
+        if len(self._avoided) >= limits.FAR_AVOIDED_MAX:
+            self._avoided = set()
+        self._avoided |= {(id, pack.number) for id, pack in copies}
+        recent = set(self._opened)
+        with self._learning:
+            for key in [key for key in self._asked if key[1] in recent]:
+                del self._asked[key]
+
+    def avoid_no_more(self, copies: Iterable[tuple[bytes, FarPack]]) -> None:
+        """There is no other copy: whoever wants it is to be told why it can't be read."""
+        self._avoided -= {(id, pack.number) for id, pack in copies}
 
     def forget(self, pack: FarPack) -> None:
         """It isn't there any more: sets may have been rewritten, and are to be asked for anew."""

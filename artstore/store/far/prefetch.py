@@ -14,6 +14,7 @@ from artstore.format.frame import open_frame
 from artstore.model import Form, ObjectKind
 from artstore.planning.runs import end_of, plan_runs
 from artstore.store.content import iter_content
+from artstore.store.far.source import Came
 from artstore.store.read import walk
 
 if TYPE_CHECKING:
@@ -137,7 +138,10 @@ class _Prefetch:
 
     def _land(self, run: Run, coming: Coming) -> int:
         try:
-            self._far.take(ObjectKind.CHUNK, run, coming, {})
+            came = Came({}, {})
+            self._far.take(ObjectKind.CHUNK, run, coming, came)
+            if came.damaged:  # another pack may have it by now
+                self._far.many(ObjectKind.CHUNK, list(came.damaged))
         except NotFound:  # rewritten meanwhile: where its chunks are now is found one by one
             self._far.places.forget(coming.pack)
             self._far.many(ObjectKind.CHUNK, [id for id, _ in run.objects])

@@ -6,16 +6,18 @@ for, and what a reader who goes straight on will want next is asked for ahead.
 
 from __future__ import annotations
 
+import logging
 import threading
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from artstore import limits
-from artstore.errors import Corrupt, NotFound, RemoteError
+from artstore.errors import ArtstoreError, Corrupt, NotFound, RemoteError
 from artstore.format.codec import Decoder
 from artstore.format.frame import open_frame
 from artstore.planning.ahead import ReadAhead, Span
 from artstore.planning.runs import end_of, plan_runs
+from artstore.store.check_remote.cursor import bad_packs, note_bad
 from artstore.store.far.flights import Arrived, Flights
 from artstore.store.far.kept import KeptPacks
 from artstore.store.far.places import FarPlace, FarPlaces, cannot_reach
@@ -31,6 +33,23 @@ if TYPE_CHECKING:
     from artstore.store.far.flights import Coming
 
 
+_log: Final = logging.getLogger(__name__)
+
+
+class Damaged(NamedTuple):
+    """An object that can't be read in a pack at a remote, and why."""
+
+    pack: FarPack
+    error: Corrupt
+
+
+class Came(NamedTuple):
+    """What a request has brought: objects, and what of them is damaged there."""
+
+    found: dict[bytes, bytes]
+    damaged: dict[bytes, Damaged]
+
+
 class FarSource:
     """Verified reads of what lies at the remotes of one store. Thread-safe; `close` ends its threads."""
 
@@ -39,8 +58,8 @@ class FarSource:
         self.places = FarPlaces(index, pool, opened)
         self.kept = kept
         self.ids = ids
+        self.pool = pool
         self._index = index
-        self._pool = pool
         self._flights = Flights(self._fetch, kept.holes)
         self._ahead = ReadAhead()
         self._ahead_lock = Lock()
@@ -50,27 +69,54 @@ class FarSource:
         """Those of these objects that a remote has. RemoteError if it doesn't answer or is gone; Corrupt for damage."""
         wanted = list(dict.fromkeys(ids))
         found: dict[bytes, bytes] = {}
+        damage: dict[bytes, Damaged] = {}
         try:
             for _ in range(limits.FAR_ATTEMPTS_MAX):
                 places = self.places.find([id for id in wanted if id not in found])
                 self._from_cache(kind, places, found)
-                gone = self._from_remotes(kind, _without(places, found), found)
-                if not gone:
+                came = Came(found, {})
+                gone = self._from_remotes(kind, _without(places, found), came)
+                if not gone and not came.damaged:
                     break
                 for pack in gone:
                     self.places.require_known(pack.remote)
                     self.places.forget(pack)
                     self.kept.drop(pack)
+                if came.damaged:  # it may have been mended: sent again in another pack
+                    damage |= came.damaged
+                    self.places.avoid((id, each.pack) for id, each in came.damaged.items())
         except (RemoteError, NotFound) as error:
-            raise cannot_reach(error) from error
+            if not damage:
+                raise cannot_reach(error) from error
+        except Corrupt:  # of a set that may tell of another copy
+            if not damage:
+                raise
+        finally:  # whatever ended it: what has no other copy known is asked for again the next time
+            lost = {id: each for id, each in damage.items() if id not in found}
+            self.places.avoid_no_more((id, each.pack) for id, each in lost.items())
+        for each in damage.values():
+            self._note_damage(each)
+        if lost:
+            raise next(iter(lost.values())).error
         return found
+
+    def _note_damage(self, damaged: Damaged) -> None:
+        """Let the next check and repair of that remote know."""
+        pack = damaged.pack
+        try:
+            with self._index.read() as reader:
+                is_known = pack.key in bad_packs(reader, pack.remote)
+            if not is_known:
+                note_bad(self._index, pack.remote, {pack.key: damaged.error.message})
+        except ArtstoreError as error:  # a store that may only be read
+            _log.debug("damage at a remote is not noted: %s", error)
 
     def bring(self, run: Run, pack: FarPack) -> Coming:
         """Have a run come, for who keeps it all: `take` gives it."""
         return self._flights.bring(pack, run.offset, run.offset + run.size)
 
-    def take(self, kind: ObjectKind, run: Run, coming: Coming, found: dict[bytes, bytes]) -> None:
-        """Add the objects of a run. Errors as `many`, NotFound if the pack is gone."""
+    def take(self, kind: ObjectKind, run: Run, coming: Coming, came: Came) -> None:
+        """Add the objects of a run, and what of it is damaged. Errors as `many`, NotFound if the pack is gone."""
         try:
             arrived = self._flights.wait(coming)
         except Corrupt:  # a part of it is missing there: what isn't is had one by one
@@ -81,14 +127,17 @@ class FarSource:
             if frame is None:  # a part of it was kept before
                 frame = memoryview(self.kept.read(coming.pack, start, end - start) or b"")
             try:
-                found[id] = open_frame(frame, self._tools.decoder, self.ids, id=id, kind=kind)  # I5
+                came.found[id] = open_frame(frame, self._tools.decoder, self.ids, id=id, kind=kind)  # I5
             except Corrupt:
-                found[id] = self._once_more(kind, id, FarPlace(coming.pack, place))
+                try:
+                    came.found[id] = self._once_more(kind, id, FarPlace(coming.pack, place))
+                except Corrupt as error:
+                    came.damaged[id] = Damaged(coming.pack, error)
 
     def close(self) -> None:
         """Let go of threads and connections."""
         self._flights.close()
-        self._pool.close()
+        self.pool.close()
 
     # --- the cache
 
@@ -121,9 +170,7 @@ class FarSource:
 
     # --- remotes
 
-    def _from_remotes(
-        self, kind: ObjectKind, places: Mapping[bytes, FarPlace], found: dict[bytes, bytes]
-    ) -> set[FarPack]:
+    def _from_remotes(self, kind: ObjectKind, places: Mapping[bytes, FarPlace], came: Came) -> set[FarPack]:
         """Fetch what is left; the packs that turned out to be gone."""
         packs = {at.pack.number: at.pack for at in places.values()}
         runs = plan_runs(
@@ -134,7 +181,7 @@ class FarSource:
         gone: set[FarPack] = set()
         for run, coming in [(run, self.bring(run, packs[run.pack])) for run in runs]:
             try:
-                self.take(kind, run, coming, found)
+                self.take(kind, run, coming, came)
             except NotFound:
                 gone.add(coming.pack)
         return gone
@@ -146,13 +193,13 @@ class FarSource:
             data = self._fetch(at.pack, start, end - start)
             return open_frame(data, self._tools.decoder, self.ids, id=id, kind=kind)  # I5
         except Corrupt as error:
-            where = f"{self._pool.open(at.pack.remote).url}/{at.pack.key}"
+            where = f"{self.pool.open(at.pack.remote).url}/{at.pack.key}"
             self.kept.drop(at.pack)
             named = error.message if id.hex() in error.message else f"object {id.hex()}: {error.message}"
             raise Corrupt(f"{named} ({where}, at {start})", digest=id, hint=MEND) from error
 
     def _fetch(self, pack: FarPack, offset: int, size: int) -> bytes:
-        remote = self._pool.open(pack.remote)
+        remote = self.pool.open(pack.remote)
         try:
             data = remote.get_range(pack.key, offset, size)
         except RemoteError as error:

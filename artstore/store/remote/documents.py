@@ -9,7 +9,7 @@ from artstore import limits
 from artstore.errors import Corrupt
 from artstore.format.remote import Stored, decode_remote
 
-MEND: Final = "delete that object there, then `artstore push --all` from a store that has it all"
+MEND: Final = "`artstore repair --remote NAME --data` mends it, from a store that has it all"
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -6,16 +6,17 @@ journal knows, so that those shards aren't read.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from artstore import limits
 from artstore.errors import Corrupt, NewerFormat
 from artstore.format.ids import DIGEST_BYTES
-from artstore.format.remote import TAGS, RemoteSet, RemoteTag, ShardPack, decode_shard, set_key
+from artstore.format.remote import TAGS, RemoteSet, RemoteTag, ShardPack, Stored, decode_shard, set_key
 from artstore.model import Digest
 from artstore.revision import artifact_of
-from artstore.store.remote.documents import read_checked, read_documents
+from artstore.store.remote.documents import read_checked, read_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from artstore.ports import Remote
     from artstore.store.context import Context
     from artstore.store.objects import Objects
+
+T = TypeVar("T", bound=Stored)
 
 
 @dataclass(slots=True)
@@ -55,9 +58,9 @@ def learn(
     wanted = [Digest(parent) for version in versions for parent in objects.version(version).parents]
     wanted += _newest(remote, names)
     wanted = [version for version in dict.fromkeys(wanted) if version not in related][: limits.REMOTE_RELATED_MAX]
-    for version, found in zip(wanted, read_documents(remote, RemoteSet, map(set_key, wanted)), strict=True):
-        if found is not None:
-            related[version] = found[0]
+    for version, told in zip(wanted, _read_sound(remote, RemoteSet, map(set_key, wanted)), strict=True):
+        if told is not None:
+            related[version] = told
     living = {key for told in related.values() for key in (*told.data, *told.meta)} - set(bad)
     shards = {
         shard for told in related.values() if not own.issuperset([*told.data, *told.meta]) for shard in told.shards
@@ -89,8 +92,22 @@ def _artifacts(context: Context, versions: Sequence[Digest]) -> list[str]:
 def _newest(remote: Remote, artifacts: Sequence[str]) -> list[Digest]:
     """Versions of the newest tags of artifacts, a few of each, as their names sort."""
     keys = [key for artifact in artifacts for key in _last(remote, f"{TAGS}{artifact}/", artifacts)]
-    tags = [found[0] for found in read_documents(remote, RemoteTag, keys) if found is not None]
+    tags = [tag for tag in _read_sound(remote, RemoteTag, keys) if tag is not None]
     return [Digest(tag.version) for tag in sorted(tags, key=lambda tag: -tag.created) if tag.version]
+
+
+def _read_sound(remote: Remote, kind: type[T], keys: Iterable[str]) -> list[T | None]:
+    """Documents that can be read: what the others would have told is uploaded."""
+
+    def read(key: str) -> T | None:
+        try:
+            found = read_document(remote, kind, key)
+        except Corrupt:
+            return None
+        return None if found is None else found[0]
+
+    with ThreadPoolExecutor(limits.REMOTE_SMALL_REQUESTS) as pool:
+        return list(pool.map(read, keys))
 
 
 def _last(remote: Remote, prefix: str, artifacts: Sequence[str]) -> list[str]:

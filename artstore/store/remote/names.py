@@ -27,7 +27,7 @@ from artstore.model import Alias, Digest, Move, Tag
 from artstore.store.remote.documents import read_checked, read_document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from artstore.format.ids import Ids
     from artstore.ports import IndexReader, Remote
@@ -92,6 +92,10 @@ class Wanted:
             self.planned[name] = planned
         new = takewhile(lambda each: each[0] != known, moves)
         self._versions[name] = {Digest(move.target) for _, move in new if move.target}
+
+    def add_versions(self, versions: Iterable[Digest]) -> None:
+        """Versions that no ref is written for."""
+        self._versions |= {version.hex(): {version} for version in versions}
 
     def rename(self, old: Tag, new: Tag) -> None:
         """A tag that got another name."""

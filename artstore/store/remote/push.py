@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from artstore import limits
 from artstore.errors import Busy, Corrupt, NotFound
@@ -18,6 +18,7 @@ from artstore.format.remote import (
     WRITE_BYTES,
     RemoteSet,
     all_keys,
+    decode_remote,
     encode_remote,
     set_key,
 )
@@ -73,6 +74,9 @@ class _Again(Exception):
         self.keys = keys
 
 
+_UNREADABLE: Final = RemoteSet(b"", [], [], [], [])  # no set that was ever written: those have random bytes
+
+
 class Pusher:
     """One push of refs of a store to a remote. `now`: a clock that goes on while the machine sleeps."""
 
@@ -95,6 +99,7 @@ class Pusher:
         self._transfers = Transfers(remote, context.flow, counters)
         self._result = PushResult()
         self._unreliable: set[str] = set()
+        self._damaged: frozenset[Digest] = frozenset()
         self._renumberer: Renumberer | None = None
 
     def push(self, wanted: Wanted, *, anew: bool = True, renumberer: Renumberer | None = None) -> PushResult:
@@ -105,12 +110,29 @@ class Pusher:
         """
         self._renumberer = renumberer
         settled = [] if anew else self._settle(wanted)
+        if wanted.tags or wanted.aliases:
+            self._run(wanted)
+        self._result.unchanged += settled
+        return self._result
+
+    def mend(self, versions: Iterable[Digest], *, damaged: Iterable[Digest], bad: Iterable[str]) -> PushResult:
+        """Give these versions, which are all here, sets that name what is there and sound; no ref is written.
+
+        `damaged`: those whose sets can't be read there; `bad`: packs and shards that aren't relied on.
+        """
+        self._damaged = frozenset(damaged)
+        self._unreliable |= set(bad)
+        wanted = Wanted()
+        wanted.add_versions(versions)
+        self._run(wanted)
+        return self._result
+
+    def _run(self, wanted: Wanted) -> None:
         before = self._remote.stats.requests, self._remote.stats.puts
         with self._context.sessions.begin():  # what is read here is not collected meanwhile
             for _ in range(limits.REMOTE_PUSHES_MAX):
                 try:
-                    if wanted.tags or wanted.aliases:
-                        self._attempt(wanted)
+                    self._attempt(wanted)
                     break
                 except _Again as again:
                     self._unreliable |= again.keys
@@ -120,20 +142,19 @@ class Pusher:
                     f"{self._remote.url}: packs go as fast as they are sent there",
                     hint="is it being collected? try again",
                 )
-        self._result.unchanged += settled
         self._result.requests = self._remote.stats.requests - before[0]
         self._result.puts = self._remote.stats.puts - before[1]
-        return self._result
 
     def _attempt(self, wanted: Wanted) -> None:
         seen = look(self._remote, now=self._now)  # step 1
         versions = self._versions(wanted)
         bases = self._bases(versions)
         sets = self._remote_sets({**versions, **dict.fromkeys(bases.values())})
+        sound = {version: told for version, told in sets.items() if told[0] != _UNREADABLE}
         bad = seen.gone | self._unreliable
-        self._leave_out_partial(versions, sets, bad, bases, wanted)
+        self._leave_out_partial(versions, sound, bad, bases, wanted)
         planner = Planner(self._context, self._objects, self._remote, self._remote_id, bad)
-        plan = planner.plan(versions, self._rows(versions), sets)
+        plan = planner.plan(versions, self._rows(versions), sound)
         for version in plan.new & bases.keys():
             plan.borrowed[version] = sets[bases[version]][0]
         pin = PushPin(self._remote, plan.keys, self._now, grace=seen.grace)
@@ -177,7 +198,7 @@ class Pusher:
         """
         seen = look(self._remote, now=self._now)
         sets = self._remote_sets(versions)
-        if sets.keys() != set(versions):
+        if sets.keys() != set(versions) | self._damaged or any(told == _UNREADABLE for told, _ in sets.values()):
             raise _Again(set())
         keys = {key for told, _ in sets.values() for key in all_keys(told)}
         self._require(keys, seen)
@@ -214,11 +235,23 @@ class Pusher:
         return {version: base for version, base in found.items() if base is not None}
 
     def _remote_sets(self, versions: Iterable[Digest]) -> dict[Digest, tuple[RemoteSet, str]]:
-        """The sets that are at the remote already, with their ETags."""
-        order = list(versions)
+        """The sets that are at the remote already, with their ETags. In the place of one that is being mended and can't
+        be read stands _UNREADABLE.
+        """
+        order = [version for version in versions if version not in self._damaged]
+        sets = {version: (found[0], found[1]) for version in self._damaged if (found := self._unsound_set(version))}
         answers = read_documents(self._remote, RemoteSet, map(set_key, order))
         told = zip(order, answers, strict=True)
-        return {version: (found[0], found[1].etag) for version, found in told if found is not None}
+        return sets | {version: (found[0], found[1].etag) for version, found in told if found is not None}
+
+    def _unsound_set(self, version: Digest) -> tuple[RemoteSet, str] | None:
+        found = self._remote.get(set_key(version))
+        if found is None:
+            return None
+        try:
+            return decode_remote(RemoteSet, found.data), found.etag
+        except Corrupt:
+            return _UNREADABLE, found.etag
 
     def _leave_out_partial(
         self,

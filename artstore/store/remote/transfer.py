@@ -117,7 +117,14 @@ def store_pack(context: Context, session: Session, key: str, came: Streamed, rem
     return number
 
 
-def _receive(pieces: Iterable[bytes], incoming: IncomingPack, sink: PackSink, ids: Ids) -> bytes:
+def check_pack(came: Streamed, ids: Ids) -> PackTail:
+    """Read a pack that comes from a remote and keep nothing; what its end says. Corrupt as `store_pack`."""
+    with closing(came.pieces), _naming("a pack"):
+        incoming = IncomingPack(came.size)
+        return incoming.finish(_receive(came.pieces, incoming, None, ids))
+
+
+def _receive(pieces: Iterable[bytes], incoming: IncomingPack, sink: PackSink | None, ids: Ids) -> bytes:
     """Check the frames that come and hand them on; what comes behind them."""
     decoder = Decoder()
     waiting = bytearray()
@@ -130,7 +137,8 @@ def _receive(pieces: Iterable[bytes], incoming: IncomingPack, sink: PackSink, id
             start, end = entries[0].offset, entries[-1].offset + limits.FRAME_HEADER_BYTES + entries[-1].stored
             with view[: end - start] as frames:
                 _open_frames(frames, entries, decoder, ids, start=start)
-                sink.append([frames])
+                if sink is not None:
+                    sink.append([frames])
         del waiting[: end - start]
     return bytes(waiting)
 

@@ -240,7 +240,13 @@ class SealedRemote:
         if offset + size > opened.size:
             raise RemoteError(f"{self.url}/{key} ends before byte {offset + size}")
         stretch = stretch_of(offset, size, total=opened.size)
-        sealed = self._remote.get_range(self._place(key), stretch.offset, stretch.size)
+        try:
+            sealed = self._remote.get_range(self._place(key), stretch.offset, stretch.size)
+        except RemoteError as error:
+            there = None if error.transient else self._remote.head(self._place(key))
+            if there is None or there.size >= sealed_size(opened.size):
+                raise
+            raise self._named(key, Corrupt("it was cut short")) from error
         if sealed is None:
             self._known.drop(key)
             return None

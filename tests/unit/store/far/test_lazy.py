@@ -226,7 +226,7 @@ def test_a_chunk_damaged_at_the_remote_is_told_with_its_place(big: Lab) -> None:
     with pytest.raises(Corrupt) as told:
         clone.open("m/v1", "weights").read()
     assert str(pack.relative_to(big.remote)) in str(told.value)
-    assert "`artstore push --all`" in str(told.value)
+    assert "`artstore repair --remote" in str(told.value)
     assert clone.open("m/v1", "config").read() == b"{}"
 
 
