@@ -20,6 +20,7 @@ from artstore.format.version import time_flaw
 
 FORMAT_KEY: Final = "format"
 GC_KEY: Final = "gc/state"
+MIRROR_KEY: Final = "mirror-of"
 HINT_KEY: Final = "hint"
 TAGS: Final = "tags/"
 ALIASES: Final = "aliases/"
@@ -37,6 +38,17 @@ class RemoteFormat(Stored, frozen=True, array_like=True, forbid_unknown_fields=T
 
     id: bytes
     chunker: int
+
+
+class MirrorOf(Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Stored. Which remote decides names: `home`, its id[16], since promotion number `epoch`; `url`: what that one is
+    called by who wrote this, for people alone. A remote that names itself was promoted; one without this decides, too.
+    """
+
+    write: bytes
+    home: bytes
+    epoch: int
+    url: str
 
 
 class CondemnedPack(Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -188,6 +200,8 @@ def _flaw(value: Stored) -> str | None:
     match value:
         case RemoteFormat():
             return None if len(value.id) == WRITE_BYTES and value.chunker > 0 else "has no id or no chunker"
+        case MirrorOf():
+            return _mirror_flaw(value)
         case GcState():
             keys = [*(pack.key for pack in value.listed), *value.deleting]
             return _keys_flaw(keys) or (None if value.grace > 0 else "has no grace")
@@ -211,6 +225,12 @@ def _flaw(value: Stored) -> str | None:
             return None
 
 
+def _mirror_flaw(value: MirrorOf) -> str | None:
+    if len(value.home) != WRITE_BYTES or value.epoch < 0:
+        return "names no home, or no epoch"
+    return None if len(value.url) <= limits.REMOTE_URL_CHARS_MAX else "has a URL that is none"
+
+
 def _keys_flaw(keys: list[str]) -> str | None:
     wrong = next((key for key in keys if not is_pack_key(key)), None)
     return None if wrong is None else f"names {wrong!r}, which is no pack"
@@ -232,6 +252,7 @@ def _id_flaw(id: bytes) -> str | None:
 _NAMES: Final[dict[type[Stored], str]] = {
     RemoteFormat: "remote's format",
     GcState: "state of collection",
+    MirrorOf: "mark of a mirror",
     RemoteSet: "set of a version",
     RemoteTag: "tag at a remote",
     RemoteAlias: "alias at a remote",

@@ -69,7 +69,7 @@ def note_ref(writer: IndexWriter, remote_id: bytes, name: str, id: bytes) -> Non
 def read_pack(context: Context, row: PackRow) -> tuple[bytes, PackTail]:
     """All bytes of a pack of this machine, each object checked. Corrupt, naming the pack."""
     data = context.packs.read(row.id, 0, row.size)
-    return data, _verified(data, f"pack {row.id.hex()}")
+    return data, verified(data, f"pack {row.id.hex()}")
 
 
 def gather(context: Context, rows: Mapping[int, PackRow], wanted: Gathered, pack: PackId) -> tuple[bytes, PackTail]:
@@ -145,8 +145,8 @@ def live_packs(reader: IndexReader, remote_id: bytes) -> dict[PackId, PackAt]:
     }
 
 
-def _verified(data: bytes, name: str) -> PackTail:
-    """What the pack's end says, once each frame has been opened."""
+def verified(data: bytes, name: str) -> PackTail:
+    """What the pack's end says, once each frame has been opened. Corrupt, naming the pack."""
     with _naming(name):
         tail = parse_tail(len(data), lambda offset, size: data[offset : offset + size])
         _open_frames(memoryview(data), tail.entries, Decoder(), start=0)
