@@ -260,6 +260,7 @@ FAR_RECENT_VERSIONS = 64  # versions opened lately, whose shards are looked thro
 FAR_ASK_AGAIN_S = 30.0  # until a version's set, which told nothing of what was looked for, is asked for again
 FAR_ASKED_MAX = 1 << 16  # sets of which a process remembers when it asked for them
 FAR_PACKS_PER_WRITE = 16  # packs of a shard that are entered together
+FAR_REST_S = 60.0  # that a remote which didn't answer isn't asked, where another one has what is wanted
 FAR_ATTEMPTS_MAX = 3  # look-ups of a chunk whose pack was gone when it was asked for
 CACHE_DISK_SHARE = 10  # the cache takes one part in so many of its disk, unless the config says otherwise
 CACHE_DISK_BYTES_MAX = 100 * 10**9

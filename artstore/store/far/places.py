@@ -7,6 +7,7 @@ be here in part only; a pack counts only while a set names it, what else a shard
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
@@ -35,6 +36,18 @@ class FarPlace(NamedTuple):
     place: Location
 
 
+@dataclass(slots=True)
+class Trouble:
+    """What one read does without: remotes that didn't answer, and packs (by number) in which something is damaged."""
+
+    remotes: dict[bytes, RemoteError] = field(default_factory=dict[bytes, RemoteError])
+    packs: dict[int, Corrupt] = field(default_factory=dict[int, Corrupt])
+
+    def concerns(self, pack: FarPack) -> bool:
+        """Is this one of them?"""
+        return pack.number in self.packs or pack.remote in self.remotes
+
+
 class FarPlaces:
     """What one process knows of remotes. Thread-safe."""
 
@@ -49,36 +62,43 @@ class FarPlaces:
         self._remotes: frozenset[bytes] = frozenset()  # this store's, as far as they were asked for
         self._learning = Lock()
 
-    def find(self, ids: Sequence[bytes]) -> dict[bytes, FarPlace]:
+    @property
+    def has_several(self) -> bool:
+        """Has this store another remote to turn to?"""
+        return len(self._pool.ids()) > 1
+
+    def find(self, ids: Sequence[bytes], trouble: Trouble | None = None) -> dict[bytes, FarPlace]:
         """Where these lie, as far as that can be learnt. RemoteError if it can't be, since a remote doesn't answer;
-        NotFound if a remote that was removed from this store is the only one known to have one.
+        NotFound if a remote that was removed from this store is the only one known to have one. `trouble`: elsewhere,
+        as far as versions tell that somebody reads.
         """
-        found = self.known(ids)
+        found = self.known(ids, trouble)
         if len(found) == len(set(ids)):
             return found
-        down: dict[bytes, RemoteError] = {}
+        down: dict[bytes, RemoteError] = {} if trouble is None else dict(trouble.remotes)
         with self._learning:
-            found = self.known(ids)  # another thread may have learnt it meanwhile
-            for version in self._candidates():
+            found = self.known(ids, trouble)  # another thread may have learnt it meanwhile
+            for version in self._candidates(opened=trouble is not None):
                 if len(found) == len(set(ids)):
                     break
                 if self._learn(version, down):
-                    found = self.known(ids)
+                    found = self.known(ids, trouble)
         lost = set(ids) - found.keys()
         for error in down.values() if lost else ():
             raise error
         self._require_remotes(lost)
         return found
 
-    def known(self, ids: Sequence[bytes]) -> dict[bytes, FarPlace]:
-        """Where these lie, as far as the index knows."""
+    def known(self, ids: Sequence[bytes], trouble: Trouble | None = None) -> dict[bytes, FarPlace]:
+        """Where these lie, as far as the index knows, and outside of `trouble`."""
         found: dict[bytes, FarPlace] = {}
         packs: dict[int, FarPack | None] = {}
 
         def usable(place: Location) -> FarPlace | None:
             if place.pack not in packs:
                 pack = reader.far_pack(place.pack)
-                packs[place.pack] = pack if pack is not None and self._is_ours(pack.remote) else None
+                is_bad = pack is None or not self._is_ours(pack.remote) or (trouble and trouble.concerns(pack))
+                packs[place.pack] = None if is_bad else pack
             pack = packs[place.pack]
             return None if pack is None else FarPlace(pack, place)
 
@@ -116,10 +136,14 @@ class FarPlaces:
         with self._learning:
             self._take_in(remote, self._pool.open(remote), told)
 
-    def _candidates(self) -> Iterable[Digest]:
-        """Versions whose sets may tell: those opened lately, the latest first, then all that are here in part."""
+    def _candidates(self, *, opened: bool) -> Iterable[Digest]:
+        """Versions whose sets may tell: those opened lately, the latest first, then, unless `opened`, all that are here
+        in part.
+        """
         recent = list(dict.fromkeys(reversed(tuple(self._opened))))
         yield from recent
+        if opened:
+            return
         with self._index.read() as reader:
             partial = [version for version in partial_versions(reader) if version not in recent]
         yield from partial

@@ -7,6 +7,7 @@ for, and what a reader who goes straight on will want next is asked for ahead.
 from __future__ import annotations
 
 import threading
+import time
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from artstore.planning.ahead import ReadAhead, Span
 from artstore.planning.runs import end_of, plan_runs
 from artstore.store.far.flights import Arrived, Flights
 from artstore.store.far.kept import KeptPacks
-from artstore.store.far.places import FarPlace, FarPlaces, cannot_reach
+from artstore.store.far.places import FarPlace, FarPlaces, Trouble, cannot_reach
 from artstore.store.remote.documents import MEND
 
 if TYPE_CHECKING:
@@ -43,24 +44,32 @@ class FarSource:
         self._ahead = ReadAhead()
         self._ahead_lock = Lock()
         self._tools = _Tools()
+        self._resting: dict[bytes, tuple[float, RemoteError]] = {}  # remotes that didn't answer, until when, and why
 
     def many(self, kind: ObjectKind, ids: Iterable[bytes]) -> dict[bytes, bytes]:
         """Those of these objects that a remote has. RemoteError if it doesn't answer or is gone; Corrupt for damage."""
         wanted = list(dict.fromkeys(ids))
         found: dict[bytes, bytes] = {}
+        trouble = Trouble()
         try:
             for _ in range(limits.FAR_ATTEMPTS_MAX):
-                places = self.places.find([id for id in wanted if id not in found])
+                known = len(trouble.remotes), len(trouble.packs)
+                places = self.find([id for id in wanted if id not in found], trouble)
                 self._from_cache(kind, places, found)
-                gone = self._from_remotes(kind, _without(places, found), found)
-                if not gone:
-                    break
+                gone = self._from_remotes(kind, _without(places, found), found, trouble)
                 for pack in gone:
-                    self.places.require_known(pack.remote)
+                    self._require_known(pack, trouble)
                     self.places.forget(pack)
                     self.kept.drop(pack)
+                if not gone and known == (len(trouble.remotes), len(trouble.packs)):
+                    break
         except (RemoteError, NotFound) as error:
             raise cannot_reach(error) from error
+        if len(found) < len(wanted):
+            for damage in trouble.packs.values():
+                raise damage
+            for away in trouble.remotes.values():
+                raise cannot_reach(away) from away
         return found
 
     def bring(self, run: Run, pack: FarPack) -> Coming:
@@ -120,9 +129,9 @@ class FarSource:
     # --- remotes
 
     def _from_remotes(
-        self, kind: ObjectKind, places: Mapping[bytes, FarPlace], found: dict[bytes, bytes]
+        self, kind: ObjectKind, places: Mapping[bytes, FarPlace], found: dict[bytes, bytes], trouble: Trouble
     ) -> set[FarPack]:
-        """Fetch what is left; the packs that turned out to be gone."""
+        """Fetch what is left; the packs that turned out to be gone. What else goes wrong is in `trouble` then."""
         packs = {at.pack.number: at.pack for at in places.values()}
         runs = plan_runs(
             ((id, at.place) for id, at in places.items()),
@@ -135,7 +144,45 @@ class FarSource:
                 self.take(kind, run, coming, found)
             except NotFound:
                 gone.add(coming.pack)
+            except RemoteError as error:
+                self._do_without(coming.pack, error, trouble)
+            except Corrupt as error:
+                if not self.places.has_several:
+                    raise
+                trouble.packs[coming.pack.number] = error
         return gone
+
+    # --- another remote instead
+
+    def find(self, ids: Sequence[bytes], trouble: Trouble | None = None) -> dict[bytes, FarPlace]:
+        """Where these lie; at a remote that didn't answer lately only if no other one is known to have it. Errors as
+        those of `FarPlaces.find`.
+        """
+        trouble = trouble or Trouble()
+        moment = time.monotonic()
+        resting = {id: error for id, (until, error) in list(self._resting.items()) if moment < until}
+        if resting.keys() - trouble.remotes.keys() and self.places.has_several:
+            try:
+                places = self.places.find(ids, Trouble({**resting, **trouble.remotes}, trouble.packs))
+            except (RemoteError, NotFound):
+                places = {}
+            if len(places) == len(set(ids)):
+                return places
+        return self.places.find(ids, trouble if trouble.remotes or trouble.packs else None)
+
+    def _require_known(self, pack: FarPack, trouble: Trouble) -> None:
+        """Something is gone there: the whole remote may be."""
+        try:
+            self.places.require_known(pack.remote)
+        except RemoteError as error:
+            self._do_without(pack, error, trouble)
+
+    def _do_without(self, pack: FarPack, error: RemoteError, trouble: Trouble) -> None:
+        """A remote doesn't answer. Raises that, unless there is another one to turn to, now and for the next reads."""
+        if not self.places.has_several:
+            raise error
+        trouble.remotes[pack.remote] = error
+        self._resting[pack.remote] = (time.monotonic() + limits.FAR_REST_S, error)
 
     def _once_more(self, kind: ObjectKind, id: bytes, at: FarPlace) -> bytes:
         """An object that came damaged: it may have been the network."""
