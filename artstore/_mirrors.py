@@ -196,6 +196,16 @@ class Mirrors(Remotes):
                 found.append(MirrorStatus(name, behind, plan.conflicts, error_told))
         return found
 
+    def known_behind(self, name: str) -> list[str]:
+        """Names of this store that were seen at home as they are here, and not at this mirror. Neither is asked."""
+        from artstore.store.remote.status import ahead
+
+        home = next(iter(self.remotes().values()))
+        _, place = wiring.find_remote(self.path, name)
+        with self.context.index.read() as reader:
+            unpushed = set(ahead(reader, bytes.fromhex(home.id or "")))
+            return [each for each in ahead(reader, bytes.fromhex(place.id or "")) if each not in unpushed]
+
     # --- who is home
 
     def _require_undisputed(self) -> None:

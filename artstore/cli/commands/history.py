@@ -18,8 +18,8 @@ from artstore.errors import NotFound
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from artstore import LogEntry, RemoteStatus
-    from artstore.cli.documents import RemoteStatusItem, VersionItem
+    from artstore import LogEntry, RemoteStatus, Store
+    from artstore.cli.documents import MirrorStatusItem, RemoteStatusItem, VersionItem
     from artstore.cli.output import Output
 
 
@@ -166,9 +166,9 @@ def _mirror_items(store: Store, *, ask: bool) -> list[MirrorStatusItem]:
     from artstore.cli.documents import MirrorStatusItem
 
     if not ask:
-        known = {name: [tag.name for tag in store.unpushed(name)] for name in store.mirrors()}
         return [
-            MirrorStatusItem(name=name, behind=behind, conflicts=None, error=None) for name, behind in known.items()
+            MirrorStatusItem(name=name, behind=store.known_behind(name), conflicts=None, error=None)
+            for name in store.mirrors()
         ]
     return [
         MirrorStatusItem(

@@ -33,7 +33,7 @@ class MirrorStatusItem(Document, frozen=True, kw_only=True):
 
     name: str
     behind: Annotated[
-        list[str], Meta(description="Names that it lacks: all of home's if it was asked, else those of this store.")
+        list[str], Meta(description="Names that it lacks: of home's if it was asked, else of this store's.")
     ]
     conflicts: Annotated[list[str] | None, Meta(description="What it has and home hasn't; null unless it was asked.")]
     error: Annotated[str | None, Meta(description="Why it can't be asked, or takes no copies.")]
