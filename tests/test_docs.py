@@ -23,7 +23,7 @@ GROUPS = {
     "alias": {"set", "log", "list", "rm"},
     "config": {"list", "get", "set", "shared"},
     "daemon": {"start", "stop", "run", "status", "logs"},
-    "remote": {"add", "list", "check", "remove"},
+    "remote": {"add", "list", "check", "remove", "promote", "settle"},
     "watch": {"add", "list", "remove", "pause", "resume", "now"},
 }
 # Split, so that this file doesn't name them.

@@ -213,7 +213,10 @@ def test_a_writer_can_not_destroy(landlord: Landlord, origin: Store, tmp_path: P
     prefix = "some/prefix/"
     tries: list[Callable[[], Any]] = [
         *(lambda key=key: client.delete_object(Bucket=bucket, Key=prefix + key) for key in landlord.listed()),
-        *(lambda key=key: client.put_object(Bucket=bucket, Key=prefix + key) for key in ("format", "gc/state", "mirror-of", "q")),
+        *(
+            lambda key=key: client.put_object(Bucket=bucket, Key=prefix + key)
+            for key in ("format", "gc/state", "mirror-of", "q")
+        ),
         lambda: client.put_object(Bucket=bucket, Key="elsewhere/x"),
         lambda: client.get_object(Bucket=bucket, Key="elsewhere/x"),
         lambda: client.list_objects_v2(Bucket=bucket),

@@ -18,7 +18,7 @@ from artstore.format.remote import ALIASES, TAGS, WRITE_BYTES, RemoteAlias, Remo
 from artstore.format.version import encode_move
 from artstore.model import Digest, Move
 from artstore.planning.copies import Step, plan_alias, plan_tag
-from artstore.store.remote.documents import read_documents
+from artstore.store.remote.documents import read_document, read_documents
 from artstore.store.remote.names import Conflicting, read_move
 from artstore.store.remote.pull import fits, matching
 from artstore.store.remote.transfer import note_ref
@@ -150,7 +150,7 @@ class NameCopier:
         for tag in [each for each in copies.tags if not each.stands]:
             before_each()
             value = encode_remote(RemoteTag(secrets.token_bytes(WRITE_BYTES), tag.tag.version, tag.tag.created))
-            if not self._put(TAGS + tag.name, value, tag.etag):
+            if not self._put(TAGS + tag.name, value, tag.etag) and not self._has(tag):
                 return Written(names, False)
             names.append(tag.name)
         for alias in [each for each in copies.aliases if not each.stands]:
@@ -161,7 +161,7 @@ class NameCopier:
             before_each()
             told = alias.alias
             value = encode_remote(RemoteAlias(secrets.token_bytes(WRITE_BYTES), told.version, told.seq, told.move))
-            if not self._put(ALIASES + alias.name, value, alias.etag):
+            if not self._put(ALIASES + alias.name, value, alias.etag) and not self._has(alias):
                 return Written(names, False)
             names.append(alias.name)
         return Written(names, True)
@@ -256,6 +256,14 @@ class NameCopier:
     def _put(self, key: str, value: bytes, etag: str | None) -> bool:
         done = self._mirror.create(key, value) if etag is None else self._mirror.swap(key, value, etag)
         return done is not None
+
+    def _has(self, copy: TagCopy | AliasCopy) -> bool:
+        """Has somebody else copied the same meanwhile?"""
+        if isinstance(copy, TagCopy):
+            tag = read_document(self._mirror, RemoteTag, TAGS + copy.name)
+            return tag is not None and (tag[0].version, tag[0].created) == (copy.tag.version, copy.tag.created)
+        alias = read_document(self._mirror, RemoteAlias, ALIASES + copy.name)
+        return alias is not None and alias[0].move == copy.alias.move
 
     def _same_key(self, name: str) -> str:
         return f"{_SAME}{self._home_id.hex()}/{self._mirror_id.hex()}/{name}"

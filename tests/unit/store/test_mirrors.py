@@ -13,7 +13,7 @@ import pytest
 
 from artstore import Store
 from artstore.adapters.remote_folder import FolderRemote
-from artstore.errors import Conflict, NotFound, RemoteError, UsageError
+from artstore.errors import Conflict, Corrupt, NotFound, RemoteError, UsageError
 from artstore.format.remote import (
     GC_KEY,
     MIRROR_KEY,
@@ -523,6 +523,35 @@ def test_moves_made_here_only_wait_for_the_new_home(world: World, one: Store) ->
     at = world.alias("nas", "m/production")
     assert at is not None
     assert at.version == one.resolve("m/v1").version
+
+
+def test_a_damaged_mark(world: World, one: Store) -> None:
+    """It would pass for none, and a mirror for a home."""
+    one.push(to="nas")
+    flip(world.path / "nas" / MIRROR_KEY, 5)
+    two = world.stack.enter_context(Store.init(world.path / "two"))
+    for act in (
+        lambda: one.push(to="nas"),
+        lambda: one.push(anew=True),
+        lambda: one.promote("nas"),
+        lambda: two.add_remote("nas", world.place("nas")),
+    ):
+        with pytest.raises(Corrupt, match="mirror-of"):
+            act()
+
+
+def test_a_mark_that_was_put_back(world: World, one: Store) -> None:
+    """A bucket is restored from before a promotion: two homes, if it were believed."""
+    one.push(to="nas")
+    old = world.remote("nas").get(MIRROR_KEY)
+    assert old is not None
+    one.promote("nas")
+    world.remote("nas").put(MIRROR_KEY, old.data)
+    with pytest.raises(Conflict, match="is a mirror of"):
+        one.push(anew=True)
+    assert one.promote("nas").epoch == 1, "the old home knows of it"
+    one.push(anew=True)
+    assert world.claim("nas") == (world.id("nas"), 1)
 
 
 def test_a_mirror_emptied_is_not_taken_for_one(world: World, one: Store) -> None:
