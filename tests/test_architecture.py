@@ -51,6 +51,7 @@ LAYERS: dict[str, int] = {
 # The only imports between units of one layer.
 SIDEWAYS = {
     ("artstore", "artstore._api"),
+    ("artstore", "artstore._mirrors"),
     ("artstore", "artstore._remotes"),
     ("artstore._api", "artstore._names"),
     ("artstore._api", "artstore._settings"),
