@@ -20,6 +20,7 @@ from artstore._version import VERSION as __version__  # noqa: N811 - the name th
 if TYPE_CHECKING:
     from artstore._api import Status, Store
     from artstore._keys import Key, KeyChange
+    from artstore._mirrors import MirrorStatus
     from artstore._remotes import RemoteStatus
     from artstore._settings import Setting
     from artstore.errors import (
@@ -84,6 +85,7 @@ __all__ = [
     "Kind",
     "LogEntry",
     "Metadata",
+    "MirrorStatus",
     "Move",
     "Moved",
     "NewerFormat",
@@ -120,6 +122,7 @@ _HOMES: Final = {
     "artstore._api": "Status Store",
     "artstore._keys": "Key KeyChange",
     "artstore._settings": "Setting",
+    "artstore._mirrors": "MirrorStatus",
     "artstore._remotes": "RemoteStatus",
     "artstore.errors": (
         "Ambiguous ArtstoreError BadInput BadName Busy Conflict Corrupt Erased Interrupted NewerFormat "

@@ -153,6 +153,9 @@ class Store(Keys):
         reached = wiring.reach_remote(place)
         store = cls._for_remote(place, wiring.place_of(None if path is None else os.fspath(path)), passphrase)
         try:
+            keychain = store.context.keychain
+            if keychain is not None:
+                reached = wiring.reach_remote(place, keychain)
             store._note_remote(name, place, reach=lambda: reached)
             return store, (store.pull if full else store.fetch)(limit_rate=limit_rate, counters=counters)
         except BaseException:

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from artstore._remotes import Remotes
+from artstore._mirrors import Mirrors
 from artstore.errors import ArtstoreError, Conflict, NotFound, NotPermitted, RemoteError
 from artstore.store import aliases
 from artstore.store.partial import is_partial, remote_of
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from artstore.store.remote.homeward import Homeward
 
 
-class Names(Remotes):
+class Names(Mirrors):
     """What was pushed moves at home first, then here; what wasn't may get another name."""
 
     def is_moved_here_only(self, name: str) -> bool:
@@ -119,6 +119,7 @@ class Names(Remotes):
 
         with ExitStack() as stack:
             try:
+                self._require_undisputed()
                 there, id = stack.enter_context(self._opened(remote, reading=True))
             except (RemoteError, NotFound, NotPermitted) as error:
                 raise RemoteError(

@@ -57,7 +57,9 @@ class Remotes(facade.Store):
     """What changes and tries out the remotes of a store."""
 
     def remotes(self) -> dict[str, RemotePlace]:
-        """By name, in the order in which they were added; the first one is the store's home."""
+        """By name, in the order in which they were added; the first one is the store's home, unless it is a mirror of
+        one that isn't here.
+        """
         return wiring.remotes(self.path)
 
     def add_remote(self, name: str, place: RemotePlace) -> None:
@@ -73,7 +75,10 @@ class Remotes(facade.Store):
         for other, there in known.items():
             if there.url.rstrip("/") == place.url.rstrip("/") and there.endpoint == place.endpoint:
                 raise Conflict(f"{place.url} is the remote {other} already")
-        wiring.put_remote(self.path, name, reach(), known=False)
+        reached = reach()
+        first = next(iter(known.values()), None)
+        is_home = first is not None and first.mirror_of is not None and first.mirror_of == reached.id
+        wiring.put_remote(self.path, name, reached, known=False, home=is_home)
 
     def remove_remote(self, name: str) -> None:
         """Forget a remote; nothing at it is touched."""
@@ -104,8 +109,8 @@ class Remotes(facade.Store):
         from artstore.store.remote.removing import Remover, remove_refs
 
         remover = Remover(identity.user(), identity.host(), self.context.clock.now_ns(), reason)
-        with self._opened(remote, reading=True) as (there, _):
-            return remove_refs(there, names, remover, self.context.ids)
+        with self._opened(remote, reading=True) as (there, id):
+            return remove_refs(there, id, names, remover, self.context.ids)
 
     def remote_status(self, *, ask: bool = False) -> RemoteStatus | None:
         """How the home remote and this store stand to each other; None without one. `ask`: it is asked, too."""

@@ -230,7 +230,8 @@ class RemotePlace:
     """Where a remote is, and how it is reached; no secrets. None: as the environment and the AWS files say.
 
     `addressing`: "path" or "virtual"; `ca`: a file of certificates; `id`: the remote's own, in hex, once reached;
-    `single_writer`: it was found to let several writers of one name win.
+    `single_writer`: it was found to let several writers of one name win. `mirror_of`: the id of the home that it is a
+    mirror of, in hex, and `epoch`, the number of the promotion that made that one the home, as they were last seen.
     """
 
     url: str
@@ -241,6 +242,8 @@ class RemotePlace:
     ca: str | None = None
     id: str | None = None
     single_writer: bool = False
+    mirror_of: str | None = None
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)

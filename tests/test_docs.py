@@ -24,7 +24,7 @@ GROUPS = {
     "config": {"list", "get", "set", "shared"},
     "daemon": {"start", "stop", "run", "status", "logs"},
     "key": {"list", "add", "remove", "rotate", "remember", "forget"},
-    "remote": {"add", "list", "check", "remove"},
+    "remote": {"add", "list", "check", "remove", "promote", "settle"},
     "watch": {"add", "list", "remove", "pause", "resume", "now"},
 }
 # Split, so that this file doesn't name them.

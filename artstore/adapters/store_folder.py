@@ -59,7 +59,7 @@ _BELOW: Final = {
     "daemon": "notify",
 }
 _ENCRYPTION: Final = ("keys", "passphrase_file", "passphrase_command", "keyring")
-_PLACE: Final = ("url", "endpoint", "region", "profile", "addressing", "ca", "id")
+_PLACE: Final = ("url", "endpoint", "region", "profile", "addressing", "ca", "id", "mirror_of")
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +261,7 @@ def place_of(values: dict[str, object]) -> RemotePlace:
     """A remote as its table in the config tells it; what isn't known here is left to those who wrote it."""
     told = {key: value for key, value in values.items() if key in _PLACE and isinstance(value, str)}
     single = values.get("single_writer") is True
+    epoch = values.get("epoch")
     return RemotePlace(
         url=told["url"],
         endpoint=told.get("endpoint"),
@@ -270,6 +271,8 @@ def place_of(values: dict[str, object]) -> RemotePlace:
         ca=told.get("ca"),
         id=told.get("id"),
         single_writer=single,
+        mirror_of=told.get("mirror_of"),
+        epoch=epoch if isinstance(epoch, int) and epoch > 0 else 0,
     )
 
 

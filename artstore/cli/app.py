@@ -53,7 +53,7 @@ COMMANDS: Final[dict[str, Known]] = {
     "alias": Known("alias", "Movable names with a history.", _NAME),
     "rollback": Known("alias", "Move an alias back to where it stood.", _NAME),
     "rm": Known("refs", "Remove names; `gc` frees what nothing names.", _NAME),
-    "push": Known("replicate", "Upload versions and their names to a remote.", _SHARE),
+    "push": Known("replicate", "Upload versions and their names to remotes.", _SHARE),
     "fetch": Known("replicate", "Bring names of a remote here, without their data.", _SHARE),
     "pull": Known("replicate", "Bring names of a remote here, with all their data.", _SHARE),
     "clone": Known("replicate", "Make a store of what a remote has.", _SHARE),

@@ -76,6 +76,8 @@ DOCUMENTS: Final[dict[str, tuple[type[documents.Document], ...]]] = {
     "remote list": (documents.RemoteListDocument,),
     "remote check": (documents.RemoteCheckDocument,),
     "remote remove": (documents.RemoteDocument,),
+    "remote promote": (documents.PromoteDocument,),
+    "remote settle": (documents.SettleDocument,),
     "watch add": (documents.WatchDocument,),
     "watch list": (documents.WatchListDocument,),
     "watch remove": (documents.WatchDocument,),

@@ -20,6 +20,7 @@ from artstore.format.version import time_flaw
 
 FORMAT_KEY: Final = "format"
 GC_KEY: Final = "gc/state"
+MIRROR_KEY: Final = "mirror-of"
 HINT_KEY: Final = "hint"
 RING_KEY: Final = "keys/ring"
 TAGS: Final = "tags/"
@@ -56,6 +57,17 @@ class SealedFormat(RemoteFormat, frozen=True, array_like=True, forbid_unknown_fi
     @property
     def keys(self) -> bytes:
         return self.fingerprint
+
+
+class MirrorOf(Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Stored. Which remote decides names: `home`, its id[16], since promotion number `epoch`; `url`: what that one is
+    called by who wrote this, for people alone. A remote that names itself was promoted; one without this decides, too.
+    """
+
+    write: bytes
+    home: bytes
+    epoch: int
+    url: str
 
 
 class CondemnedPack(Stored, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -283,6 +295,8 @@ def _flaw(value: Stored) -> str | None:
             return "has no fingerprint of its keys"
         case RemoteFormat():
             return None if len(value.id) == WRITE_BYTES and value.chunker > 0 else "has no id or no chunker"
+        case MirrorOf():
+            return _mirror_flaw(value)
         case GcState():
             keys = [*(pack.key for pack in value.listed), *value.deleting]
             has_grace = value.grace > 0 and (value.former is None or value.former.grace > value.grace)
@@ -307,6 +321,12 @@ def _flaw(value: Stored) -> str | None:
             return None
 
 
+def _mirror_flaw(value: MirrorOf) -> str | None:
+    if len(value.home) != WRITE_BYTES or value.epoch < 0:
+        return "names no home, or no epoch"
+    return None if len(value.url) <= limits.REMOTE_URL_CHARS_MAX else "has a URL that is none"
+
+
 def _keys_flaw(keys: list[str]) -> str | None:
     wrong = next((key for key in keys if not is_pack_key(key)), None)
     return None if wrong is None else f"names {wrong!r}, which is no pack"
@@ -329,6 +349,7 @@ _NAMES: Final[dict[type[Stored], str]] = {
     RemoteFormat: "remote's format",
     SealedFormat: "remote's format",
     GcState: "state of collection",
+    MirrorOf: "mark of a mirror",
     RemoteSet: "set of a version",
     RemoteTag: "tag at a remote",
     RemoteAlias: "alias at a remote",

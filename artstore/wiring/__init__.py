@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 
 _CACHE_HEX: Final = 16
+_MAY_GO: Final = ("single_writer", "mirror_of", "epoch")  # of a remote's table, when it is written anew
 
 
 def default_path() -> str:
@@ -273,8 +274,8 @@ def remotes(path: str) -> dict[str, RemotePlace]:
     return {name: store_folder.place_of(table) for name, table in config.remotes.items()}
 
 
-def put_remote(path: str, name: str, place: RemotePlace, *, known: bool) -> None:
-    """Note a remote: a new one, or a `known` one that has changed. Conflict, NotFound."""
+def put_remote(path: str, name: str, place: RemotePlace, *, known: bool, home: bool = False) -> None:
+    """Note a remote: a new one, or a `known` one that has changed; `home`: before all others. Conflict, NotFound."""
     from dataclasses import replace
 
     from artstore.adapters import store_folder
@@ -285,8 +286,33 @@ def put_remote(path: str, name: str, place: RemotePlace, *, known: bool) -> None
         if known and name not in config.remotes:
             raise _no_remote(name, config.remotes)
         # What a later release has said of it stays.
-        rest = {key: value for key, value in config.remotes.get(name, {}).items() if key != "single_writer"}
-        return replace(config, remotes={**config.remotes, name: {**rest, **store_folder.table_of(place)}})
+        rest = {key: value for key, value in config.remotes.get(name, {}).items() if key not in _MAY_GO}
+        new = {name: {**rest, **store_folder.table_of(place)}}
+        others = {other: table for other, table in config.remotes.items() if other != name}
+        return replace(config, remotes={**new, **others} if home else {**config.remotes, **new})
+
+    store_folder.change_config(path, change)
+
+
+def make_home(path: str, name: str, *, epoch: int, follow: Iterable[str]) -> None:
+    """Put a remote before all others, and note those that `follow` as mirrors of it, in one step. NotFound."""
+    from dataclasses import replace
+
+    from artstore.adapters import store_folder
+
+    def change(config: StoreConfig) -> StoreConfig:
+        if name not in config.remotes:
+            raise _no_remote(name, config.remotes)
+        bare = {
+            other: {key: value for key, value in table.items() if key not in ("mirror_of", "epoch")}
+            for other, table in config.remotes.items()
+        }
+        mirror = {"mirror_of": bare[name]["id"], "epoch": epoch}
+        others = {other: {**bare[other], **mirror} for other in follow if other in bare}
+        home = {name: {**bare[name], "epoch": epoch}}
+        return replace(
+            config, remotes={**home, **{each: config.remotes[each] for each in bare if each != name}, **others}
+        )
 
     store_folder.change_config(path, change)
 
@@ -354,12 +380,19 @@ def find_remote(path: str, name: str | None = None) -> tuple[str, RemotePlace]:
     return name, places[name]
 
 
-def open_remote(place: RemotePlace, flow: Flow | None = None, keychain: Keychain | None = None) -> Remote:
+def open_remote(
+    place: RemotePlace,
+    flow: Flow | None = None,
+    keychain: Keychain | None = None,
+    *,
+    attempts_max: int | None = None,
+) -> Remote:
     """A remote that is ready to be used. UsageError for a URL that makes no sense; what it needs may be missing.
 
-    `flow`: what its bodies move through; `keychain`: the keys of an encrypted store.
+    `flow`: what its bodies move through; `keychain`: the keys of an encrypted store; `attempts_max`: of one request,
+    for who would rather know than wait.
     """
-    remote = _open_remote(place, flow)
+    remote = _open_remote(place, flow, attempts_max)
     if keychain is None:
         return remote
     from artstore.store.sealed import SealedRemote
@@ -367,14 +400,17 @@ def open_remote(place: RemotePlace, flow: Flow | None = None, keychain: Keychain
     return SealedRemote(remote, keychain)
 
 
-def _open_remote(place: RemotePlace, flow: Flow | None) -> Remote:
+def _open_remote(place: RemotePlace, flow: Flow | None, attempts_max: int | None) -> Remote:
+    from artstore.planning.retry import RetryPolicy
     from artstore.store.remote.retrying import RetryingRemote
+
+    policy = None if attempts_max is None else RetryPolicy(attempts_max=attempts_max)
 
     scheme = place.url.partition(":")[0]
     if scheme == "file":
         from artstore.adapters.remote_folder import FolderRemote
 
-        return RetryingRemote(FolderRemote(place, flow), flow=flow)
+        return RetryingRemote(FolderRemote(place, flow), policy=policy, flow=flow)
     if scheme != "s3":
         raise UsageError(f"{place.url!r} is no URL of a remote", hint="write s3://BUCKET/PREFIX or file:///FOLDER")
     try:
@@ -385,34 +421,37 @@ def _open_remote(place: RemotePlace, flow: Flow | None) -> Remote:
         raise NotFound(
             f"what S3 needs is missing: {error.name} is not installed", hint="pip install 'artstore[s3]'"
         ) from error
-    return RetryingRemote(S3Remote(place, flow), flow=flow)
+    return RetryingRemote(S3Remote(place, flow), policy=policy, flow=flow)
 
 
-def reach_remote(place: RemotePlace) -> RemotePlace:
-    """A remote that can be read, with its id. NotFound, with its URL, if nothing was pushed there; RemoteError."""
+def reach_remote(place: RemotePlace, keychain: Keychain | None = None) -> RemotePlace:
+    """A remote that can be read, with its id. NotFound, with its URL, if nothing was pushed there; RemoteError.
+
+    Without the keys of an encrypted one it isn't known which remote is home.
+    """
     from dataclasses import replace
 
     from artstore.chunking import CHUNKER_ID
     from artstore.store.remote.opening import look_at_remote
 
-    remote = open_remote(place)
+    remote = open_remote(place, None, keychain)
     try:
         told = look_at_remote(remote, chunker=CHUNKER_ID)
         if told is None:
             raise NotFound(f"{place.url} is no remote: nothing was pushed there", hint="correct the URL")
-        return replace(place, id=told.id.hex())
+        if told.keys and keychain is None:
+            return replace(place, id=told.id.hex())
+        return _claimed(place, remote, told.id)
     finally:
         remote.close()
 
 
 def prepare_remote(path: str, place: RemotePlace, keychain: Keychain | None = None) -> RemotePlace:
     """Reach a remote for a store, and make it one if it is empty; the place with its id."""
-    from dataclasses import replace
-
     remote = open_remote(place, None, keychain)
     try:
         told = prepare(remote, chunker=load_config(path).chunker, keychain=keychain)
-        return replace(place, id=told.id.hex())
+        return _claimed(place, remote, told.id)
     finally:
         remote.close()
 
@@ -427,6 +466,16 @@ def prepare(remote: Remote, *, chunker: int, keychain: Keychain | None) -> Remot
 
     keys = keychain.keys.fingerprint
     return prepare_remote(remote, chunker=chunker, keys=keys, ring=encode_ring(keychain.ring))
+
+
+def _claimed(place: RemotePlace, remote: Remote, id: bytes) -> RemotePlace:
+    """A place with its id, and with what it says of who is home."""
+    from dataclasses import replace
+
+    from artstore.store.remote.claims import read_claim
+
+    claim = read_claim(remote, id).claim
+    return replace(place, id=id.hex(), mirror_of=None if claim.is_home else claim.home.hex(), epoch=claim.epoch)
 
 
 def clock_of_remote(place: RemotePlace) -> float:

@@ -30,6 +30,7 @@ from artstore_daemon.watch.looking import mount_point_of, written_now
 
 if TYPE_CHECKING:
     from artstore import Store
+    from artstore.store.remote.push import PushResult
     from artstore_daemon.settings import WatchSpec
 
 # What editors and downloads leave beside the real thing, until they rename it.
@@ -95,7 +96,7 @@ def push_name(store: Store, remote: str, name: str, *, limit_rate: int | None) -
     try:
         if not _is_named(store, name):
             return sending.Outcome.DONE, None
-        result = store.push([name], to=remote, limit_rate=limit_rate)
+        result = _push(store, remote, name, limit_rate=limit_rate)
     except (Corrupt, Erased) as error:  # of this version: others can be pushed all the same
         return sending.Outcome.LOST, f"{name}: {told(error)}"
     except _FOR_GOOD as error:
@@ -105,6 +106,17 @@ def push_name(store: Store, remote: str, name: str, *, limit_rate: int | None) -
     for conflict in result.conflicts:
         return sending.Outcome.LOST, f"{conflict.name}: {conflict.why}"
     return sending.Outcome.DONE, None
+
+
+def _push(store: Store, remote: str, name: str, *, limit_rate: int | None) -> PushResult:
+    """Push it, to home before a mirror: that takes what home has, by the name that it has there."""
+    names = [name]
+    if remote in store.mirrors() and any(tag.name == name for tag in store.unpushed(prefix=name)):
+        result = store.push(names, limit_rate=limit_rate)
+        if result.conflicts:
+            return result
+        names = [*result.written, *result.unchanged]
+    return store.push(names, to=remote, limit_rate=limit_rate)
 
 
 def unpushed(store: Store, remote: str, artifact: str) -> list[str]:

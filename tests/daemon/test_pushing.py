@@ -59,6 +59,22 @@ def test_versions_are_pushed_oldest_first(store: Store, folder: Path, tmp_path: 
         assert clone.check(data=True).is_sound
 
 
+def test_a_mirror_is_pushed_to_behind_home(store: Store, folder: Path, tmp_path: Path, begin: Begin) -> None:
+    """It takes what home has: versions would be left out for good, since home didn't have them yet."""
+    store.add_remote("home", RemotePlace(url=f"file://{tmp_path / 'home'}"))
+    store.add_mirror("nas", RemotePlace(url=f"file://{tmp_path / 'nas'}"))
+    settings.add_watch(store.path, spec("m", folder, push=("nas",)))
+    live = begin(store)
+    for number in range(1, 3):
+        (folder / "a").write_bytes(b"%d" % number)
+        live.wait_for("version", f"m/v{number}")
+        live.wait_for("pushed", f"m/v{number}")
+    for name in ("home", "nas"):
+        clone, _ = Store.clone(RemotePlace(url=f"file://{tmp_path / name}"), tmp_path / f"clone-{name}", full=True)
+        with clone:
+            assert files(clone, "m/v2") == {"a": b"2"}
+
+
 def test_a_remote_that_is_away(
     store: Store, folder: Path, tmp_path: Path, begin: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,6 +59,8 @@ LINES = {
     "remote list": "remote list",
     "remote check": "remote check nas",
     "remote remove": "remote remove nas",
+    "remote promote": "remote promote eu --yes",
+    "remote settle": "remote settle eu llama/v1 --yes",
     "config list": "config list",
     "config get": "config get compression.level",
     "config set": "config set compression.level 5",
@@ -88,6 +90,9 @@ def test_json_is_as_documented(name: str, run: Run, two_versions: Path, home: Pa
     run("alias", "set", "llama/production", "v2")
     (home / "work" / "mnt" / "ids" / run("resolve", "llama/v2").out.strip()).mkdir(parents=True)
     run("remote", "add", "nas", f"file://{home}/nas")
+    if name in ("remote promote", "remote settle"):
+        run("push")
+        run("remote", "add", "eu", f"file://{home}/eu", "--mirror")
     run("watch", "add", "llama", "--artifact", "watched")
     line = LINES[name].format(home=home, group=grp.getgrgid(os.getgid()).gr_name)
     out = run(*line.split(), "--json").out

@@ -32,11 +32,14 @@ def test_add_list_remove(run: Run, home: Path) -> None:
     assert run("remote", "add", "nas", f"file://{home}/nas").lines == [
         f"nas is a remote now, the home: file://{home}/nas"
     ]
-    assert "a mirror" in run("remote", "add", "usb-2", f"file://{home}/usb").out
+    assert "decides its own names" in run("remote", "add", "usb-2", f"file://{home}/usb").out
+    assert "a mirror" in run("remote", "add", "eu", f"file://{home}/eu", "--mirror").out
     assert [line.split()[:3] for line in run("remote", "list").lines] == [
         ["nas", f"file://{home}/nas", "home"],
-        ["usb-2", f"file://{home}/usb", "mirror"],
+        ["usb-2", f"file://{home}/usb", "other"],
+        ["eu", f"file://{home}/eu", "mirror"],
     ]
+    assert run("remote", "remove", "eu").code == 0
     assert (home / "nas" / "format").exists()
     assert run("remote", "list", "-q").lines == ["nas", "usb-2"]
     assert run("remote", "remove", "nas", "--json").document["removed"] is True

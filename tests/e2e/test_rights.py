@@ -142,6 +142,11 @@ def set_up(place: RemotePlace, path: Path) -> None:
         store = stack.enter_context(Store.open(there) if there.exists() else Store.init(there))
         if not store.remotes():
             store.add_remote("origin", place)
+        mirroring = stack.enter_context(Store.open(path / "m") if (path / "m").exists() else Store.init(path / "m"))
+        if not mirroring.remotes():
+            mirroring.add_remote("home", RemotePlace(url=f"file://{path / 'home'}"))
+        if not mirroring.mirrors():
+            mirroring.add_mirror("mirror", place)
         remote = wiring.open_remote(place)
         assert [finding for finding in check_remote(remote, writers=4, rounds=2) if not finding.ok] == []
         remote.close()
@@ -236,6 +241,26 @@ def test_a_reader_repairs_his_own_store_alone(landlord: Landlord, origin: Store,
             store.repair_at_remote()
 
 
+def test_a_writer_copies_to_a_mirror(landlord: Landlord, origin: Store, tmp_path: Path) -> None:
+    """Each pusher would need the rights of who sets mirrors up; who has no more can't promote, and is told."""
+    home = RemotePlace(url=f"file://{tmp_path / 'home'}")
+    with Store.init(tmp_path / "pusher") as store:
+        store.add_remote("home", home)
+        store.commit(tmp_path / "folder", tag="n/v1")
+        store.set_alias("n/production", "n/v1")
+        store.push()
+        with Store.init(tmp_path / "owner") as owner:
+            owner.add_remote("home", home)
+            owner.add_mirror("mirror", landlord.place)
+        store.add_mirror("mirror", landlord.let_in("writer", policy("writer", landlord.place)))
+        told = store.push(to="mirror")
+        assert sorted(told.written) == ["n/production", "n/v1"]
+        assert sorted(each.name for each in told.conflicts) == ["m/production", "m/v1"], "it had names of its own"
+        with pytest.raises(NotPermitted, match="mirror-of"):
+            store.promote("mirror")
+    assert landlord.listed("pins/") == []
+
+
 def test_a_writer_can_not_destroy(landlord: Landlord, origin: Store, tmp_path: Path) -> None:
     """One stolen key would cost all versions."""
     place = landlord.let_in("writer", policy("writer", landlord.place))
@@ -245,7 +270,10 @@ def test_a_writer_can_not_destroy(landlord: Landlord, origin: Store, tmp_path: P
     prefix = "some/prefix/"
     tries: list[Callable[[], Any]] = [
         *(lambda key=key: client.delete_object(Bucket=bucket, Key=prefix + key) for key in landlord.listed()),
-        *(lambda key=key: client.put_object(Bucket=bucket, Key=prefix + key) for key in ("format", "gc/state", "q")),
+        *(
+            lambda key=key: client.put_object(Bucket=bucket, Key=prefix + key)
+            for key in ("format", "gc/state", "mirror-of", "q")
+        ),
         lambda: client.put_object(Bucket=bucket, Key="elsewhere/x"),
         lambda: client.get_object(Bucket=bucket, Key="elsewhere/x"),
         lambda: client.list_objects_v2(Bucket=bucket),

@@ -18,8 +18,8 @@ from artstore.errors import NotFound
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from artstore import LogEntry, RemoteStatus
-    from artstore.cli.documents import RemoteStatusItem, VersionItem
+    from artstore import LogEntry, RemoteStatus, Store
+    from artstore.cli.documents import MirrorStatusItem, RemoteStatusItem, VersionItem
     from artstore.cli.output import Output
 
 
@@ -125,6 +125,7 @@ def status_command(invocation: Invocation, ask: bool) -> None:
         cached_bytes=status.cached_bytes,
         cache_bytes_max=status.cache_bytes_max,
         remote=None if remote is None else _remote_item(remote),
+        mirrors=_mirror_items(store, ask=ask),
         daemon=daemon_state(store.path),
     )
     output = invocation.output
@@ -136,6 +137,7 @@ def status_command(invocation: Invocation, ask: bool) -> None:
         ("disk", f"{text.size(status.disk_free_bytes)} free"),
         ("running", text.count(status.sessions, "writer") if status.sessions else "no writer"),
         ("remote", "none set up" if remote is None else output.show(_remote_line(remote))),
+        *(("mirror", output.show(_mirror_line(each))) for each in document.mirrors),
         *daemon_rows(document.daemon, output.show),
     ]
     if status.elsewhere or status.cached_bytes:
@@ -158,6 +160,34 @@ def _remote_item(remote: RemoteStatus) -> RemoteStatusItem:
         only_there=remote.only_there,
         differing=remote.differing,
     )
+
+
+def _mirror_items(store: Store, *, ask: bool) -> list[MirrorStatusItem]:
+    from artstore.cli.documents import MirrorStatusItem
+
+    if not ask:
+        return [
+            MirrorStatusItem(name=name, behind=store.known_behind(name), conflicts=None, error=None)
+            for name in store.mirrors()
+        ]
+    return [
+        MirrorStatusItem(
+            name=each.name, behind=each.behind, conflicts=[told.name for told in each.conflicts], error=each.error
+        )
+        for each in store.mirror_status()
+    ]
+
+
+def _mirror_line(mirror: MirrorStatusItem) -> str:
+    """`nas: 2 names behind, llama/production differs`."""
+    if mirror.error is not None:
+        return f"{mirror.name}: {mirror.error}"
+    told = [f"{text.count(len(mirror.behind), 'name')} behind" if mirror.behind else "has all that is known of"]
+    if mirror.conflicts is not None and not mirror.behind:
+        told = ["has all"]
+    if mirror.conflicts:
+        told.append(f"{', '.join(mirror.conflicts[: limits.SUGGESTIONS_MAX])} differ")
+    return f"{mirror.name}: {', '.join(told)}"
 
 
 def _remote_line(remote: RemoteStatus) -> str:

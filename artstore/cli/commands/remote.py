@@ -9,17 +9,20 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypedDict, TypeVar, Unpack
 
 import click
+import msgspec
 
 from artstore.cli import text
 from artstore.cli.command import Group
+from artstore.cli.commands.remote_home import promote_command, settle_command
 from artstore.cli.invocation import Invocation
 from artstore.errors import NotFound, RemoteError
 
 if TYPE_CHECKING:
-    from artstore import RemotePlace
+    from artstore import MirrorStatus, RemotePlace
     from artstore.cli.documents import RemoteItem
 
 _SCHEMES = ("s3:", "file:")
+_ROLES = {"home": "the home", "mirror": "a mirror", "other": "which decides its own names"}
 R = TypeVar("R")
 _PLACE_OPTIONS = (
     click.option("--endpoint", metavar="URL", help="The service, unless AWS's or named in the environment."),
@@ -97,7 +100,8 @@ def _place(url: str | None, given: _Given) -> RemotePlace | None:
 def remote_command() -> None:
     """Places that versions are replicated to.
 
-    A bucket of any service that speaks S3, or a folder. The first one added is the home: it decides names.
+    A bucket of any service that speaks S3, or a folder. The first one added is the home: it decides names. A mirror
+    takes copies of it, and becomes home when it is promoted.
     """
 
 
@@ -107,13 +111,15 @@ def remote_command() -> None:
         ("artstore remote add origin s3://models/art --profile work", "as that profile of ~/.aws/config"),
         ("artstore remote add lab s3://art --endpoint http://10.0.0.5:9000", "a service of your own"),
         ("artstore remote add nas file:///mnt/nas/art", "a folder"),
+        ("artstore remote add eu s3://models-eu/art --mirror", "a second region, which takes copies of the home"),
     ],
 )
 @click.argument("name")
 @click.argument("url")
+@click.option("--mirror", is_flag=True, help="It takes copies of the home from now on, and decides no names.")
 @place_options
 @click.pass_obj
-def add_command(invocation: Invocation, name: str, url: str, place: RemotePlace) -> None:
+def add_command(invocation: Invocation, name: str, url: str, place: RemotePlace, mirror: bool) -> None:
     """Add a remote.
 
     It is reached at once: an empty bucket, prefix or folder becomes a remote, one that is a remote is used. No secrets
@@ -122,27 +128,38 @@ def add_command(invocation: Invocation, name: str, url: str, place: RemotePlace)
     from artstore.cli.documents import RemoteDocument
 
     store = invocation.open_store(create=True)
-    store.add_remote(name, place)
+    (store.add_mirror if mirror else store.add_remote)(name, place)
     item = next(item for item in _items(store.remotes()) if item.name == name)
     shown = invocation.output.show(item.url)
     invocation.output.document(
         RemoteDocument(remote=item, removed=False),
-        lines=lambda: [f"{name} is a remote now, {'the home' if item.home else 'a mirror'}: {shown}"],
+        lines=lambda: [f"{name} is a remote now, {_ROLES[_role(item)]}: {shown}"],
         ids=lambda: [name],
     )
-    invocation.output.note(f"next: artstore remote check {name}")
+    invocation.output.note("next: artstore push" if item.mirror else f"next: artstore remote check {name}")
 
 
-@remote_command.command("list", examples=[("artstore remote list", "names and places")])
+@remote_command.command(
+    "list",
+    examples=[
+        ("artstore remote list", "names and places"),
+        ("artstore remote list --ask", "and how far mirrors are behind"),
+    ],
+)
+@click.option("--ask", is_flag=True, help="Ask the home and its mirrors how they stand to each other.")
 @click.pass_obj
-def list_command(invocation: Invocation) -> None:
+def list_command(invocation: Invocation, ask: bool) -> None:
     """All remotes."""
     from artstore.cli.documents import RemoteListDocument
 
-    items = _items(invocation.open_store().remotes())
+    store = invocation.open_store()
+    items = _items(store.remotes())
+    if ask:
+        told = {each.name: each for each in store.mirror_status()}
+        items = [_asked(item, told[item.name]) if item.name in told else item for item in items]
     if not items:
         invocation.output.note("this store has no remote: `artstore remote add NAME URL` adds one")
-    rows = [(item.name, item.url, "home" if item.home else "mirror", _details(item)) for item in items]
+    rows = [(item.name, item.url, _role(item), _details(item)) for item in items]
     invocation.output.document(
         RemoteListDocument(remotes=items),
         lines=lambda: [text.printable(line) for line in text.table(rows)],
@@ -209,6 +226,10 @@ def remove_command(invocation: Invocation, name: str) -> None:
     )
 
 
+remote_command.add_command(promote_command)
+remote_command.add_command(settle_command)
+
+
 def _items(places: dict[str, RemotePlace]) -> list[RemoteItem]:
     from artstore.cli.documents import RemoteItem
 
@@ -216,7 +237,9 @@ def _items(places: dict[str, RemotePlace]) -> list[RemoteItem]:
         RemoteItem(
             name=name,
             url=place.url,
-            home=number == 0,
+            home=number == 0 and place.mirror_of is None,
+            mirror=place.mirror_of is not None,
+            epoch=place.epoch,
             endpoint=place.endpoint,
             region=place.region,
             profile=place.profile,
@@ -231,4 +254,25 @@ def _items(places: dict[str, RemotePlace]) -> list[RemoteItem]:
 def _details(item: RemoteItem) -> str:
     told = {"endpoint": item.endpoint, "region": item.region, "profile": item.profile, "ca": item.ca}
     words = [f"{key} {value}" for key, value in told.items() if value is not None]
-    return ", ".join([*words, *(["one writer"] if item.single_writer else [])])
+    words += ["one writer"] if item.single_writer else []
+    if item.behind is not None:
+        words.append(f"{text.count(len(item.behind), 'name')} behind" if item.behind else "has all")
+    if item.conflicts:
+        words.append(
+            f"{text.count(len(item.conflicts), 'conflict')}: {', '.join(each.name for each in item.conflicts)}"
+        )
+    return ", ".join([*words, *([item.error] if item.error else [])])
+
+
+def _role(item: RemoteItem) -> str:
+    return "home" if item.home else "mirror" if item.mirror else "other"
+
+
+def _asked(item: RemoteItem, told: MirrorStatus) -> RemoteItem:
+    """A mirror as it has answered."""
+    from artstore.cli.documents import ConflictItem
+
+    if told.error is not None:
+        return msgspec.structs.replace(item, error=told.error)
+    conflicts = [ConflictItem(name=each.name, why=each.why) for each in told.conflicts]
+    return msgspec.structs.replace(item, behind=told.behind, conflicts=conflicts)

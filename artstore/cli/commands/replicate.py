@@ -10,15 +10,16 @@ import click
 
 from artstore.cli import text
 from artstore.cli.command import Command
+from artstore.cli.commands.copies import copy_lines, push_more, warned_of
 from artstore.cli.commands.remote import place_options
 from artstore.cli.invocation import Invocation
 from artstore.cli.params import rate_option
-from artstore.errors import ArtstoreError, Conflict
+from artstore.errors import ArtstoreError, Conflict, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from artstore import RemotePlace
+    from artstore import RemotePlace, Store
     from artstore.cli.documents import ConflictItem, FetchDocument, PullDocument
     from artstore.store.remote.names import Conflicting
     from artstore.store.remote.pull import PullResult
@@ -28,24 +29,25 @@ if TYPE_CHECKING:
     "push",
     cls=Command,
     examples=[
-        ("artstore push", "all tags and aliases that are new, to the home remote"),
+        ("artstore push", "all tags and aliases that are new, to the home, then to its mirrors"),
         ("artstore push llama/v3 llama/production", "these"),
-        ("artstore push llama --to nas", "all of an artifact, to another remote"),
+        ("artstore push llama --to nas", "all of an artifact, to another remote, or what home has of it to a mirror"),
     ],
 )
 @click.argument("names", metavar="[REF|ARTIFACT...]", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="All names, each looked at anew; without, new ones only.")
-@click.option("--to", "remote", metavar="NAME", help="A remote; else the home.")
+@click.option("--to", "remotes", metavar="NAME", multiple=True, help="A remote, or several; else home and its mirrors.")
 @rate_option
 @click.pass_obj
 def push_command(
-    invocation: Invocation, names: tuple[str, ...], everything: bool, remote: str | None, limit_rate: int | None
+    invocation: Invocation, names: tuple[str, ...], everything: bool, remotes: tuple[str, ...], limit_rate: int | None
 ) -> int:
-    """Upload versions and their names to a remote.
+    """Upload versions and their names to remotes.
 
     Only what the remote lacks is sent; killed anywhere, the next push goes on. A name that stands for something else
     there is left alone and told: exit 5; but a number that `commit` chose gives way at the home, and the next one is
-    told.
+    told. A mirror gets what home has by then; one that can't be reached is told (exit 7), and the next push catches it
+    up.
     """
     from artstore.cli.documents import PushDocument, RenumberedItem
 
@@ -53,8 +55,14 @@ def push_command(
         raise click.UsageError("--all and names exclude each other")
     store = invocation.open_store()
     started = time.monotonic()
+    first, *others = _order(store, remotes)
     with invocation.transfer("push") as counters:
-        result = store.push(names, to=remote, anew=everything, limit_rate=limit_rate, counters=counters)
+        result = store.push(names, to=first, anew=everything, limit_rate=limit_rate, counters=counters)
+    told = [*result.written, *result.unchanged] if names else []
+    copies = [
+        push_more(invocation, store, other, told, anew=everything, limit_rate=limit_rate)
+        for other in ([] if names and not told else others)
+    ]
     seconds = time.monotonic() - started
     sent = (
         f"{text.count(result.packs, 'pack')} sent, {text.size(result.sent_bytes)}"
@@ -77,16 +85,19 @@ def push_command(
             puts=result.puts,
             freed_bytes=result.freed_bytes,
             seconds=seconds,
+            mirrors=[copy.item for copy in copies],
         ),
         lines=lambda: [
             *(f"{each.old} is {each.new.name} now: {each.why}" for each in result.renumbered),
             *(f"{name} is there now" for name in result.written),
             *([f"{text.size(result.freed_bytes)} freed here: the disk is nearly full"] if result.freed_bytes else []),
             f"{_told(result.written, result.unchanged)} · {sent} · {text.seconds(seconds)}",
+            *(line for copy in copies for line in copy_lines(copy)),
         ],
         ids=lambda: result.written,
     )
-    return _warned(invocation, result.conflicts)
+    code = _warned(invocation, result.conflicts)
+    return next((each for each in (code, *(warned_of(invocation, copy) for copy in copies)) if each), 0)
 
 
 @click.command(
@@ -196,6 +207,20 @@ def clone_command(invocation: Invocation, url: str, place: RemotePlace, full: bo
             ids=lambda: [shown],
         )
     return _warned(invocation, result.conflicts)
+
+
+def _order(store: Store, remotes: Sequence[str]) -> list[str]:
+    """Where a push goes, one after the other: the home first, since mirrors take what it has."""
+    known = list(store.remotes())
+    home = known[:1]
+    wanted = remotes or [*home, *store.mirrors()]
+    missing = [name for name in wanted if name not in known]
+    if missing or not wanted:
+        raise NotFound(
+            f"there is no remote {missing[0]!r}" if missing else "this store has no remote",
+            hint=f"there are {', '.join(known)}" if known else "`artstore remote add NAME URL` adds one",
+        )
+    return sorted(dict.fromkeys(wanted), key=lambda name: name not in home)
 
 
 def _came(invocation: Invocation, kind: type[FetchDocument | PullDocument], result: PullResult, seconds: float) -> int:

@@ -29,6 +29,17 @@ class RemoteStatusItem(Document, frozen=True, kw_only=True):
     differing: Annotated[list[str] | None, Meta(description="Names that stand for something else there; the same.")]
 
 
+class MirrorStatusItem(Document, frozen=True, kw_only=True):
+    """A mirror of home."""
+
+    name: str
+    behind: Annotated[
+        list[str], Meta(description="Names that it lacks: of home's if it was asked, else of this store's.")
+    ]
+    conflicts: Annotated[list[str] | None, Meta(description="What it has and home hasn't; null unless it was asked.")]
+    error: Annotated[str | None, Meta(description="Why it can't be asked, or takes no copies.")]
+
+
 class DaemonStateItem(Document, frozen=True, kw_only=True):
     """A daemon that runs."""
 
@@ -62,6 +73,7 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     cached_bytes: Annotated[int, Meta(description="What is kept of remotes.")]
     cache_bytes_max: Annotated[int, Meta(description="The most that may be kept: `cache.size`.")]
     remote: Annotated[RemoteStatusItem | None, Meta(description="The home remote; null: none is set up.")]
+    mirrors: list[MirrorStatusItem]
     daemon: Annotated[DaemonStateItem | None, Meta(description="null: no daemon runs.")]
 
 

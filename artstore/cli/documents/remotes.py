@@ -9,12 +9,29 @@ from msgspec import Meta
 from artstore.cli.documents.base import Document, Id
 
 
+class ConflictItem(Document, frozen=True, kw_only=True):
+    """A ref that was left alone."""
+
+    name: str
+    why: str
+
+
 class RemoteItem(Document, frozen=True, kw_only=True):
     """A remote."""
 
     name: str
     url: str
-    home: Annotated[bool, Meta(description="Is it the one that decides names, the first that was added?")]
+    home: Annotated[bool, Meta(description="Is it the one that decides names?")]
+    mirror: Annotated[bool, Meta(description="Does it take copies of another remote, and decides nothing?")]
+    epoch: Annotated[int, Meta(description="The promotion that made its home the home; 0: none did.")]
+    behind: Annotated[
+        list[str] | None, Meta(description="Of a mirror: names that it is to get; null unless it was asked.")
+    ] = None
+    conflicts: Annotated[
+        list[ConflictItem] | None,
+        Meta(description="Of a mirror: what it has and home hasn't; null unless it was asked."),
+    ] = None
+    error: Annotated[str | None, Meta(description="Why it can't be asked, or takes no copies.")] = None
     endpoint: Annotated[str | None, Meta(description="The service, if it isn't AWS's.")]
     region: str | None
     profile: Annotated[str | None, Meta(description="Whose credentials, as the AWS files name them.")]
@@ -38,6 +55,19 @@ class RemoteListDocument(Document, frozen=True, kw_only=True):
     remotes: list[RemoteItem]
 
 
+class PromoteDocument(Document, frozen=True, kw_only=True):
+    """A mirror is home now."""
+
+    schema: Literal["artstore/promote/v1"] = "artstore/promote/v1"
+    name: str
+    epoch: Annotated[int, Meta(description="The promotion's number.")]
+    changed: Annotated[bool, Meta(description="False: it had been made before, and this store follows.")]
+    copied: Annotated[list[str], Meta(description="Names that were brought over from the old home.")]
+    conflicts: Annotated[list[ConflictItem], Meta(description="What one of both has and the other hasn't.")]
+    notes: Annotated[list[str], Meta(description="Remotes that couldn't be told.")]
+    seconds: Annotated[float, Meta(description="How long it took.")]
+
+
 class TrialItem(Document, frozen=True, kw_only=True):
     """One thing that was tried."""
 
@@ -58,13 +88,6 @@ class RemoteCheckDocument(Document, frozen=True, kw_only=True):
     seconds: Annotated[float, Meta(description="How long it took.")]
 
 
-class ConflictItem(Document, frozen=True, kw_only=True):
-    """A ref that was left alone."""
-
-    name: str
-    why: str
-
-
 class RenumberedItem(Document, frozen=True, kw_only=True):
     """A tag that has another name now."""
 
@@ -72,6 +95,26 @@ class RenumberedItem(Document, frozen=True, kw_only=True):
     new: str
     version: Id
     why: str
+
+
+class CopiedItem(Document, frozen=True, kw_only=True):
+    """What was copied to a mirror."""
+
+    name: str
+    written: list[str]
+    unchanged: int
+    conflicts: Annotated[list[ConflictItem], Meta(description="What it has and home hasn't.")]
+    packs: int
+    sent_bytes: int
+    requests: int
+    error: Annotated[str | None, Meta(description="Why it is behind, until the next push.")] = None
+
+
+class SettleDocument(Document, frozen=True, kw_only=True):
+    """Names of a mirror gave way to home's."""
+
+    schema: Literal["artstore/settle/v1"] = "artstore/settle/v1"
+    mirror: CopiedItem
 
 
 class PushDocument(Document, frozen=True, kw_only=True):
@@ -90,6 +133,7 @@ class PushDocument(Document, frozen=True, kw_only=True):
     requests: int
     puts: Annotated[int, Meta(description="How many of them wrote something.")]
     freed_bytes: Annotated[int, Meta(description="Of packs evicted since the disk is nearly full: `disk.min_free`.")]
+    mirrors: Annotated[list[CopiedItem], Meta(description="What was copied to mirrors after that.")]
     seconds: Annotated[float, Meta(description="How long it took.")]
 
 

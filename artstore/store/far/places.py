@@ -21,7 +21,7 @@ from artstore.store.remote.documents import read_checked, read_document, read_do
 from artstore.store.remote.opening import require_known
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from artstore.format.remote import ShardPack
     from artstore.model import FarPack, Location, TableEntry
@@ -50,36 +50,43 @@ class FarPlaces:
         self._remotes: frozenset[bytes] = frozenset()  # this store's, as far as they were asked for
         self._learning = Lock()
 
-    def find(self, ids: Sequence[bytes]) -> dict[bytes, FarPlace]:
+    @property
+    def has_several(self) -> bool:
+        """Has this store another remote to turn to?"""
+        return len(self._pool.ids()) > 1
+
+    def find(self, ids: Sequence[bytes], away: Mapping[bytes, RemoteError] | None = None) -> dict[bytes, FarPlace]:
         """Where these lie, as far as that can be learnt. RemoteError if it can't be, since a remote doesn't answer;
-        NotFound if a remote that was removed from this store is the only one known to have one.
+        NotFound if a remote that was removed from this store is the only one known to have one. `away`: remotes that
+        didn't answer: elsewhere, then, as far as versions tell that somebody reads.
         """
-        found = self.known(ids)
+        found = self.known(ids, away)
         if len(found) == len(set(ids)):
             return found
-        down: dict[bytes, RemoteError] = {}
+        down: dict[bytes, RemoteError] = dict(away or {})
         with self._learning:
-            found = self.known(ids)  # another thread may have learnt it meanwhile
-            for version in self._candidates():
+            found = self.known(ids, away)  # another thread may have learnt it meanwhile
+            for version in self._candidates(opened=bool(away)):
                 if len(found) == len(set(ids)):
                     break
                 if self._learn(version, down):
-                    found = self.known(ids)
+                    found = self.known(ids, away)
         lost = set(ids) - found.keys()
         for error in down.values() if lost else ():
             raise error
         self._require_remotes(lost)
         return found
 
-    def known(self, ids: Sequence[bytes]) -> dict[bytes, FarPlace]:
-        """Where these lie, as far as the index knows."""
+    def known(self, ids: Sequence[bytes], away: Mapping[bytes, RemoteError] | None = None) -> dict[bytes, FarPlace]:
+        """Where these lie, as far as the index knows, but for remotes that are `away`."""
         found: dict[bytes, FarPlace] = {}
         packs: dict[int, FarPack | None] = {}
 
         def usable(place: Location) -> FarPlace | None:
             if place.pack not in packs:
                 pack = reader.far_pack(place.pack)
-                packs[place.pack] = pack if pack is not None and self._is_ours(pack.remote) else None
+                is_bad = pack is None or not self._is_ours(pack.remote) or (away is not None and pack.remote in away)
+                packs[place.pack] = None if is_bad else pack
             pack = packs[place.pack]
             return None if pack is None else FarPlace(pack, place)
 
@@ -136,10 +143,14 @@ class FarPlaces:
         with self._learning:
             self._take_in(remote, self._pool.open(remote), told)
 
-    def _candidates(self) -> Iterable[Digest]:
-        """Versions whose sets may tell: those opened lately, the latest first, then all that are here in part."""
+    def _candidates(self, *, opened: bool) -> Iterable[Digest]:
+        """Versions whose sets may tell: those opened lately, the latest first, then, unless `opened`, all that are here
+        in part.
+        """
         recent = list(dict.fromkeys(reversed(tuple(self._opened))))
         yield from recent
+        if opened:
+            return
         with self._index.read() as reader:
             partial = [version for version in partial_versions(reader) if version not in recent]
         yield from partial

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from artstore import limits
-from artstore.errors import Corrupt, NoSpace, NotFound
+from artstore.errors import Corrupt, NoSpace, NotFound, RemoteError
 from artstore.format.codec import Decoder
 from artstore.format.frame import open_frame
 from artstore.model import Form, ObjectKind
@@ -111,7 +111,7 @@ class _Prefetch:
             wanted = [id for id, place in zip(ids, places, strict=True) if place is None and not reader.erased(id)]
         if not wanted:
             return
-        far = self._far.places.find(wanted)
+        far = self._far.find(wanted)
         lost = next((id for id in wanted if id not in far), None)
         if lost is not None:
             raise Corrupt(f"chunk {lost.hex()} is neither here nor at a remote", digest=lost)
@@ -144,6 +144,10 @@ class _Prefetch:
                 self._far.many(ObjectKind.CHUNK, list(came.damaged))
         except NotFound:  # rewritten meanwhile: where its chunks are now is found one by one
             self._far.places.forget(coming.pack)
+            self._far.many(ObjectKind.CHUNK, [id for id, _ in run.objects])
+        except (RemoteError, Corrupt):  # another remote may have it
+            if not self._far.places.has_several:
+                raise
             self._far.many(ObjectKind.CHUNK, [id for id, _ in run.objects])
         self._far.kept.require_on()
         self.fetched += len(run.objects)

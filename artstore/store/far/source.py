@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from threading import Lock
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -64,27 +65,18 @@ class FarSource:
         self._ahead = ReadAhead()
         self._ahead_lock = Lock()
         self._tools = _Tools()
+        self._resting: dict[bytes, tuple[float, RemoteError]] = {}  # remotes that didn't answer, until when, and why
 
     def many(self, kind: ObjectKind, ids: Iterable[bytes]) -> dict[bytes, bytes]:
         """Those of these objects that a remote has. RemoteError if it doesn't answer or is gone; Corrupt for damage."""
         wanted = list(dict.fromkeys(ids))
         found: dict[bytes, bytes] = {}
         damage: dict[bytes, Damaged] = {}
+        away: dict[bytes, RemoteError] = {}
         try:
             for _ in range(limits.FAR_ATTEMPTS_MAX):
-                places = self.places.find([id for id in wanted if id not in found])
-                self._from_cache(kind, places, found)
-                came = Came(found, {})
-                gone = self._from_remotes(kind, _without(places, found), came)
-                if not gone and not came.damaged:
+                if not self._look_once(kind, wanted, found, damage, away):
                     break
-                for pack in gone:
-                    self.places.require_known(pack.remote)
-                    self.places.forget(pack)
-                    self.kept.drop(pack)
-                if came.damaged:  # it may have been mended: sent again in another pack
-                    damage |= came.damaged
-                    self.places.avoid((id, each.pack) for id, each in came.damaged.items())
         except (RemoteError, NotFound) as error:
             if not damage:
                 raise cannot_reach(error) from error
@@ -98,7 +90,32 @@ class FarSource:
             self._note_damage(each)
         if lost:
             raise next(iter(lost.values())).error
+        for silent in away.values() if len(found) < len(wanted) else ():
+            raise cannot_reach(silent) from silent
         return found
+
+    def _look_once(
+        self,
+        kind: ObjectKind,
+        wanted: Sequence[bytes],
+        found: dict[bytes, bytes],
+        damage: dict[bytes, Damaged],
+        away: dict[bytes, RemoteError],
+    ) -> bool:
+        """Add what can be had now; is there reason to look again?"""
+        known = len(away)
+        places = self.find([id for id in wanted if id not in found], away)
+        self._from_cache(kind, places, found)
+        came = Came(found, {})
+        gone = self._from_remotes(kind, _without(places, found), came, away)
+        for pack in gone:
+            self._require_known(pack, away)
+            self.places.forget(pack)
+            self.kept.drop(pack)
+        if came.damaged:  # it may have been mended: sent again in another pack
+            damage |= came.damaged
+            self.places.avoid((id, each.pack) for id, each in came.damaged.items())
+        return bool(gone or came.damaged) or known < len(away)
 
     def _note_damage(self, damaged: Damaged) -> None:
         """Let the next check and repair of that remote know."""
@@ -170,8 +187,10 @@ class FarSource:
 
     # --- remotes
 
-    def _from_remotes(self, kind: ObjectKind, places: Mapping[bytes, FarPlace], came: Came) -> set[FarPack]:
-        """Fetch what is left; the packs that turned out to be gone."""
+    def _from_remotes(
+        self, kind: ObjectKind, places: Mapping[bytes, FarPlace], came: Came, away: dict[bytes, RemoteError]
+    ) -> set[FarPack]:
+        """Fetch what is left; the packs that turned out to be gone. Remotes that don't answer are in `away` then."""
         packs = {at.pack.number: at.pack for at in places.values()}
         runs = plan_runs(
             ((id, at.place) for id, at in places.items()),
@@ -184,7 +203,41 @@ class FarSource:
                 self.take(kind, run, coming, came)
             except NotFound:
                 gone.add(coming.pack)
+            except RemoteError as error:
+                self._do_without(coming.pack, error, away)
         return gone
+
+    # --- another remote instead
+
+    def find(self, ids: Sequence[bytes], away: Mapping[bytes, RemoteError] | None = None) -> dict[bytes, FarPlace]:
+        """Where these lie; at a remote that didn't answer lately only if no other one is known to have it. Errors as
+        those of `FarPlaces.find`.
+        """
+        away = away or {}
+        moment = time.monotonic()
+        resting = {id: error for id, (until, error) in list(self._resting.items()) if moment < until}
+        if resting.keys() - away.keys() and self.places.has_several:
+            try:
+                places = self.places.find(ids, {**resting, **away})
+            except (RemoteError, NotFound):
+                places = {}
+            if len(places) == len(set(ids)):
+                return places
+        return self.places.find(ids, away)
+
+    def _require_known(self, pack: FarPack, away: dict[bytes, RemoteError]) -> None:
+        """Something is gone there: the whole remote may be."""
+        try:
+            self.places.require_known(pack.remote)
+        except RemoteError as error:
+            self._do_without(pack, error, away)
+
+    def _do_without(self, pack: FarPack, error: RemoteError, away: dict[bytes, RemoteError]) -> None:
+        """A remote doesn't answer. Raises that, unless there is another one to turn to, now and for the next reads."""
+        if not self.places.has_several:
+            raise error
+        away[pack.remote] = error
+        self._resting[pack.remote] = (time.monotonic() + limits.FAR_REST_S, error)
 
     def _once_more(self, kind: ObjectKind, id: bytes, at: FarPlace) -> bytes:
         """An object that came damaged: it may have been the network."""

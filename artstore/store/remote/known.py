@@ -56,7 +56,7 @@ def learn(
     related = {version: told for version, (told, _) in sets.items()}
     names = _artifacts(context, versions)
     wanted = [Digest(parent) for version in versions for parent in objects.version(version).parents]
-    wanted += _newest(remote, names)
+    wanted += newest(remote, names)
     wanted = [version for version in dict.fromkeys(wanted) if version not in related][: limits.REMOTE_RELATED_MAX]
     for version, told in zip(wanted, _read_sound(remote, RemoteSet, map(set_key, wanted)), strict=True):
         if told is not None:
@@ -67,11 +67,11 @@ def learn(
     }
     for shard in sorted(shards - set(bad)):
         if len(known.packs) < limits.REMOTE_SHARD_IDS_MAX:
-            _read_shard(remote, shard, living, known)
+            read_shard(remote, shard, living, known)
     return known
 
 
-def _read_shard(remote: Remote, shard: str, living: set[str], known: Known) -> None:
+def read_shard(remote: Remote, shard: str, living: set[str], known: Known) -> None:
     """Take in a shard. A pack that no living version names proves nothing; a shard that is gone or damaged, neither."""
     try:
         found = read_checked(remote, shard, decode_shard)
@@ -89,7 +89,7 @@ def _artifacts(context: Context, versions: Sequence[Digest]) -> list[str]:
         return sorted({artifact_of(tag.name) for tag in reader.tags() if tag.version in wanted})
 
 
-def _newest(remote: Remote, artifacts: Sequence[str]) -> list[Digest]:
+def newest(remote: Remote, artifacts: Sequence[str]) -> list[Digest]:
     """Versions of the newest tags of artifacts, a few of each, as their names sort."""
     keys = [key for artifact in artifacts for key in _last(remote, f"{TAGS}{artifact}/", artifacts)]
     tags = [tag for tag in _read_sound(remote, RemoteTag, keys) if tag is not None]

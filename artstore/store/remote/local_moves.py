@@ -38,6 +38,14 @@ def note_local(writer: IndexWriter, remote_id: bytes, name: str, start: bytes | 
     writer.put_journal(f"{_LOCAL}{remote_id.hex()}/{name}", start)
 
 
+def carry_local(writer: IndexWriter, *, source: bytes, target: bytes) -> None:
+    """Another remote is home now: moves made here only wait for a contact with that one, from where they started."""
+    for name in local_names(writer, source):
+        if local_start(writer, target, name) is None:
+            note_local(writer, target, name, local_start(writer, source, name))
+        note_local(writer, source, name, None)
+
+
 def overrule(writer: IndexWriter, remote_id: bytes, alias: Alias, chain: Sequence[tuple[bytes, Move]]) -> str | None:
     """Take the remote's history for ours, if ours went on otherwise, here only; what is to be told then.
 

@@ -78,12 +78,12 @@ def read_refs(remote: Remote, patterns: Sequence[str] = (), known: Mapping[str, 
 
     `known`: tags that were there once, as they were; unless they have been removed, they are there for ever.
     """
-    listed = _matching(remote, TAGS, patterns)
+    listed = matching(remote, TAGS, patterns)
     same = {name: tag for name, size in listed.items() if (tag := (known or {}).get(name)) and size == _size_there(tag)}
     tags = [name for name in listed if name not in same]
-    aliases = list(_matching(remote, ALIASES, patterns))
+    aliases = list(matching(remote, ALIASES, patterns))
     for pattern in patterns:
-        if not any(_fits(name, pattern) for name in (*listed, *aliases)):
+        if not any(fits(name, pattern) for name in (*listed, *aliases)):
             raise NotFound(
                 f"there is nothing of the name {pattern} at {remote.url}", hint="`artstore list` shows what is here"
             )
@@ -353,11 +353,11 @@ def _past(chains: Iterable[Sequence[tuple[bytes, Move]]]) -> set[Digest]:
     return {Digest(move.target) for move in moves if move.target}
 
 
-def _matching(remote: Remote, prefix: str, patterns: Sequence[str]) -> dict[str, int]:
+def matching(remote: Remote, prefix: str, patterns: Sequence[str]) -> dict[str, int]:
     """Names that are listed, and how large what tells of them is."""
     sizes = {found.key.removeprefix(prefix): found.size for found in remote.list(prefix)}
     return {
-        name: size for name, size in sizes.items() if not patterns or any(_fits(name, pattern) for pattern in patterns)
+        name: size for name, size in sizes.items() if not patterns or any(fits(name, pattern) for pattern in patterns)
     }
 
 
@@ -366,5 +366,6 @@ def _size_there(tag: Tag) -> int:
     return len(encode_remote(RemoteTag(bytes(WRITE_BYTES), tag.version, tag.created)))
 
 
-def _fits(name: str, pattern: str) -> bool:
+def fits(name: str, pattern: str) -> bool:
+    """Does a pattern mean this name, or what stands below it?"""
     return name.startswith(pattern.rstrip("/") + "/") or fnmatchcase(name, pattern)

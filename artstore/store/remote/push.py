@@ -25,6 +25,7 @@ from artstore.format.remote import (
 from artstore.model import Digest
 from artstore.store.partial import base_of, is_partial
 from artstore.store.provisional import forget_provisional, keep_name
+from artstore.store.remote.claims import no_home, read_claim, require_home
 from artstore.store.remote.documents import read_documents
 from artstore.store.remote.names import Conflicting, Wanted, put_refs
 from artstore.store.remote.pins import PushPin
@@ -146,6 +147,7 @@ class Pusher:
         self._result.puts = self._remote.stats.puts - before[1]
 
     def _attempt(self, wanted: Wanted) -> None:
+        require_home(self._remote, self._remote_id)  # before anything is sent for nothing
         seen = look(self._remote, now=self._now)  # step 1
         versions = self._versions(wanted)
         bases = self._bases(versions)
@@ -175,7 +177,17 @@ class Pusher:
             if after.remote_time - seen.remote_time > seen.grace / 2:
                 raise _Again(absent(self._remote, keys, after))
             self._remote.put(HINT_KEY, secrets.token_bytes(WRITE_BYTES))  # step 7
+            self._tell_if_overtaken()
         pin.drop()
+
+    def _tell_if_overtaken(self) -> None:
+        """Another remote may have become home between the look before and the names: nobody copies these from here."""
+        claim = read_claim(self._remote, self._remote_id).claim
+        if not claim.is_home:
+            why = no_home(self._remote.url, claim)
+            told = f"it was written as that happened: {why.message}; it is to be said again there; {why.hint}"
+            self._result.conflicts += [Conflicting(name, told) for name in self._result.written]
+            self._result.written.clear()
 
     def _settle(self, wanted: Wanted) -> list[str]:
         """Take out of what is wanted the refs that are known to be there; their names."""
@@ -197,6 +209,7 @@ class Pusher:
         replaced one meanwhile, by one that names packs which nobody here has seen.
         """
         seen = look(self._remote, now=self._now)
+        require_home(self._remote, self._remote_id)
         sets = self._remote_sets(versions)
         if sets.keys() != set(versions) | self._damaged or any(told == _UNREADABLE for told, _ in sets.values()):
             raise _Again(set())

@@ -24,6 +24,7 @@ from artstore.format.remote import (
 from artstore.format.version import encode_move
 from artstore.model import Move
 from artstore.revision import check_ref_name
+from artstore.store.remote.claims import require_home
 from artstore.store.remote.documents import read_document, read_documents
 from artstore.store.remote.presence import Look, boot_time, look
 
@@ -53,15 +54,16 @@ class Remover:
 
 
 def remove_refs(
-    remote: Remote, names: Sequence[str], remover: Remover, ids: Ids, *, now: Callable[[], float] = boot_time
+    remote: Remote, id: bytes, names: Sequence[str], remover: Remover, ids: Ids, *, now: Callable[[], float] = boot_time
 ) -> RemoteRemoval:
     """Remove tags and aliases there. NotFound, and nothing is removed, if one of the names never was there.
 
-    Busy while collection has the remote for itself. Idempotent: who was killed in between does it again.
-    `ids`: those of the remote, which are those of all its stores.
+    `id`: the remote's own. Conflict if it is a mirror; Busy while collection has the remote for itself.
+    Idempotent: who was killed in between does it again. `ids`: those of all stores of this remote.
     """
     wanted = [check_ref_name(name) for name in dict.fromkeys(names)]
     seen = look(remote, now=now)
+    require_home(remote, id)
     tags = read_documents(remote, RemoteTag, [TAGS + name for name in wanted])
     aliases = read_documents(remote, RemoteAlias, [ALIASES + name for name in wanted])
     for name, tag, alias in zip(wanted, tags, aliases, strict=True):

@@ -70,7 +70,7 @@ def note_ref(writer: IndexWriter, remote_id: bytes, name: str, id: bytes) -> Non
 def read_pack(context: Context, row: PackRow) -> tuple[bytes, PackTail]:
     """All bytes of a pack of this machine, each object checked. Corrupt, naming the pack."""
     data = context.packs.read(row.id, 0, row.size)
-    return data, _verified(data, context.ids, f"pack {row.id.hex()}")
+    return data, verified(data, context.ids, f"pack {row.id.hex()}")
 
 
 def gather(context: Context, rows: Mapping[int, PackRow], wanted: Gathered, pack: PackId) -> tuple[bytes, PackTail]:
@@ -154,8 +154,8 @@ def live_packs(reader: IndexReader, remote_id: bytes) -> dict[PackId, PackAt]:
     }
 
 
-def _verified(data: bytes, ids: Ids, name: str) -> PackTail:
-    """What the pack's end says, once each frame has been opened."""
+def verified(data: bytes, ids: Ids, name: str) -> PackTail:
+    """What the pack's end says, once each frame has been opened. Corrupt, naming the pack."""
     with _naming(name):
         tail = parse_tail(len(data), lambda offset, size: data[offset : offset + size])
         _open_frames(memoryview(data), tail.entries, Decoder(), ids, start=0)
