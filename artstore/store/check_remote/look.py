@@ -19,6 +19,8 @@ from artstore.format.remote import (
     FORMAT_KEY,
     GC_KEY,
     HINT_KEY,
+    MIRROR_KEY,
+    RING_KEY,
     TAGS,
     GcState,
     RemoteAlias,
@@ -238,7 +240,7 @@ def _list_all(remote: Remote, view: View) -> None:
 
 
 def _is_ours(key: str) -> bool:
-    if key in (FORMAT_KEY, GC_KEY, HINT_KEY):
+    if key in (FORMAT_KEY, GC_KEY, HINT_KEY, MIRROR_KEY, RING_KEY):
         return True
     if key.startswith((_SETS, _MOVES)):
         id = key.partition("/")[2]
