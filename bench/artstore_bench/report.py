@@ -168,6 +168,7 @@ _WRITTEN: Final[Mapping[Figure, Callable[[float], str]]] = {
     Figure.STORED_RATIO: _times,
     Figure.ADDED_RATIO: _times,
     Figure.SPEED_RATIO: _times,
+    Figure.SPEED_KEPT: _times,
 }
 assert {*_WRITTEN} == {*Figure}
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from artstore_bench.command import Toolbox
 from artstore_bench.peers._port import KnowsData, Mountable, Peer
-from artstore_bench.peers.artstore import Artstore
+from artstore_bench.peers.artstore import Artstore, Encrypted
 from artstore_bench.peers.borg import Borg
 from artstore_bench.peers.casync import Casync
 from artstore_bench.peers.dvc import Dvc
@@ -30,9 +30,9 @@ __all__ = [
 ]
 
 SUBJECT: Final = "artstore"
-NAMES: Final = ("restic", "borg", "casync", "dvc", "git-lfs", "hf-xet", "tar-zstd", "cp")
+NAMES: Final = ("encrypted", "restic", "borg", "casync", "dvc", "git-lfs", "hf-xet", "tar-zstd", "cp")
 # Whose mounts are compared.
-MOUNT_NAMES: Final = ("squashfuse_ll", "borg", "restic", "plain")
+MOUNT_NAMES: Final = ("encrypted", "squashfuse_ll", "borg", "restic", "plain")
 # What moves data to a remote and back; `remotes/tools.py` drives them.
 REMOTE_NAMES: Final = ("boto3", "aws", "restic", "rclone")
 ALL_NAMES: Final = tuple(dict.fromkeys((*NAMES, *MOUNT_NAMES, *REMOTE_NAMES)))
@@ -42,6 +42,7 @@ def peers(toolbox: Toolbox) -> dict[str, Peer]:
     """Every tool by name, artstore first; whether one is on this machine its `version` tells."""
     found: list[Peer] = [
         Artstore(toolbox),
+        Encrypted(toolbox),
         Restic(toolbox),
         Borg(toolbox),
         Casync(toolbox),
@@ -58,6 +59,7 @@ def mountables(toolbox: Toolbox) -> dict[str, Mountable]:
     """Every tool that mounts, by name, artstore first; whether one is on this machine its `mount_version` tells."""
     found: list[Mountable] = [
         Artstore(toolbox),
+        Encrypted(toolbox),
         SquashFuse(toolbox),
         Borg(toolbox),
         Restic(toolbox),

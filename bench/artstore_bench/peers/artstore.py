@@ -54,3 +54,24 @@ class Artstore:
 
     def _command(self, repo: Path, *arguments: str) -> Command:
         return Command(("artstore", "--store", str(repo / "store"), *arguments))
+
+
+@dataclass(frozen=True, slots=True)
+class Encrypted(Artstore):
+    """artstore in a store that is encrypted: what that costs. Each command unlocks the store anew."""
+
+    name: str = "encrypted"
+
+    def version(self) -> str | None:
+        """The same, if the release can encrypt."""
+        told = self.toolbox.first_line(["artstore", "init", "--help"])
+        help_text = self.toolbox.output(["artstore", "init", "--help"])
+        return Artstore.version(self) if told is not None and "--encrypt" in help_text else None
+
+    def init(self, repo: Path) -> Sequence[Command]:
+        """`artstore init --encrypt`."""
+        return [self._command(repo, "init", "--encrypt")]
+
+    def _command(self, repo: Path, *arguments: str) -> Command:
+        command = ("artstore", "--store", str(repo / "store"), *arguments)
+        return Command(command, environment={"ARTSTORE_PASSPHRASE": "not a secret"})
