@@ -30,7 +30,7 @@ TABLE_ENTRY_BYTES = 40
 FRAME_HEADER_BYTES = 44
 
 # --- encryption (format)
-SEAL_SEGMENT_BYTES = 16 * KIB  # sealed and opened as one; a read of less opens this much
+SEAL_SEGMENT_BYTES = 64 * KIB  # sealed and opened as one; a read of less opens this much
 KEY_SLOTS_MAX = 64  # passphrases of one store; a wrong one is tried with each
 KEY_EPOCHS_MAX = 10_000
 KEYRING_BYTES_MAX = MIB

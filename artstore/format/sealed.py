@@ -6,7 +6,7 @@
 | 4 | 4 | epoch of the key, little-endian, from 1 on |
 | 8 | 16 | salt, random |
 | 24 | 8 | bytes of the object, little-endian; 2^64 - 1: not known when it was begun |
-| 32 | | segments: 16,384 bytes of the object and a tag of 16; the last one may be shorter |
+| 32 | | segments: 65,536 bytes of the object and a tag of 16; the last one may be shorter |
 
 Each object has a key of its own: HKDF-SHA256 of the epoch's key, with `info` = context ‖ header ‖ name. A segment is
 sealed by AES-256-GCM under it; its nonce is eight bytes of the segment's number, big-endian, then 00 00 00 and 01 for
@@ -117,16 +117,22 @@ class Segments:
     def seal(self, data: memoryview, *, first: int, ends: bool) -> bytearray:
         """Bytes of an object from segment `first` on: whole segments, but for the last one if the object `ends`."""
         count = segments_of(len(data)) if ends else len(data) // SEGMENT_BYTES
-        assert ends or count * SEGMENT_BYTES == len(data)
         sealed = bytearray(len(data) + TAG_BYTES * count)
-        seal_into = self._gcm.seal_into
         with memoryview(sealed) as room:
-            for number in range(count):
-                part = data[number * SEGMENT_BYTES : (number + 1) * SEGMENT_BYTES]
-                at = number * _STEP
-                nonce = _nonce(first + number, is_last=ends and number == count - 1)
-                seal_into(nonce, part, room[at : at + len(part) + TAG_BYTES])
+            self.seal_into(data, room, first=first, ends=ends)
         return sealed
+
+    def seal_into(self, data: memoryview, room: memoryview, *, first: int, ends: bool) -> int:
+        """The same into `room`, which may be longer; how many bytes that were."""
+        count = segments_of(len(data)) if ends else len(data) // SEGMENT_BYTES
+        assert ends or count * SEGMENT_BYTES == len(data)
+        seal_into = self._gcm.seal_into
+        for number in range(count):
+            part = data[number * SEGMENT_BYTES : (number + 1) * SEGMENT_BYTES]
+            at = number * _STEP
+            nonce = _nonce(first + number, is_last=ends and number == count - 1)
+            seal_into(nonce, part, room[at : at + len(part) + TAG_BYTES])
+        return len(data) + TAG_BYTES * count
 
     def open_into(self, sealed: memoryview, room: memoryview, *, first: int, total: int) -> int:
         """Segments from `first` on of an object of `total` bytes, into `room`; how many bytes that were. Corrupt."""
@@ -144,6 +150,32 @@ class Segments:
             at += _STEP
             number += 1
         return done
+
+    def open_range(
+        self, sealed: memoryview, target: memoryview, *, first: int, skip: int, total: int, room: memoryview
+    ) -> None:
+        """What lies `skip` bytes behind the beginning of segment `first`, into `target`, which is filled. Corrupt.
+
+        Whole segments go to their place without a copy, others by `room`, of SEGMENT_BYTES.
+        """
+        last = segments_of(total) - 1
+        done, number = 0, first
+        for at in range(0, len(sealed), _STEP):
+            part = sealed[at : at + _STEP]
+            size = len(part) - TAG_BYTES
+            nonce = _nonce(number, is_last=number == last)
+            if size < 0:
+                raise Corrupt("it ends within a segment")
+            if not skip and done + size <= len(target):
+                self._gcm.open_into(nonce, part, target[done : done + size])
+            else:
+                self._gcm.open_into(nonce, part, room[:size])
+                size = min(size - skip, len(target) - done)
+                target[done : done + size] = room[skip : skip + size]
+                skip = 0
+            done += size
+            number += 1
+        assert done == len(target)
 
 
 def seal_object(data: Buffer, *, epoch: int, epoch_key: bytes, salt: bytes, name: bytes) -> bytes:

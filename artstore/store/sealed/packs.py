@@ -1,6 +1,6 @@
 """Packs of this machine, sealed on disk. Offsets and sizes are those of the packs within, as without encryption.
 
-A read opens the segments that hold it, at most two more than it needs. A pack that is being written lives in the memory
+A read opens the segments that hold it. A pack that is being written lives in the memory
 of one process, with its salt: it is never gone on with, neither after a crash nor in a forked child.
 """
 
@@ -16,6 +16,7 @@ from artstore.format.sealed import (
     SEGMENT_BYTES,
     Segments,
     plain_size,
+    sealed_size,
     stretch_of,
 )
 from artstore.store.room import Room
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from artstore.model import PackId
     from artstore.ports import Buffer, PackFiles, PackSink
 
+_ROOM_BYTES: Final = 8 * SEGMENT_BYTES
 _MEND: Final = "run `artstore check`, then `artstore check --repair`"
 
 
@@ -51,17 +53,21 @@ class SealedPacks:
 
     def read(self, pack: PackId, offset: int, size: int) -> bytes:
         """Exactly `size` bytes, or Corrupt naming the pack."""
-        return bytes(self._read(pack, offset, size, once=False))
+        data = bytearray(size)
+        with memoryview(data) as target:
+            self._read(pack, offset, target, once=False)
+        return bytes(data)
 
     def read_range(self, pack: PackId, offset: int, size: int, room: memoryview, *, once: bool) -> memoryview:
         """Exactly `size` bytes, in `room`; errors as `read`."""
         target = room[:size]
-        target[:] = self._read(pack, offset, size, once=once)
+        self._read(pack, offset, target, once=once)
         return target
 
     def read_into(self, pack: PackId, offset: int, buffers: Sequence[memoryview]) -> None:
         """Fill the buffers one after the other; errors as `read`."""
-        view = self._read(pack, offset, sum(map(len, buffers)), once=False)
+        size = sum(map(len, buffers))
+        view = self.read_range(pack, offset, size, self._tools.plain.take(size), once=False)
         at = 0
         for buffer in buffers:
             buffer[:] = view[at : at + len(buffer)]
@@ -81,25 +87,24 @@ class SealedPacks:
         self._known.drop(pack)
         self._packs.delete(pack)
 
-    def _read(self, pack: PackId, offset: int, size: int, *, once: bool) -> memoryview:
-        """Bytes of a pack, valid until this thread's next read."""
+    def _read(self, pack: PackId, offset: int, target: memoryview, *, once: bool) -> None:
+        """Fill `target` with what the pack has from `offset` on."""
+        size = len(target)
         if size == 0:
-            return memoryview(b"")
+            return
         segments, total = self._opened(pack)
         if offset + size > total:
             raise Corrupt(f"pack {pack.hex()} ends before byte {offset + size}", pack=pack.hex(), hint=_MEND)
         stretch = stretch_of(offset, size, total=total)
         tools = self._tools
         sealed = self._packs.read_range(pack, stretch.offset, stretch.size, tools.sealed.take(stretch.size), once=once)
-        room = tools.plain.take(stretch.segments * SEGMENT_BYTES)
+        skip = offset - stretch.first * SEGMENT_BYTES
         try:
-            segments.open_into(sealed, room, first=stretch.first, total=total)
+            segments.open_range(sealed, target, first=stretch.first, skip=skip, total=total, room=tools.segment)
         except Corrupt as error:
             raise Corrupt(
                 f"pack {pack.hex()}, bytes {offset} to {offset + size}: {error.message}", pack=pack.hex(), hint=_MEND
             ) from error
-        skip = offset - stretch.first * SEGMENT_BYTES
-        return room[skip : skip + size]
 
     def _opened(self, pack: PackId) -> _Opened:
         known = self._known.get(pack)
@@ -123,7 +128,10 @@ class SealedSink:
         self._segments = segments
         self._process = os.getpid()
         self._size = self._sealed = 0  # bytes appended, and of those the ones that are sealed
-        self._waiting = bytearray()
+        # Small enough to stay in the processor's cache between being filled, sealed and handed on.
+        self._waiting = memoryview(bytearray(_ROOM_BYTES))
+        self._filled = 0
+        self._room = memoryview(bytearray(sealed_size(_ROOM_BYTES)))
         try:
             sink.append([header])
         except BaseException:
@@ -141,17 +149,19 @@ class SealedSink:
 
     def append(self, buffers: Sequence[Buffer]) -> int:
         """Append the buffers one after the other; the offset of the first."""
+        # A forked child has the same salt: two processes that go on would use a nonce twice.
+        assert os.getpid() == self._process, "a pack is written by the process that began it"
         start = self._size
-        waiting = self._waiting
         for buffer in buffers:
-            waiting += buffer
-            self._size += len(buffer)
-        # What may be the last segment waits: it is sealed as such.
-        count = (len(waiting) - 1) // SEGMENT_BYTES if waiting else 0
-        if count > 0:
-            with memoryview(waiting) as view:
-                self._write(view[: count * SEGMENT_BYTES], ends=False)
-            del waiting[: count * SEGMENT_BYTES]
+            view = memoryview(buffer)
+            while view:
+                if self._filled == _ROOM_BYTES:  # more comes: no segment in it is the last one
+                    self._write(ends=False)
+                part = view[: _ROOM_BYTES - self._filled]
+                self._waiting[self._filled : self._filled + len(part)] = part
+                self._filled += len(part)
+                self._size += len(part)
+                view = view[len(part) :]
         return start
 
     def flush(self) -> None:
@@ -160,21 +170,21 @@ class SealedSink:
 
     def seal(self) -> None:
         """Make the pack durable under its final name [I1]."""
-        with memoryview(self._waiting) as view:
-            self._write(view, ends=True)
+        self._write(ends=True)
         self._sink.seal()
 
     def abort(self) -> None:
         """Remove the temporary file."""
         self._sink.abort()
 
-    def _write(self, data: memoryview, *, ends: bool) -> None:
-        # A forked child has the same salt: two processes that go on would use a nonce twice.
+    def _write(self, *, ends: bool) -> None:
         assert os.getpid() == self._process, "a pack is written by the process that began it"
-        first = self._sealed // SEGMENT_BYTES
+        first, data = self._sealed // SEGMENT_BYTES, self._waiting[: self._filled]
         # Counted before: whatever fails from here on, these segments are never sealed again.
-        self._sealed += len(data)
-        self._sink.append([self._segments.seal(data, first=first, ends=ends)])
+        self._sealed += self._filled
+        self._filled = 0
+        size = self._segments.seal_into(data, self._room, first=first, ends=ends)
+        self._sink.append([self._room[:size]])
 
 
 class _Tools(threading.local):
@@ -183,6 +193,7 @@ class _Tools(threading.local):
     def __init__(self) -> None:
         self.sealed = Room()
         self.plain = Room()
+        self.segment = memoryview(bytearray(SEGMENT_BYTES))
 
 
 def _name(pack: PackId) -> bytes:

@@ -17,7 +17,7 @@ from artstore.store.sealed import Keychain, SealedPacks
 from artstore.testing.sealing import keychain
 
 PACK, OTHER = PackId(bytes(16)), PackId(bytes(15) + b"\1")
-DATA = b"legible " * 20_000
+DATA = b"legible " * 80_000
 
 
 @pytest.fixture
