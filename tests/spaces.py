@@ -146,7 +146,7 @@ def set_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> Space:
     """A space in which every machine reaches the bucket, and all clocks are one."""
     space = Space(path, Bucket())
 
-    def open_remote(place: RemotePlace, flow: object = None) -> Remote:
+    def open_remote(place: RemotePlace, *_: object, **__: object) -> Remote:
         return RetryingRemote(MemoryRemote(space.bucket, place.url), sleep=lambda _: None)
 
     monkeypatch.setattr(wiring, "open_remote", open_remote)

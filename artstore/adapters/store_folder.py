@@ -118,17 +118,24 @@ def complete(path: str, *, chunker: int, group: str | None, keys: str | None = N
     encrypted one; the keyring is there before the folder is a store.
     """
     config = StoreConfig(id=os.urandom(16).hex(), chunker=chunker, group=group, keys=keys)
-    with _locked(path, group is not None), translating("create a store at", path):
+    if keys is None:
+        _complete(path, config)
+        return config
+    with _locked(path, group is not None):
         if is_store(path):
             raise _exists(path)  # and has a keyring of its own
-        if keys is not None:
-            durable_write(os.path.join(path, KEYRING), ring, shared=group is not None, exclusive=False)
-            faultpoints.reach("store.keyring")
+        durable_write(os.path.join(path, KEYRING), ring, shared=group is not None, exclusive=False)
+        faultpoints.reach("store.keyring")
+        _complete(path, config)
+    return config
+
+
+def _complete(path: str, config: StoreConfig) -> None:
+    with translating("create a store at", path):
         if not _write_config(path, config, exclusive=True):
             raise _exists(path)
         fsync_folder(os.path.dirname(os.path.abspath(path)))
     faultpoints.reach("store.configured")
-    return config
 
 
 def load_keyring(path: str) -> bytes:

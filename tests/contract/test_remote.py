@@ -46,7 +46,7 @@ def where(kind: str, remote_place: Place, monkeypatch: pytest.MonkeyPatch) -> Re
         return remote_place("folder" if kind == "sealed" else kind)
     bucket = Bucket(now=time.time())
 
-    def open_remote(place: RemotePlace, flow: object = None, keychain: object = None) -> Remote:
+    def open_remote(place: RemotePlace, *_: object) -> Remote:
         return RetryingRemote(MemoryRemote(bucket, place.url))
 
     monkeypatch.setattr(wiring, "open_remote", open_remote)

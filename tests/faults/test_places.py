@@ -216,7 +216,7 @@ def test_a_network_file_system_is_refused(place: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("old", "new", "code", "message"),
     [
-        ("format = 1", "format = 2", 2, "upgrade artstore"),
+        ("format = 1", "format = 3", 2, "upgrade artstore"),
         ("chunker = 1", "chunker = 2", 2, "upgrade artstore"),
         ("format = 1", "format = ", 6, "config.toml is damaged"),
         ("format = 1", "", 6, "config.toml is damaged"),

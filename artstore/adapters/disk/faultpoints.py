@@ -32,6 +32,7 @@ POINTS = (
     "session.begun",
     "session.ended",
     "store.folders",
+    "store.keyring",
     "store.configured",
 )
 

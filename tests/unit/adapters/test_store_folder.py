@@ -67,7 +67,10 @@ def test_of_two_first_commits_at_once_one_makes_the_store(tmp_path: Path, monkey
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("format = 2\nid = 'x'\nchunker = 1\n", NewerFormat),
+        ("format = 3\nid = 'x'\nchunker = 1\n", NewerFormat),
+        ("format = 2\nid = 'x'\nchunker = 1\n", Corrupt),
+        ("format = 1\nid = 'x'\nchunker = 1\n[encryption]\nkeys = 'ab'\n", Corrupt),
+        ("format = 2\nid = 'x'\nchunker = 1\n[encryption]\nkeys = 5\n", Corrupt),
         ("format = 1\nid = 'x'\n", Corrupt),
         ("format = '1'\nid = 'x'\nchunker = 1\n", Corrupt),
         ("format = 1\nid = 'x'\nchunker = 1\ncompression = 3\n", Corrupt),

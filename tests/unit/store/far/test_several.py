@@ -107,9 +107,11 @@ def test_home_is_up_and_has_it(mirrored: Lab) -> None:
     before = RemoteStats()
     before.add(store.remote_stats())
     assert mirrored.is_same(store, "m/v1")
-    both = since(store, before).requests
+    both = since(store, before)
     single = mirrored.clone("single")
     before = RemoteStats()
     before.add(single.remote_stats())
     assert mirrored.is_same(single, "m/v1", "single-out")
-    assert both == since(single, before).requests + 2, "the version's set and shard at the mirror"
+    one = since(single, before)
+    # How many requests bring the data depends on how far readers are ahead of each other; its bytes don't.
+    assert 0 < both.received_bytes - one.received_bytes < 20_000, "the version's set and shard at the mirror"
