@@ -62,6 +62,7 @@ def workdir(tmp_path: Path) -> Path:
     return tmp_path / "work"
 
 
+@pytest.mark.long
 def test_all_questions_are_answered_through_a_real_mount(workdir: Path) -> None:
     """The figures that are published: none may be missing, none of something else, and nothing may stay mounted."""
     options = ["mount", "--peers", "plain", "--scale", str(SCALE), "--repeat", "1"]

@@ -97,6 +97,7 @@ def corpus(toolbox: Toolbox, name: str) -> Corpus:
     return ensure(name, folder=toolbox.folder / "corpora", scale=SCALE, tell=quiet)
 
 
+@pytest.mark.long
 def test_all_questions_are_answered(toolbox: Toolbox, endpoint: str, tmp_path: Path) -> None:
     """The figures that are published: none may be missing, and a tool that fails has none and stops no other one."""
     findings, removed = Findings(), list[str]()
