@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Iterator
 
@@ -10,9 +11,10 @@ import pytest
 
 from artstore import limits
 from artstore.errors import Conflict, Corrupt, NewerFormat, NotFound, NotPermitted, UsageError
-from artstore.format.cipher import Stretching
+from artstore.format.cipher import Gcm, Stretching, wrap
 from artstore.format.ids import checksum
 from artstore.format.keyring import (
+    FormerRing,
     Ring,
     Unlocked,
     add_slot,
@@ -26,6 +28,17 @@ from artstore.format.keyring import (
 )
 
 CHEAP = Stretching(8, 1, 1)
+# Written before the private half of a slot was bound to the store's keys: alice's, and bob's.
+FORMER = (
+    "kgGUAsQQRZw6bT7UcsWfcHb70291AJKYxATptJycpWFsaWNlAcQQHDH6WvwTWFetNhvcCL53hZMIAQHEICD7LCAyuwINcSNSGWP1"
+    "J3cDxSyPUbtGIvyqYvkPxeIKxDxdAhZOTeeSi47AAAtBI6GDs3weX7fdsct0I8p6FTi0HIBo6KHcIU/abSZ0B0LwshSpTYpIFeIe"
+    "t4CWI8XEUH9AL3m11DrTCzPMGvU6+/aCXSjXHCicB314rV9t+P1bDgV1mynDrWvZP/grE16XTG8DgFDbsyD1fP7948vQMvqRzT7+"
+    "f5HqgHzBwjlNYk0nmMQE3XFQLKNib2ICxBA3/ZfaYHA51kxMeOsw6OlXkwgBAcQgmMGZzJuTFmKPsSw/tr2zrhhiC/m7ZIgTgQSY"
+    "9RJ3RjDEPF6BSZlz0kkoCXMVYT2QbvkGDQcfUoCer5XQALBGXtT4R+jL4iqtSYPnoDz8pmaVQ4shLU8zk7xIuWo1dcRQdtg3tZwu"
+    "WOFYbTCKvPtAGgoGwQpTuIIRPiMDKH3j3BRhDrI7g6m/DafUg1Li1ZWxWcUP8657Alc2ac8ob7b1Y1dfKI9L66rf1Zey4zZ+VO3E"
+    "ZL9hduJEIlT+FXgGwqdtKSWjhnFS1wleqsH3q66BmD4iFdYlNXJOeK2Fvh1C94gST3dc0qYvBA8UFUEExooDbpO944Iqro7Pcs0P"
+    "tDVCBpEfk8LpARfUr50+kOXrz9aPo1k2FKA5XCMdm99Z5GWh7tBDWbPm"
+)
 
 
 def ring(passphrase: bytes = b"alice's", label: str = "alice") -> Unlocked:
@@ -73,7 +86,7 @@ def test_what_randomness_makes_of_it() -> None:
     assert keys.fingerprint.hex() == "ef832a805a9f9a77de6218428068dcf2"
     assert made.ring.slots[0].private.hex() == (
         "0606060606060606060606062097008db924589316c053f852acdeded4e76163"
-        "8b7fce9df81c95d1a89befa1edb1fd8d629aa723be897f4d5deb6ad2"
+        "8b7fce9df81c95d1a89befa19a87f368a6d3dd6658255f2bbb9ac74d"
     )
 
 
@@ -181,6 +194,65 @@ def _changed(good: Ring) -> Iterator[Ring]:
     yield replace(good, sealed=mallory.sealed)
     yield replace(mallory, keys=good.keys, serial=9)
     yield replace(mallory, serial=9)
+    yield FormerRing(*msgspec.structs.astuple(good))
+
+
+@pytest.mark.parametrize("kind", [Ring, FormerRing])
+def test_a_new_clone_takes_no_keys_of_others(kind: type[Ring]) -> None:
+    """Who can write the bucket would wrap keys of his own for alice, whose next clone would seal by them."""
+    alice, mallory = ring(), ring(b"mallory's", "mallory")
+    # What he has of hers is what lies in the bucket; anybody can wrap for a public key.
+    slot = alice.ring.slots[0]
+    secrets, master, nonce = (1, [mallory.keys.root, list(mallory.keys.epochs)]), bytes(32), bytes(12)
+    wrapped = wrap(master, public=slot.public, info=b"artstore 2026 keyring 1 " + slot.id)
+    for keys in (mallory.ring.keys, alice.ring.keys):
+        forged = kind(1, keys, [msgspec.structs.replace(slot, master=wrapped)], b"")
+        bound = encode_ring(forged)[:-16]
+        sealed = nonce + Gcm(master).seal(nonce, msgspec.msgpack.encode(secrets), bound=bound)
+        with pytest.raises((NotPermitted, Corrupt)):
+            unlock(decode_ring(encode_ring(msgspec.structs.replace(forged, sealed=sealed))), b"alice's")
+
+
+def test_a_ring_of_the_first_format() -> None:
+    """A store would be lost by an upgrade."""
+    former = decode_ring(base64.b64decode(FORMER))
+    assert isinstance(former, FormerRing)
+    assert encode_ring(former) == base64.b64decode(FORMER)
+    for passphrase in (b"alice's", b"bob's"):
+        known = unlock(former, passphrase)
+        assert known.keys.root.hex() == "228aa1b7c15718970a723c7a4082fc08989c656f0bd8ca0f2474b5ebb08d7c67"
+        later = add_slot(known, b"carol's", label="carol", now=3, random=os.urandom, cost=CHEAP)[0]
+        again = stored(remove_slot(later, next(s.id for s in former.slots if s.id != known.slot), random=os.urandom))
+        assert not isinstance(again, FormerRing)
+        assert unlock(again, passphrase).keys.root == known.keys.root == unlock(again, b"carol's").keys.root
+        assert reopen(known, again).keys.epoch == 2
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 11, 200])
+@pytest.mark.parametrize("field", ["id", "salt", "public", "private", "master"])
+def test_parts_of_a_slot_of_other_sizes(field: str, size: int) -> None:
+    """Who can write the bucket would end a clone in a traceback."""
+    good = ring().ring
+    wrong = msgspec.structs.replace(good, slots=[msgspec.structs.replace(good.slots[0], **{field: bytes(size)})])
+    with pytest.raises(Corrupt, match="makes no sense"):
+        decode_ring(encode_ring(wrong))
+
+
+def test_parts_of_a_ring_of_other_sizes() -> None:
+    """The same."""
+    good = ring().ring
+    for wrong in (msgspec.structs.replace(good, sealed=bytes(28)), msgspec.structs.replace(good, keys=bytes(15))):
+        with pytest.raises(Corrupt, match="makes no sense"):
+            decode_ring(encode_ring(wrong))
+
+
+def test_keys_are_kept_out_of_logs() -> None:
+    """A message, a traceback with its values, or a failed assertion would have them."""
+    known = with_bob(ring())
+    shown = repr(known) + repr(known.keys) + str(known)
+    for secret in (known.private, known.keys.root, *known.keys.epochs):
+        assert repr(secret) not in shown
+        assert secret.hex() not in shown
 
 
 def test_a_ring_that_asks_for_too_much_is_not_believed() -> None:
@@ -198,6 +270,6 @@ def test_a_ring_that_asks_for_too_much_is_not_believed() -> None:
 def test_a_later_format_is_told_from_damage() -> None:
     """An old release would call a good keyring damaged."""
     body = bytearray(encode_ring(ring().ring)[:-16])
-    body[1] = 2
+    body[1] = 3
     with pytest.raises(NewerFormat):
         decode_ring(bytes(body) + checksum(bytes(body))[:16])
