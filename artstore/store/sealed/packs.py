@@ -10,7 +10,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from artstore.errors import Corrupt
+from artstore.errors import Corrupt, UsageError
 from artstore.format.sealed import (
     HEADER_BYTES,
     SEGMENT_BYTES,
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from artstore.model import PackId
     from artstore.ports import Buffer, PackFiles, PackSink
 
+_AGAIN: Final = "begin again what was to be written"
+_FORKED: Final = "begin a new commit in the child"
 _MEND: Final = "run `artstore check`, then `artstore check --repair`"
 
 
@@ -124,6 +126,7 @@ class SealedSink:
         self._process = os.getpid()
         self._size = self._sealed = 0  # bytes appended, and of those the ones that are sealed
         self._waiting = bytearray()
+        self._is_open = True
         try:
             sink.append([header])
         except BaseException:
@@ -169,12 +172,17 @@ class SealedSink:
         self._sink.abort()
 
     def _write(self, data: memoryview, *, ends: bool) -> None:
-        # A forked child has the same salt: two processes that go on would use a nonce twice.
-        assert os.getpid() == self._process, "a pack is written by the process that began it"
+        # A forked child has the same salt: two processes that go on would use a nonce twice. Nor is a pack gone on with
+        # whose end was sealed, or which lacks what the disk didn't take. Not an assertion: `python -O` has none.
+        if os.getpid() != self._process:
+            raise UsageError(f"pack {self.id.hex()} is not written on by a forked process", hint=_FORKED)
+        if not self._is_open:
+            raise UsageError(f"pack {self.id.hex()} is not written on: it has ended, or a write failed", hint=_AGAIN)
+        self._is_open = False
         first = self._sealed // SEGMENT_BYTES
-        # Counted before: whatever fails from here on, these segments are never sealed again.
         self._sealed += len(data)
         self._sink.append([self._segments.seal(data, first=first, ends=ends)])
+        self._is_open = not ends
 
 
 class _Tools(threading.local):
