@@ -42,13 +42,13 @@ def unlock(path: str, passphrase: Secret = None) -> Keychain:
 
     from artstore.format.keyring import decode_ring
 
-    def keep(data: bytes) -> None:
+    def keep(data: bytes) -> bool:
         serial = decode_ring(data).serial
-        store_folder.save_keyring(path, data, is_later=lambda there: decode_ring(there).serial < serial)
+        return store_folder.save_keyring(path, data, is_later=lambda there: decode_ring(there).serial < serial)
 
     keychain = Keychain(unlocked, keep=keep, load=lambda: store_folder.load_keyring(path))
     if unlocked.ring.serial > ring.serial:
-        keychain.take(unlocked)
+        keychain.take_up(unlocked)
     return keychain
 
 

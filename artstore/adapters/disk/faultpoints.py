@@ -32,6 +32,7 @@ POINTS = (
     "session.begun",
     "session.ended",
     "store.folders",
+    "store.keyring",
     "store.configured",
 )
 
@@ -43,6 +44,12 @@ def parse(text: str) -> tuple[str, int]:
 
 
 _name, _left = parse(os.environ.get(VARIABLE, ""))
+
+
+def arm(text: str) -> None:
+    """Kill this process where `text` says, as the variable does: a child that was forked off has imported this."""
+    global _name, _left
+    _name, _left = parse(text)
 
 
 def reach(name: str) -> None:

@@ -61,13 +61,16 @@ def test_of_two_first_commits_at_once_one_makes_the_store(tmp_path: Path, monkey
         paths = [each.result() for each in [pool.submit(wiring.find, None, create=True) for _ in range(8)]]
     assert set(paths) == {str(tmp_path / "store")}
     wiring.connect(paths[0]).close()
-    assert sorted(path.name for path in tmp_path.joinpath("store").glob("config*")) == ["config.toml"]
+    assert sorted(path.name for path in tmp_path.joinpath("store").glob("config.toml*")) == [
+        "config.toml",
+        "config.toml.lock",
+    ]
 
 
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("format = 2\nid = 'x'\nchunker = 1\n", NewerFormat),
+        ("format = 3\nid = 'x'\nchunker = 1\n", NewerFormat),
         ("format = 1\nid = 'x'\n", Corrupt),
         ("format = '1'\nid = 'x'\nchunker = 1\n", Corrupt),
         ("format = 1\nid = 'x'\nchunker = 1\ncompression = 3\n", Corrupt),
