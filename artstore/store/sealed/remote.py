@@ -206,10 +206,12 @@ class SealedRemote:
         except ValueError:
             sealed = b""
         padded = self._siv.open(sealed, bound=folder.encode()) if sealed else None
-        if padded is None:
+        name = None if padded is None else folder + padded.rstrip(b"\0").decode()
+        # Base32 has bits to spare, and slashes may stand elsewhere: only where we put it does it have the name.
+        if name is None or self._place(name) != key:
             _log.warning("%s/%s is none of this store's names", self.url, key)
             return key
-        return folder + padded.rstrip(b"\0").decode()
+        return name
 
     @staticmethod
     def _shown(found: Listed, key: str) -> Listed:
