@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     Secret = str | Callable[[], str] | Unlocked | None
 
+SECRET: Final = "ARTSTORE_PASSPHRASE"  # noqa: S105 - the variable that has a passphrase
 SECRET_FILE: Final = "ARTSTORE_PASSPHRASE_FILE"  # noqa: S105 - the variable that names a file with a passphrase
 _ASKED_MAX: Final = 3  # times for a passphrase
 
