@@ -207,3 +207,24 @@ def test_an_older_ring_is_not_taken_back(bare: Remote, keys: Keychain) -> None:
     bare.put(RING_KEY, first.data)
     sync_ring(bare, keys)
     assert keys.ring == newest
+
+
+@pytest.mark.parametrize("how", ["put", "create", "swap"])
+def test_a_remote_that_lags_behind_gets_the_keyring_first(bare: Remote, keys: Keychain, how: str) -> None:
+    """What is sealed by a key that nobody there has would be lost with the machine that has it."""
+    remote = SealedRemote(bare, keys)
+    sync_ring(remote, keys)
+    remote.put("sets/aa", b"before")
+    keys.take(rotate(keys.unlocked, random=os.urandom))  # while this remote was out of reach
+    match how:
+        case "put":
+            remote.put("sets/aa", SECRET)
+        case "create":
+            assert remote.create("tags/m/v1", SECRET) is not None
+        case _:
+            found = remote.get("sets/aa")
+            assert found is not None
+            assert remote.swap("sets/aa", SECRET, found.etag) is not None
+    there = bare.get(RING_KEY)
+    assert there is not None
+    assert there.data == encode_ring(keys.ring)
