@@ -105,7 +105,7 @@ class Keys(Names):
         return keychain
 
     def _change(self, change: Callable[[Unlocked], Unlocked], made: list[str]) -> KeyChange:
-        from artstore.store.sealed.ring import change_ring, sync_ring
+        from artstore.store.sealed.ring import change_kept_ring, change_ring, sync_ring
 
         keychain = self._keychain()
         unreached: list[str] = []
@@ -114,7 +114,7 @@ class Keys(Names):
             with self._opened(names[0]) as (remote, _):
                 change_ring(remote, keychain, change)
         else:
-            keychain.take(change(keychain.renewed()))
+            change_kept_ring(keychain, change)
         for name in names[1:]:
             try:
                 with self._opened(name) as (remote, _):

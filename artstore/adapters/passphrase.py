@@ -11,7 +11,7 @@ import shlex
 import stat
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from artstore import limits
@@ -38,7 +38,7 @@ class Sources:
 class Passphrase:
     """One that was found. `origin`: what to call its place."""
 
-    value: bytes
+    value: bytes = field(repr=False)  # kept out of logs
     origin: str
 
 

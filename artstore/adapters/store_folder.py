@@ -101,7 +101,7 @@ def prepare(path: str, *, group: str | None) -> None:
         found = set(os.listdir(path))
         if CONFIG in found:
             raise _exists(path)
-        strangers = sorted(name for name in found if name not in _PARTS and not name.startswith((CONFIG, LOG)))
+        strangers = sorted(name for name in found if name not in _PARTS and not name.startswith((CONFIG, LOG, KEYRING)))
         if strangers:
             raise Conflict(f"{path} is no store and not empty: it holds {strangers[0]!r}", hint="choose a new folder")
         if gid is None:
@@ -113,29 +113,33 @@ def prepare(path: str, *, group: str | None) -> None:
     faultpoints.reach("store.folders")
 
 
-def complete(path: str, *, chunker: int, group: str | None, keys: str | None = None, ring: bytes = b"") -> StoreConfig:
+def complete(
+    path: str,
+    *,
+    chunker: int,
+    group: str | None,
+    keys: str | None = None,
+    ring: bytes = b"",
+    make_index: Callable[[], None] | None = None,
+) -> StoreConfig:
     """Make a prepared folder a store, durably. Conflict if somebody else was first. `keys`, `ring`: those of an
-    encrypted one; the keyring is there before the folder is a store.
+    encrypted one; the keyring is there before the folder is a store. `make_index`: called while nobody else makes a
+    store here, so that index, keyring and config are of one process.
     """
     config = StoreConfig(id=os.urandom(16).hex(), chunker=chunker, group=group, keys=keys)
-    if keys is None:
-        _complete(path, config)
-        return config
-    with _locked(path, group is not None):
+    with _locked(path, group is not None), translating("create a store at", path):
         if is_store(path):
             raise _exists(path)  # and has a keyring of its own
-        durable_write(os.path.join(path, KEYRING), ring, shared=group is not None, exclusive=False)
-        faultpoints.reach("store.keyring")
-        _complete(path, config)
-    return config
-
-
-def _complete(path: str, config: StoreConfig) -> None:
-    with translating("create a store at", path):
+        if make_index is not None:
+            make_index()
+        if keys is not None:
+            durable_write(os.path.join(path, KEYRING), ring, shared=group is not None, exclusive=False)
+            faultpoints.reach("store.keyring")
         if not _write_config(path, config, exclusive=True):
             raise _exists(path)
         fsync_folder(os.path.dirname(os.path.abspath(path)))
     faultpoints.reach("store.configured")
+    return config
 
 
 def load_keyring(path: str) -> bytes:
@@ -152,11 +156,14 @@ def load_keyring(path: str) -> bytes:
             ) from error
 
 
-def save_keyring(path: str, data: bytes, *, is_later: Callable[[bytes], bool]) -> None:
-    """Replace the keyring, durably, in one step, if it is later than what is there: another process may do so, too."""
+def save_keyring(path: str, data: bytes, *, is_later: Callable[[bytes], bool]) -> bool:
+    """Replace the keyring, durably, in one step, if it is later than what is there: another process may do so, too.
+    False if it isn't, and stays as it is.
+    """
     with _changing(path) as config:
-        if is_later(load_keyring(path)):
-            durable_write(os.path.join(path, KEYRING), data, shared=config.group is not None, exclusive=False)
+        if not is_later(load_keyring(path)):
+            return False
+        return durable_write(os.path.join(path, KEYRING), data, shared=config.group is not None, exclusive=False)
 
 
 def is_store(path: str) -> bool:

@@ -7,6 +7,9 @@ bytes of its BLAKE3 behind it. It holds
 - a *slot* for each passphrase: an X25519 key whose private half is sealed by what Argon2id makes of the passphrase,
   and the master key, wrapped by HPKE for the public half.
 
+Anybody can wrap a master key of his own for a public half. So the private half is bound to the fingerprint of the
+store's keys, and opens in no ring of others: who has only the bucket can't give a new clone keys that he knows.
+
 Each change draws a new master key and wraps it for the slots that stay, which takes none of their passphrases: who was
 removed can't open what is written from then on. The slots are bound to the sealed secrets, so that nobody without the
 keys adds one. `serial` grows by one with each change; an older ring than the one known isn't taken.
@@ -15,7 +18,8 @@ keys adds one. `serial` grows by one with each change; an older ring than the on
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
@@ -27,6 +31,7 @@ from artstore.format.cipher import (
     KEY_BYTES,
     NONCE_BYTES,
     SIV_KEY_BYTES,
+    TAG_BYTES,
     Gcm,
     Stretching,
     derive,
@@ -46,6 +51,8 @@ SALT_BYTES: Final = 16
 FINGERPRINT_BYTES: Final = 16
 _CHECK_BYTES: Final = 16
 _CONTEXT: Final = b"artstore 2026 keyring 1 "
+_PRIVATE_BYTES: Final = NONCE_BYTES + KEY_BYTES + TAG_BYTES
+_MASTER_BYTES: Final = KEY_BYTES + KEY_BYTES + TAG_BYTES  # the encapsulated key in front
 DEFAULT_COST: Final = Stretching(limits.STRETCH_MEMORY_KIB, limits.STRETCH_PASSES, limits.STRETCH_LANES)
 
 
@@ -84,8 +91,8 @@ class _Secrets(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
 class Keys:
     """The keys of a store. `epochs`: that of epoch n at n - 1; what is new is sealed by the last one."""
 
-    root: bytes
-    epochs: tuple[bytes, ...]
+    root: bytes = field(repr=False)  # kept out of logs
+    epochs: tuple[bytes, ...] = field(repr=False)
 
     @property
     def epoch(self) -> int:
@@ -120,12 +127,12 @@ class Unlocked:
     ring: Ring
     keys: Keys
     slot: bytes
-    private: bytes
+    private: bytes = field(repr=False)  # kept out of logs
 
 
 def encode_ring(ring: Ring) -> bytes:
     """The bytes of a ring."""
-    data = _RING.encode((FORMAT, ring))
+    data = _encoded(ring)
     return data + checksum(data)[:_CHECK_BYTES]
 
 
@@ -135,8 +142,7 @@ def decode_ring(data: bytes) -> Ring:
     if len(data) <= _CHECK_BYTES or checksum(body)[:_CHECK_BYTES] != check:
         raise Corrupt("a keyring does not match its checksum", hint=_COPIES)
     _, ring = _RING.decode(body)
-    costs = [slot.cost for slot in ring.slots]
-    if ring.serial < 1 or not 0 < len(ring.slots) <= limits.KEY_SLOTS_MAX or not all(map(_is_sane, costs)):
+    if not _is_sane(ring):
         raise Corrupt("a keyring makes no sense", hint=_COPIES)
     return ring
 
@@ -144,20 +150,16 @@ def decode_ring(data: bytes) -> Ring:
 def new_ring(passphrase: bytes, *, label: str, now: int, random: Random, cost: Stretching = DEFAULT_COST) -> Unlocked:
     """The ring of a new store, with one slot. UsageError for a passphrase or label that can't be."""
     keys = Keys(random(KEY_BYTES), (random(KEY_BYTES),))
-    slot, private = _new_slot(passphrase, label=label, now=now, random=random, cost=cost)
+    slot, private = _new_slot(passphrase, keys, label=label, now=now, random=random, cost=cost)
     return _sealed(keys, [slot], serial=1, slot=slot.id, private=private, random=random)
 
 
 def unlock(ring: Ring, passphrase: bytes) -> Unlocked:
     """Open a ring. NotPermitted if no slot has this passphrase; Corrupt if the ring was changed without its keys."""
     for slot in ring.slots:
-        nonce, sealed = slot.private[:NONCE_BYTES], slot.private[NONCE_BYTES:]
-        opener = Gcm(stretch(passphrase, salt=slot.salt, cost=slot.cost))
-        try:
-            private = opener.open(nonce, sealed, bound=_CONTEXT + slot.id)
-        except Corrupt:
-            continue  # it is another one's slot
-        return _opened(ring, slot, private)
+        private = _private_of(slot, ring, Gcm(stretch(passphrase, salt=slot.salt, cost=slot.cost)))
+        if private is not None:
+            return _opened(ring, slot, private)
     raise NotPermitted("the passphrase is wrong")
 
 
@@ -189,7 +191,7 @@ def add_slot(
     """The ring with one more slot, and that. UsageError if there are too many."""
     if len(known.ring.slots) >= limits.KEY_SLOTS_MAX:
         raise UsageError(f"there are {limits.KEY_SLOTS_MAX} keys already", hint="`artstore key remove` one")
-    slot, _ = _new_slot(passphrase, label=label, now=now, random=random, cost=cost)
+    slot, _ = _new_slot(passphrase, known.keys, label=label, now=now, random=random, cost=cost)
     ring = known.ring
     return _next(known, known.keys, [*ring.slots, slot], random), slot
 
@@ -221,14 +223,16 @@ def _next(known: Unlocked, keys: Keys, slots: list[Slot], random: Random) -> Unl
     return _sealed(keys, slots, serial=known.ring.serial + 1, slot=known.slot, private=known.private, random=random)
 
 
-def _new_slot(passphrase: bytes, *, label: str, now: int, random: Random, cost: Stretching) -> tuple[Slot, bytes]:
+def _new_slot(
+    passphrase: bytes, keys: Keys, *, label: str, now: int, random: Random, cost: Stretching
+) -> tuple[Slot, bytes]:
     """A slot without the master key, and its private key."""
     if not 0 < len(passphrase) <= limits.PASSPHRASE_BYTES_MAX:
         raise UsageError(f"a passphrase has 1 to {limits.PASSPHRASE_BYTES_MAX} bytes, not {len(passphrase)}")
     if len(label.encode()) > limits.KEY_LABEL_BYTES_MAX or not label.isprintable():
         raise UsageError(f"a key's label is printable and has at most {limits.KEY_LABEL_BYTES_MAX} bytes")
     id, salt, private, nonce = random(SLOT_ID_BYTES), random(SALT_BYTES), random(KEY_BYTES), random(NONCE_BYTES)
-    sealed = Gcm(stretch(passphrase, salt=salt, cost=cost)).seal(nonce, private, bound=_CONTEXT + id)
+    sealed = Gcm(stretch(passphrase, salt=salt, cost=cost)).seal(nonce, private, bound=_CONTEXT + id + keys.fingerprint)
     return Slot(id, label, now, salt, cost, public_of(private), nonce + sealed, b""), private
 
 
@@ -241,7 +245,7 @@ def _sealed(keys: Keys, slots: list[Slot], *, serial: int, slot: bytes, private:
     ]
     ring = Ring(serial, keys.fingerprint, wrapped, b"")
     secrets = _SECRETS.encode((FORMAT, _Secrets(keys.root, list(keys.epochs))))
-    sealed = Gcm(master).seal(nonce, secrets, bound=_RING.encode((FORMAT, ring)))
+    sealed = Gcm(master).seal(nonce, secrets, bound=_encoded(ring))
     return Unlocked(msgspec.structs.replace(ring, sealed=nonce + sealed), keys, slot, private)
 
 
@@ -250,7 +254,7 @@ def _opened(ring: Ring, slot: Slot, private: bytes) -> Unlocked:
     try:
         master = unwrap(slot.master, private=private, info=_CONTEXT + slot.id)
         nonce, sealed = ring.sealed[:NONCE_BYTES], ring.sealed[NONCE_BYTES:]
-        bound = _RING.encode((FORMAT, msgspec.structs.replace(ring, sealed=b"")))
+        bound = _encoded(msgspec.structs.replace(ring, sealed=b""))
         _, secrets = _SECRETS.decode(Gcm(master).open(nonce, sealed, bound=bound))
     except Corrupt as error:
         raise Corrupt(f"the keyring was damaged or changed: {error.message}", hint=_COPIES) from error
@@ -261,9 +265,35 @@ def _opened(ring: Ring, slot: Slot, private: bytes) -> Unlocked:
     return Unlocked(ring, keys, slot.id, private)
 
 
-def _is_sane(cost: Stretching) -> bool:
+def _private_of(slot: Slot, ring: Ring, opener: Gcm) -> bytes | None:
+    """The private key of a slot; None if this is another one's."""
+    nonce, sealed = slot.private[:NONCE_BYTES], slot.private[NONCE_BYTES:]
+    with suppress(Corrupt):
+        return opener.open(nonce, sealed, bound=_CONTEXT + slot.id + ring.keys)
+    return None
+
+
+def _encoded(ring: Ring) -> bytes:
+    return _RING.encode((FORMAT, ring))
+
+
+def _is_sane(ring: Ring) -> bool:
+    """Can it be opened? Who can write the bucket chose all of it."""
     return (
-        8 * cost.lanes <= cost.memory_kib <= limits.STRETCH_MEMORY_KIB_MAX
+        ring.serial > 0
+        and len(ring.keys) == FINGERPRINT_BYTES
+        and len(ring.sealed) > NONCE_BYTES + TAG_BYTES
+        and 0 < len(ring.slots) <= limits.KEY_SLOTS_MAX
+        and all(map(_is_sane_slot, ring.slots))
+    )
+
+
+def _is_sane_slot(slot: Slot) -> bool:
+    sizes = (slot.id, slot.salt, slot.public, slot.private, slot.master)
+    cost = slot.cost
+    return (
+        tuple(map(len, sizes)) == (SLOT_ID_BYTES, SALT_BYTES, KEY_BYTES, _PRIVATE_BYTES, _MASTER_BYTES)
+        and 8 * cost.lanes <= cost.memory_kib <= limits.STRETCH_MEMORY_KIB_MAX
         and 0 < cost.passes <= limits.STRETCH_PASSES_MAX
         and 0 < cost.lanes <= limits.KEY_SLOTS_MAX
     )

@@ -1,4 +1,4 @@
-"""Keys for tests: cheap to unlock, kept in memory; and a watch over nonces."""
+"""Keys for tests: cheap to unlock, kept in memory."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ class KeptRing:
     def __init__(self) -> None:
         self.data = b""
 
-    def keep(self, data: bytes) -> None:
+    def keep(self, data: bytes) -> bool:
         self.data = data
+        return True
 
     def load(self) -> bytes:
         return self.data

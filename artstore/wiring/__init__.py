@@ -109,14 +109,16 @@ def init(path: str | None, *, group: str | None = None, unlocked: Unlocked | Non
     place = place_of(path)
     refuse_network(place)
     store_folder.prepare(place, group=group)
-    LmdbIndex.create(place, PLAIN if unlocked is None else Ids(unlocked.keys.ids), shared=group is not None).close()
-    if unlocked is None:
-        store_folder.complete(place, chunker=CHUNKER_ID, group=group)
-    else:
+    ids, keys, ring = PLAIN, None, b""
+    if unlocked is not None:
         from artstore.format.keyring import encode_ring
 
-        ring = unlocked.ring
-        store_folder.complete(place, chunker=CHUNKER_ID, group=group, keys=ring.keys.hex(), ring=encode_ring(ring))
+        ids, keys, ring = Ids(unlocked.keys.ids), unlocked.ring.keys.hex(), encode_ring(unlocked.ring)
+
+    def make_index() -> None:
+        LmdbIndex.create(place, ids, shared=group is not None).close()
+
+    store_folder.complete(place, chunker=CHUNKER_ID, group=group, keys=keys, ring=ring, make_index=make_index)
     return place
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     Secret = str | Callable[[], str] | Unlocked | None
 
+SECRET: Final = "ARTSTORE_PASSPHRASE"  # noqa: S105 - the variable that has a passphrase
 SECRET_FILE: Final = "ARTSTORE_PASSPHRASE_FILE"  # noqa: S105 - the variable that names a file with a passphrase
 _ASKED_MAX: Final = 3  # times for a passphrase
 
@@ -42,13 +43,13 @@ def unlock(path: str, passphrase: Secret = None) -> Keychain:
 
     from artstore.format.keyring import decode_ring
 
-    def keep(data: bytes) -> None:
+    def keep(data: bytes) -> bool:
         serial = decode_ring(data).serial
-        store_folder.save_keyring(path, data, is_later=lambda there: decode_ring(there).serial < serial)
+        return store_folder.save_keyring(path, data, is_later=lambda there: decode_ring(there).serial < serial)
 
     keychain = Keychain(unlocked, keep=keep, load=lambda: store_folder.load_keyring(path))
     if unlocked.ring.serial > ring.serial:
-        keychain.take(unlocked)
+        keychain.take_up(unlocked)
     return keychain
 
 

@@ -75,7 +75,8 @@ def run(places: Places, options: Options) -> int:
 
 
 def _forget_passphrase() -> None:
-    """What `start` handed over was read: commands that this daemon runs can't read it again."""
+    """What `start` handed over, or the environment had, was read: hooks and whatever else this runs don't have it."""
+    os.environ.pop(keys.SECRET, None)
     given = os.environ.get(keys.SECRET_FILE, "")
     if given.startswith(_DESCRIPTOR):
         del os.environ[keys.SECRET_FILE]

@@ -5,11 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-import pty
-import select
-import subprocess
-import sys
-import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +19,7 @@ from artstore.format import keyring
 from artstore.format.cipher import Stretching
 from artstore.model import RemotePlace
 from tests.machines import noise
+from tests.terminals import typed
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Answer, Run
@@ -387,34 +383,3 @@ def test_it_is_asked_for(run: Run, home: Path, model: Path, monkeypatch: pytest.
     assert code == 4
     assert "the passphrase is wrong" in seen
     assert typed(["list"], ["\x03"])[0] == 130
-
-
-def typed(arguments: list[str], answers: list[str]) -> tuple[int, str]:
-    """Run a command on a terminal of its own, and answer what it asks; its exit code and all that was seen."""
-    main, terminal = pty.openpty()
-    command = [sys.executable, "-m", "artstore", *arguments]
-
-    # `setsid --ctty` makes it the terminal that getpass opens.
-    process = subprocess.Popen(
-        ["setsid", "--ctty", "--wait", *command], stdin=terminal, stdout=terminal, stderr=terminal
-    )
-    os.close(terminal)
-    seen = b""
-    waiting, until = list(answers), time.monotonic() + 60
-    asked = 0
-    while time.monotonic() < until:
-        if not select.select([main], [], [], 0.1)[0]:
-            continue
-        try:
-            piece = os.read(main, 4096)
-        except OSError:  # its end has been closed
-            break
-        if not piece:
-            break
-        seen += piece
-        prompts = seen.count(b"passphrase: ") + seen.count(b"again: ")
-        while asked < prompts and waiting:
-            asked += 1
-            os.write(main, waiting.pop(0).encode() + b"\n")
-    os.close(main)
-    return process.wait(10), seen.decode()

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import Run
 
 
+SECRET = "open sesame"
+
+
 class Right(NamedTuple):
     """One action on one resource of a policy."""
 
@@ -410,3 +413,83 @@ def test_a_collector_needs_each_right(landlord: Landlord, origin: Store, tmp_pat
     landlord.let_in("collector", policy("collector", landlord.place))
     collect(place, tmp_path)
     assert {key for kind in ("p/", "m/", "x/") for key in landlord.listed(kind)} == needed(landlord, origin)
+
+
+# --- keys of an encrypted store
+
+
+@pytest.fixture
+def sealed(landlord: Landlord, tmp_path: Path, folder: Path) -> Iterator[Store]:
+    """The store of who made an encrypted remote, and has pushed m/v1 there as m/production."""
+    with Store.init(tmp_path / "origin", encrypt=SECRET) as store:
+        store.add_remote("origin", landlord.place)
+        store.commit(folder, tag="m/v1")
+        store.set_alias("m/production", "m/v1")
+        store.push()
+        yield store
+
+
+def change_keys(place: RemotePlace, path: Path) -> None:
+    """Everything that whoever changes keys does."""
+    with ExitStack() as stack:
+        there = path / "keys"
+        if there.exists():
+            store = stack.enter_context(Store.open(there, passphrase=SECRET))
+        else:
+            store = stack.enter_context(Store.clone(place, there, passphrase=SECRET)[0])
+        added = store.add_key("another", label="another")
+        store.rotate_keys()
+        assert added.id is not None
+        assert store.remove_key(added.id).unreached == ()
+
+
+def test_who_changes_keys(landlord: Landlord, sealed: Store, tmp_path: Path, folder: Path) -> None:
+    """Whoever takes a passphrase away would need the rights of who makes models, or a writer exchange the keyring."""
+    writer = landlord.let_in("writer", policy("writer", landlord.place))
+    store, _ = Store.clone(writer, tmp_path / "writer", passphrase=SECRET)
+    with store:
+        store.commit(folder, tag="m/v2")
+        store.push()
+        with pytest.raises(NotPermitted, match="keys/ring") as caught:
+            store.rotate_keys()
+        assert "s3:PutObject" in str(caught.value)
+        assert store.context.keychain is not None
+        assert store.context.keychain.keys.epoch == 1, "nothing has changed"
+        client = client_of(writer)
+        with pytest.raises(ClientError, match="AccessDenied"):
+            client.put_object(Bucket=bucket_of(writer), Key="some/prefix/keys/ring", Body=b"x")
+        client.close()
+        change_keys(
+            landlord.let_in("keys", [*policy("reader", landlord.place), *policy("keys", landlord.place)]), tmp_path
+        )
+        store.commit(folder, tag="m/v3")
+        store.push()
+        assert store.context.keychain.keys.epoch == 3
+    whole, _ = Store.clone(landlord.place, tmp_path / "whole", full=True, passphrase=SECRET)
+    with whole:
+        assert whole.check(data=True).is_sound
+        assert {tag.name for tag in whole.tags()} == {"m/v1", "m/v2", "m/v3"}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("right", rights("keys"), ids=str)
+def test_changing_keys_needs_each_right(landlord: Landlord, sealed: Store, tmp_path: Path, right: Right) -> None:
+    """A policy that allows more than is needed isn't least."""
+    allowed = [*policy("reader", landlord.place), *without("keys", right, landlord.place)]
+    place = landlord.let_in("keys", allowed)
+    refused(lambda: change_keys(place, tmp_path), right)
+    landlord.let_in("keys", [*policy("reader", landlord.place), *policy("keys", landlord.place)])
+    change_keys(place, tmp_path)
+
+
+@pytest.mark.long
+def test_an_encrypted_remote_is_set_up(landlord: Landlord, tmp_path: Path) -> None:
+    """Whoever makes it would need an owner's rights, or not be told which one is missing."""
+    allowed = [*policy("writer", landlord.place), *policy("setup", landlord.place)]
+    place = landlord.let_in("first", allowed)
+    with Store.init(tmp_path / "first", encrypt=SECRET) as store:
+        with pytest.raises(NotPermitted, match="keys/ring"):
+            store.add_remote("origin", place)
+        landlord.let_in("first", [*allowed, *policy("keys", landlord.place)])
+        store.add_remote("origin", place)
+        store.push()

@@ -46,6 +46,12 @@ def parse(text: str) -> tuple[str, int]:
 _name, _left = parse(os.environ.get(VARIABLE, ""))
 
 
+def arm(text: str) -> None:
+    """Kill this process where `text` says, as the variable does: a child that was forked off has imported this."""
+    global _name, _left
+    _name, _left = parse(text)
+
+
 def reach(name: str) -> None:
     """Die here, by SIGKILL, if the environment asks for it."""
     if name == _name:

@@ -47,7 +47,7 @@ class LmdbIndex:
         self.log = RefsLog(os.path.join(store, LOG), shared=shared)
         self._lock = threading.Lock()
         self._closed = False
-        create = folder != FOLDER or self._is_new(store)
+        create = folder != FOLDER or _holds_nothing(store, self.log)
         if create:
             make_folder(self._path, shared=shared)
             if self.log.size() is None:
@@ -61,7 +61,12 @@ class LmdbIndex:
 
     @classmethod
     def create(cls, store: str, ids: Ids, *, shared: bool = False) -> LmdbIndex:
-        """The index of a folder that is to become a store; Corrupt if it holds content already."""
+        """The index of a folder that is to become a store. Corrupt if it holds content already. An empty index, which
+        somebody left who was killed before it was a store, is of other ids than these: it is made anew.
+        """
+        if _holds_nothing(store, RefsLog(os.path.join(store, LOG), shared=shared)):
+            with translating("make the index anew", store), suppress(FileNotFoundError):
+                shutil.rmtree(os.path.join(store, FOLDER))
         return cls(store, ids, shared=shared)
 
     @property
@@ -163,13 +168,6 @@ class LmdbIndex:
                 self._closed = True
                 environment.release(self._environment)
 
-    def _is_new(self, store: str) -> bool:
-        """Whether a missing or unfinished index is made: nothing can be lost by that."""
-        # The packs are looked at first: who makes the first pack has made the index before.
-        holds_packs = _is_folder_with_content(os.path.join(store, PACKS))
-        holds_refs = (self.log.size() or 0) > START
-        return not holds_packs and not holds_refs
-
     def _require_own_ids(self) -> None:
         with environment.translating(self._path):
             mark = environment.mark_of(self._environment)
@@ -207,6 +205,14 @@ def rebuilding(store: str, ids: Ids, *, shared: bool = False) -> Generator[LmdbI
         index.close()
         for leftover in (path, f"{path}.old"):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _holds_nothing(store: str, log: RefsLog) -> bool:
+    """Whether a missing or unfinished index is made: nothing can be lost by that."""
+    # The packs are looked at first: who makes the first pack has made the index before.
+    holds_packs = _is_folder_with_content(os.path.join(store, PACKS))
+    holds_refs = (log.size() or 0) > START
+    return not holds_packs and not holds_refs
 
 
 def _is_folder_with_content(path: str) -> bool:

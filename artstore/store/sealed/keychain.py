@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import weakref
 from collections import OrderedDict
+from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from artstore import limits
-from artstore.errors import Corrupt
+from artstore.errors import Corrupt, NoSpace, NotPermitted
 from artstore.format.keyring import Keys, Ring, Unlocked, decode_ring, encode_ring, reopen
 from artstore.format.sealed import SALT_BYTES, UNKNOWN_SIZE, Header, Segments, encode_header, parse_header, seal_object
 
@@ -22,14 +25,17 @@ V = TypeVar("V")
 
 
 class Keychain:
-    """Thread-safe. `keep` makes a later keyring durable, before it is used; `load` reads what is kept: another process
-    may have taken up a later one.
+    """Thread-safe, usable after a fork. `keep` makes a later keyring durable, before anything is sealed by it; False if
+    one as late is kept already. `load` reads what is kept: another process may have taken up a later one.
     """
 
-    def __init__(self, unlocked: Unlocked, *, keep: Callable[[bytes], None], load: Callable[[], bytes]) -> None:
+    def __init__(self, unlocked: Unlocked, *, keep: Callable[[bytes], bool], load: Callable[[], bytes]) -> None:
         self._unlocked = unlocked
         self._keep = keep
         self._load = load
+        self._is_kept = True
+        self._lock = Lock()
+        _living.add(self)
 
     @property
     def unlocked(self) -> Unlocked:
@@ -48,26 +54,58 @@ class Keychain:
         self.meet(self._load())
         return self._unlocked
 
-    def take(self, unlocked: Unlocked) -> None:
-        """Use, and keep, a ring that was made from this one."""
-        self._keep(encode_ring(unlocked.ring))
-        self._unlocked = unlocked
+    def take(self, unlocked: Unlocked) -> bool:
+        """Use, and keep, a ring that was made from this one. False, and nothing has changed, if another process was
+        quicker; errors of `keep`.
+        """
+        with self._lock:
+            if not self._keep(encode_ring(unlocked.ring)):
+                return False
+            self._unlocked, self._is_kept = unlocked, True
+            return True
 
     def meet(self, data: bytes) -> None:
         """A keyring as it lies elsewhere: it is taken up if it is a later one of this store. Errors as `reopen`."""
-        reopened = reopen(self._unlocked, decode_ring(data))
-        if reopened is not self._unlocked:
-            self.take(reopened)
+        ring = decode_ring(data)
+        with self._lock:
+            reopened = reopen(self._unlocked, ring)
+            if reopened is not self._unlocked:
+                self._take_up(reopened)
+
+    def take_up(self, unlocked: Unlocked) -> None:
+        """Use a ring that was opened by the passphrase itself, kept here or not."""
+        with self._lock:
+            self._take_up(unlocked)
+
+    def _take_up(self, unlocked: Unlocked) -> None:
+        self._unlocked = unlocked
+        try:
+            self._keep(encode_ring(unlocked.ring))  # False: what is kept is as late, and has these keys, too
+            self._is_kept = True
+        except (NotPermitted, NoSpace):  # of who may only read here, or of a full disk: it reads all the same
+            self._is_kept = False
+
+    def _newest(self) -> Keys:
+        """The keys to seal by: those of a keyring that is kept here. Killed, nobody here would open it otherwise."""
+        with self._lock:
+            if not self._is_kept:
+                self._keep(encode_ring(self._unlocked.ring))
+                self._is_kept = True
+            return self._unlocked.keys
+
+    def forget_lock(self) -> None:
+        """In a forked child: nobody is left who could let go of it."""
+        self._lock = Lock()
 
     def seal(self, data: Buffer, name: bytes) -> bytes:
         """A whole object, under the newest key."""
-        keys = self.keys
+        keys = self._newest()
         salt = secrets.token_bytes(SALT_BYTES)
         return seal_object(data, epoch=keys.epoch, epoch_key=keys.epochs[-1], salt=salt, name=name)
 
     def begin(self, name: bytes) -> tuple[bytes, Segments]:
         """An object that is sealed as it comes: its header, and what seals its segments."""
-        keys = self.keys
+        keys = self._newest()
         header = Header(keys.epoch, secrets.token_bytes(SALT_BYTES), UNKNOWN_SIZE)
         return encode_header(header), Segments(keys.epochs[-1], header, name)
 
@@ -90,25 +128,34 @@ class Keychain:
 
 
 class Known(Generic[K, V]):
-    """The last so many of something that is dear to derive. Thread-safe."""
+    """The last so many of something that is dear to derive. Thread-safe without a lock, for which a child would wait
+    that is forked off while another thread reads: each step is one of a dictionary's own.
+    """
 
     def __init__(self) -> None:
         self._known: OrderedDict[K, V] = OrderedDict()
-        self._lock = Lock()
 
     def get(self, key: K) -> V | None:
-        with self._lock:
-            found = self._known.get(key)
-            if found is not None:
+        found = self._known.get(key)
+        if found is not None:
+            with suppress(KeyError):  # another thread put something in its place
                 self._known.move_to_end(key)
-            return found
+        return found
 
     def put(self, key: K, value: V) -> None:
-        with self._lock:
-            self._known[key] = value
-            if len(self._known) > limits.SEALED_OBJECTS_KNOWN_MAX:
+        self._known[key] = value
+        if len(self._known) > limits.SEALED_OBJECTS_KNOWN_MAX:
+            with suppress(KeyError):
                 self._known.popitem(last=False)
 
     def drop(self, key: K) -> None:
-        with self._lock:
-            self._known.pop(key, None)
+        self._known.pop(key, None)
+
+
+def _after_fork_in_child() -> None:
+    for keychain in _living:
+        keychain.forget_lock()
+
+
+_living: weakref.WeakSet[Keychain] = weakref.WeakSet()
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -10,7 +10,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from artstore.errors import Corrupt
+from artstore.errors import Corrupt, UsageError
 from artstore.format.sealed import (
     HEADER_BYTES,
     SEGMENT_BYTES,
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from artstore.ports import Buffer, PackFiles, PackSink
 
 _ROOM_BYTES: Final = 8 * SEGMENT_BYTES
+_AGAIN: Final = "begin again what was to be written"
+_FORKED: Final = "begin a new commit in the child"
 _MEND: Final = "run `artstore check`, then `artstore check --repair`"
 
 
@@ -132,6 +134,7 @@ class SealedSink:
         self._waiting = memoryview(bytearray(_ROOM_BYTES))
         self._filled = 0
         self._room = memoryview(bytearray(sealed_size(_ROOM_BYTES)))
+        self._is_open = True
         try:
             sink.append([header])
         except BaseException:
@@ -149,8 +152,7 @@ class SealedSink:
 
     def append(self, buffers: Sequence[Buffer]) -> int:
         """Append the buffers one after the other; the offset of the first."""
-        # A forked child has the same salt: two processes that go on would use a nonce twice.
-        assert os.getpid() == self._process, "a pack is written by the process that began it"
+        self._require_open()
         start = self._size
         for buffer in buffers:
             view = memoryview(buffer)
@@ -177,14 +179,26 @@ class SealedSink:
         """Remove the temporary file."""
         self._sink.abort()
 
+    def _require_open(self) -> None:
+        """Not an assertion: `python -O` has none.
+
+        A forked child has the same salt: two processes that go on would use a nonce twice. Nor is a pack gone on with
+        whose end was sealed, or which lacks what the disk didn't take.
+        """
+        if os.getpid() != self._process:
+            raise UsageError(f"pack {self.id.hex()} is not written on by a forked process", hint=_FORKED)
+        if not self._is_open:
+            raise UsageError(f"pack {self.id.hex()} is not written on: it has ended, or a write failed", hint=_AGAIN)
+
     def _write(self, *, ends: bool) -> None:
-        assert os.getpid() == self._process, "a pack is written by the process that began it"
+        self._require_open()
+        self._is_open = False
         first, data = self._sealed // SEGMENT_BYTES, self._waiting[: self._filled]
-        # Counted before: whatever fails from here on, these segments are never sealed again.
         self._sealed += self._filled
         self._filled = 0
         size = self._segments.seal_into(data, self._room, first=first, ends=ends)
         self._sink.append([self._room[:size]])
+        self._is_open = not ends
 
 
 class _Tools(threading.local):

@@ -13,15 +13,16 @@ from __future__ import annotations
 
 import base64
 import logging
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from artstore import limits
-from artstore.errors import Corrupt, RemoteError
+from artstore.errors import Corrupt, NewerFormat, RemoteError
 from artstore.format.cipher import TAG_BYTES, Siv
+from artstore.format.keyring import decode_ring
 from artstore.format.remote import ALIASES, FORMAT_KEY, RING_KEY, TAGS
 from artstore.format.sealed import (
     HEADER_BYTES,
@@ -37,6 +38,7 @@ from artstore.model import Fetched, Listed, Unchanged
 from artstore.ports import Streamed
 from artstore.store.remote.documents import MEND
 from artstore.store.sealed.keychain import Keychain, Known
+from artstore.store.sealed.ring import sync_ring
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -66,6 +68,7 @@ class SealedRemote:
         self._remote = remote
         self._keychain = keychain
         self._known: Known[str, _Opened] = Known()
+        self._ring_there: int | None = None  # serial of the keyring there, once it was looked at
 
     @property
     def url(self) -> str:
@@ -82,7 +85,10 @@ class SealedRemote:
 
     def get(self, key: str) -> Fetched | None:
         if is_clear(key):
-            return self._remote.get(key)
+            found = self._remote.get(key)
+            if key == RING_KEY and found is not None:
+                self._note_ring(found.data)
+            return found
         found = self._remote.get(self._place(key))
         if found is None:
             return None
@@ -151,10 +157,10 @@ class SealedRemote:
         return self._remote.put(self._place(key), self._sealed(key, body))
 
     def create(self, key: str, data: bytes) -> Written | None:
-        return self._remote.create(self._place(key), self._sealed(key, data))
+        return self._noted(key, data, self._remote.create(self._place(key), self._sealed(key, data)))
 
     def swap(self, key: str, data: bytes, etag: str) -> Written | None:
-        return self._remote.swap(self._place(key), self._sealed(key, data), etag)
+        return self._noted(key, data, self._remote.swap(self._place(key), self._sealed(key, data), etag))
 
     def delete(self, key: str) -> None:
         self._known.drop(key)
@@ -206,10 +212,12 @@ class SealedRemote:
         except ValueError:
             sealed = b""
         padded = self._siv.open(sealed, bound=folder.encode()) if sealed else None
-        if padded is None:
+        name = None if padded is None else folder + padded.rstrip(b"\0").decode()
+        # Base32 has bits to spare, and slashes may stand elsewhere: only where we put it does it have the name.
+        if name is None or self._place(name) != key:
             _log.warning("%s/%s is none of this store's names", self.url, key)
             return key
-        return folder + padded.rstrip(b"\0").decode()
+        return name
 
     @staticmethod
     def _shown(found: Listed, key: str) -> Listed:
@@ -218,7 +226,22 @@ class SealedRemote:
     # --- content
 
     def _sealed(self, key: str, data: bytes) -> bytes:
-        return data if is_clear(key) else self._keychain.seal(data, key.encode())
+        if is_clear(key):
+            return data
+        sealed = self._keychain.seal(data, key.encode())
+        # The keyring goes first: what nobody there can open would be lost with this machine.
+        if self._ring_there is not None and self._ring_there < self._keychain.ring.serial:
+            sync_ring(self, self._keychain)
+        return sealed
+
+    def _noted(self, key: str, data: bytes, written: Written | None) -> Written | None:
+        if key == RING_KEY and written is not None:
+            self._note_ring(data)
+        return written
+
+    def _note_ring(self, data: bytes) -> None:
+        with suppress(Corrupt, NewerFormat):  # told to who wants to use it
+            self._ring_there = decode_ring(data).serial
 
     def _open(self, key: str, found: Fetched) -> Fetched:
         segments = self._segments(key, found.data[:HEADER_BYTES])
@@ -230,7 +253,7 @@ class SealedRemote:
         return self._keychain.segments(header, key.encode(), look=self._ring)
 
     def _ring(self) -> bytes | None:
-        found = self._remote.get(RING_KEY)
+        found = self.get(RING_KEY)
         return None if found is None else found.data
 
     def _range(self, key: str, offset: int, size: int) -> bytes | None:

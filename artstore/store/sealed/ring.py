@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from artstore import limits
-from artstore.errors import Conflict, Corrupt
+from artstore.errors import Conflict, Corrupt, NoSpace, NotPermitted
 from artstore.format.keyring import decode_ring, encode_ring
 from artstore.format.remote import RING_KEY
 
@@ -65,6 +65,26 @@ def change_ring(remote: Remote, keychain: Keychain, change: Callable[[Unlocked],
         found = sync_ring(remote, keychain)
         changed = change(keychain.unlocked)
         if remote.swap(RING_KEY, encode_ring(changed.ring), found.etag) is not None:
-            keychain.take(changed)
+            _take(remote, keychain, changed)
             return
     raise Conflict(f"{remote.url}/{RING_KEY} is changed again and again", hint="try again")
+
+
+def change_kept_ring(keychain: Keychain, change: Callable[[Unlocked], Unlocked]) -> None:
+    """Change the keyring of a store without a home. Errors as `change`."""
+    for _ in range(limits.REMOTE_SWAPS_MAX):
+        if keychain.take(change(keychain.renewed())):  # else another process was quicker
+            return
+    raise Conflict("the keyring is changed again and again", hint="try again")
+
+
+def _take(remote: Remote, keychain: Keychain, changed: Unlocked) -> None:
+    """What is so at the home already is so here."""
+    try:
+        if not keychain.take(changed):
+            keychain.renewed()  # another process took up a later one
+    except (NoSpace, NotPermitted) as error:
+        raise type(error)(
+            f"the keys were changed at {remote.url}, but not here yet: {error.message}",
+            hint="don't change them again: the next `artstore fetch` takes this up",
+        ) from error

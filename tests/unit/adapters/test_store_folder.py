@@ -61,7 +61,10 @@ def test_of_two_first_commits_at_once_one_makes_the_store(tmp_path: Path, monkey
         paths = [each.result() for each in [pool.submit(wiring.find, None, create=True) for _ in range(8)]]
     assert set(paths) == {str(tmp_path / "store")}
     wiring.connect(paths[0]).close()
-    assert sorted(path.name for path in tmp_path.joinpath("store").glob("config*")) == ["config.toml"]
+    assert sorted(path.name for path in tmp_path.joinpath("store").glob("config.toml*")) == [
+        "config.toml",
+        "config.toml.lock",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from artstore import limits
 from artstore.errors import Conflict, Corrupt, NewerFormat, NotFound, NotPermitted, UsageError
-from artstore.format.cipher import Stretching
+from artstore.format.cipher import Gcm, Stretching, wrap
 from artstore.format.ids import checksum
 from artstore.format.keyring import (
     Ring,
@@ -26,6 +26,7 @@ from artstore.format.keyring import (
 )
 
 CHEAP = Stretching(8, 1, 1)
+# Written before the private half of a slot was bound to the store's keys: alice's, and bob's.
 
 
 def ring(passphrase: bytes = b"alice's", label: str = "alice") -> Unlocked:
@@ -73,7 +74,7 @@ def test_what_randomness_makes_of_it() -> None:
     assert keys.fingerprint.hex() == "ef832a805a9f9a77de6218428068dcf2"
     assert made.ring.slots[0].private.hex() == (
         "0606060606060606060606062097008db924589316c053f852acdeded4e76163"
-        "8b7fce9df81c95d1a89befa1edb1fd8d629aa723be897f4d5deb6ad2"
+        "8b7fce9df81c95d1a89befa19a87f368a6d3dd6658255f2bbb9ac74d"
     )
 
 
@@ -183,6 +184,48 @@ def _changed(good: Ring) -> Iterator[Ring]:
     yield replace(mallory, serial=9)
 
 
+def test_a_new_clone_takes_no_keys_of_others() -> None:
+    """Who can write the bucket would wrap keys of his own for alice, whose next clone would seal by them."""
+    alice, mallory = ring(), ring(b"mallory's", "mallory")
+    # What he has of hers is what lies in the bucket; anybody can wrap for a public key.
+    slot = alice.ring.slots[0]
+    secrets, master, nonce = (1, [mallory.keys.root, list(mallory.keys.epochs)]), bytes(32), bytes(12)
+    wrapped = wrap(master, public=slot.public, info=b"artstore 2026 keyring 1 " + slot.id)
+    for keys in (mallory.ring.keys, alice.ring.keys):
+        forged = Ring(1, keys, [msgspec.structs.replace(slot, master=wrapped)], b"")
+        bound = encode_ring(forged)[:-16]
+        sealed = nonce + Gcm(master).seal(nonce, msgspec.msgpack.encode(secrets), bound=bound)
+        with pytest.raises((NotPermitted, Corrupt)):
+            unlock(decode_ring(encode_ring(msgspec.structs.replace(forged, sealed=sealed))), b"alice's")
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 11, 200])
+@pytest.mark.parametrize("field", ["id", "salt", "public", "private", "master"])
+def test_parts_of_a_slot_of_other_sizes(field: str, size: int) -> None:
+    """Who can write the bucket would end a clone in a traceback."""
+    good = ring().ring
+    wrong = msgspec.structs.replace(good, slots=[msgspec.structs.replace(good.slots[0], **{field: bytes(size)})])
+    with pytest.raises(Corrupt, match="makes no sense"):
+        decode_ring(encode_ring(wrong))
+
+
+def test_parts_of_a_ring_of_other_sizes() -> None:
+    """The same."""
+    good = ring().ring
+    for wrong in (msgspec.structs.replace(good, sealed=bytes(28)), msgspec.structs.replace(good, keys=bytes(15))):
+        with pytest.raises(Corrupt, match="makes no sense"):
+            decode_ring(encode_ring(wrong))
+
+
+def test_keys_are_kept_out_of_logs() -> None:
+    """A message, a traceback with its values, or a failed assertion would have them."""
+    known = with_bob(ring())
+    shown = repr(known) + repr(known.keys) + str(known)
+    for secret in (known.private, known.keys.root, *known.keys.epochs):
+        assert repr(secret) not in shown
+        assert secret.hex() not in shown
+
+
 def test_a_ring_that_asks_for_too_much_is_not_believed() -> None:
     """Who can write the bucket would take all of a machine's memory."""
     good = ring().ring
@@ -198,6 +241,6 @@ def test_a_ring_that_asks_for_too_much_is_not_believed() -> None:
 def test_a_later_format_is_told_from_damage() -> None:
     """An old release would call a good keyring damaged."""
     body = bytearray(encode_ring(ring().ring)[:-16])
-    body[1] = 2
+    body[1] = 3
     with pytest.raises(NewerFormat):
         decode_ring(bytes(body) + checksum(bytes(body))[:16])

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from pathlib import Path
 
 import pytest
 
 from artstore.adapters.packs import FilePacks
-from artstore.errors import Corrupt
+from artstore.errors import Corrupt, NoSpace, UsageError
 from artstore.format.keyring import encode_ring, rotate
 from artstore.format.sealed import HEADER_BYTES, SEGMENT_BYTES, sealed_size
 from artstore.model import PackId
 from artstore.ports import PackFiles
 from artstore.store.sealed import Keychain, SealedPacks
+from artstore.testing.faults import Faults, FaultyPacks
 from artstore.testing.sealing import keychain
 
 PACK, OTHER = PackId(bytes(16)), PackId(bytes(15) + b"\1")
@@ -118,7 +121,7 @@ def test_a_pack_under_another_name(packs: SealedPacks, folder: FilePacks, keys: 
 def test_after_a_rotation(packs: SealedPacks, folder: FilePacks, keys: Keychain) -> None:
     """What was written before could not be read, or a running process not what others write now."""
     write(packs)
-    older = Keychain(keys.unlocked, keep=lambda _: None, load=lambda: later)
+    older = Keychain(keys.unlocked, keep=lambda _: True, load=lambda: later)
     keys.take(rotate(keys.unlocked, random=os.urandom))
     later = encode_ring(keys.ring)
     write(packs, pack=OTHER)
@@ -132,7 +135,7 @@ def test_after_a_rotation(packs: SealedPacks, folder: FilePacks, keys: Keychain)
 def test_a_key_that_nobody_has(packs: SealedPacks, folder: FilePacks, keys: Keychain) -> None:
     """It would look like damage of the pack."""
     before = keys.unlocked
-    stale = Keychain(before, keep=lambda _: None, load=lambda: encode_ring(before.ring))  # from an old copy
+    stale = Keychain(before, keep=lambda _: True, load=lambda: encode_ring(before.ring))  # from an old copy
     keys.take(rotate(before, random=os.urandom))
     write(packs)
     with pytest.raises(Corrupt, match="the keyring here ends at 1"):
@@ -148,7 +151,7 @@ def test_a_forked_child_does_not_go_on_with_a_pack(packs: SealedPacks) -> None:
         code = 1
         try:
             sink.append([b"y" * 3 * SEGMENT_BYTES])
-        except AssertionError:
+        except UsageError:
             code = 0
         finally:
             os._exit(code)
@@ -156,3 +159,55 @@ def test_a_forked_child_does_not_go_on_with_a_pack(packs: SealedPacks) -> None:
     sink.append([b"z"])
     sink.seal()
     assert packs.read(PACK, 3 * SEGMENT_BYTES, 1) == b"z"
+
+
+def test_a_pack_is_not_gone_on_with_once_it_has_ended_or_failed(folder: FilePacks, keys: Keychain) -> None:
+    """A nonce would be used for other bytes, or the pack lack what the disk didn't take."""
+    faults = Faults(4)  # the second piece finds no room
+    sink = SealedPacks(FaultyPacks(folder, faults), keys).create(PACK)
+    sink.append([b"x" * 9 * SEGMENT_BYTES])
+    with pytest.raises(NoSpace):
+        sink.append([b"y" * 9 * SEGMENT_BYTES])
+    for again in (lambda: sink.append([b"z" * SEGMENT_BYTES]), sink.seal):
+        with pytest.raises(UsageError, match=PACK.hex()):
+            again()
+    sink.abort()
+    faults = Faults(4)  # the file can't be made durable
+    sink = SealedPacks(FaultyPacks(folder, faults), keys).create(OTHER)
+    sink.append([b"short"])
+    with pytest.raises(NoSpace, match="seal"):
+        sink.seal()
+    for again in (lambda: sink.append([b" and more"]), sink.seal):
+        with pytest.raises(UsageError):
+            again()
+    sink.abort()
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # that is what is tried here
+def test_a_child_forked_while_others_read_and_seal(packs: SealedPacks, keys: Keychain) -> None:
+    """A data loader's worker would wait for ever for a lock that a thread of its parent held."""
+    write(packs)
+    done = threading.Event()
+
+    def work() -> None:
+        while not done.is_set():
+            keys.seal(b"x", b"y")
+            packs.read(PACK, 0, 5)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    children: list[int] = []
+    try:
+        for _ in range(30):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)  # ends it
+                keys.seal(b"x", b"y")
+                os._exit(0 if packs.read(PACK, 0, 5) == DATA[:5] else 1)
+            children.append(child)
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 30

@@ -132,7 +132,7 @@ def test_the_later_ring_wins(bare: Remote, keys: Keychain) -> None:
     """Machines of one store would seal by keys that the others never hear of."""
     there = sync_ring(bare, keys)
     assert there.data == encode_ring(keys.ring)
-    other = Keychain(keys.unlocked, keep=lambda _: None, load=lambda: encode_ring(keys.unlocked.ring))
+    other = Keychain(keys.unlocked, keep=lambda _: True, load=lambda: encode_ring(keys.unlocked.ring))
     change_ring(bare, keys, lambda known: rotate(known, random=os.urandom))
     assert keys.keys.epoch == 2
     assert other.keys.epoch == 1
@@ -148,7 +148,7 @@ def test_the_later_ring_wins(bare: Remote, keys: Keychain) -> None:
 def test_what_is_sealed_by_a_later_key_is_read_at_once(remote: SealedRemote, bare: Remote, keys: Keychain) -> None:
     """A reader that runs would see damage until it is started again."""
     sync_ring(bare, keys)
-    running = SealedRemote(bare, Keychain(keys.unlocked, keep=lambda _: None, load=lambda: encode_ring(old)))
+    running = SealedRemote(bare, Keychain(keys.unlocked, keep=lambda _: True, load=lambda: encode_ring(old)))
     old = keys.ring
     change_ring(bare, keys, lambda known: rotate(known, random=os.urandom))
     remote.put("p/0/1", SECRET)
@@ -160,7 +160,7 @@ def test_a_removed_key_is_told(bare: Remote, keys: Keychain) -> None:
     sync_ring(bare, keys)
     bob, slot = add_slot(keys.unlocked, b"bob", label="bob", now=1, random=os.urandom, cost=CHEAP)
     keys.take(bob)
-    of_bob = Keychain(unlock(bob.ring, b"bob"), keep=lambda _: None, load=lambda: encode_ring(bob.ring))
+    of_bob = Keychain(unlock(bob.ring, b"bob"), keep=lambda _: True, load=lambda: encode_ring(bob.ring))
     assert of_bob.unlocked.slot == slot.id
     change_ring(bare, keys, lambda known: remove_slot(known, slot.id, random=os.urandom))
     with pytest.raises(NotPermitted, match=r"bob.*was removed"):
@@ -170,7 +170,7 @@ def test_a_removed_key_is_told(bare: Remote, keys: Keychain) -> None:
 def test_two_that_change_it_at_once(bare: Remote, keys: Keychain) -> None:
     """One of two new passphrases would be lost, though both were told that it opens the store."""
     sync_ring(bare, keys)
-    other = Keychain(keys.unlocked, keep=lambda _: None, load=lambda: encode_ring(keys.ring))
+    other = Keychain(keys.unlocked, keep=lambda _: True, load=lambda: encode_ring(keys.ring))
     raced: list[str] = []
 
     def add(mine: Keychain, label: str) -> None:
@@ -207,3 +207,24 @@ def test_an_older_ring_is_not_taken_back(bare: Remote, keys: Keychain) -> None:
     bare.put(RING_KEY, first.data)
     sync_ring(bare, keys)
     assert keys.ring == newest
+
+
+@pytest.mark.parametrize("how", ["put", "create", "swap"])
+def test_a_remote_that_lags_behind_gets_the_keyring_first(bare: Remote, keys: Keychain, how: str) -> None:
+    """What is sealed by a key that nobody there has would be lost with the machine that has it."""
+    remote = SealedRemote(bare, keys)
+    sync_ring(remote, keys)
+    remote.put("sets/aa", b"before")
+    keys.take(rotate(keys.unlocked, random=os.urandom))  # while this remote was out of reach
+    match how:
+        case "put":
+            remote.put("sets/aa", SECRET)
+        case "create":
+            assert remote.create("tags/m/v1", SECRET) is not None
+        case _:
+            found = remote.get("sets/aa")
+            assert found is not None
+            assert remote.swap("sets/aa", SECRET, found.etag) is not None
+    there = bare.get(RING_KEY)
+    assert there is not None
+    assert there.data == encode_ring(keys.ring)

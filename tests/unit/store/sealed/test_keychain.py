@@ -1,0 +1,99 @@
+"""Keys of an open store: a keyring that can't be kept here, or that another process has changed."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from artstore.errors import ArtstoreError, NoSpace, NotPermitted
+from artstore.format.keyring import Unlocked, add_slot, decode_ring, encode_ring, rotate
+from artstore.format.sealed import parse_header
+from artstore.store.sealed import Keychain, SealedRemote
+from artstore.store.sealed.ring import change_kept_ring, change_ring, sync_ring
+from artstore.testing.memory_remote import Bucket, MemoryRemote
+from artstore.testing.sealing import CHEAP, keychain, unlocked
+
+
+class Disk:
+    """Where several processes keep one keyring, as `STORE/keyring` is kept; it may be full, or another user's."""
+
+    def __init__(self, known: Unlocked) -> None:
+        self.data = encode_ring(known.ring)
+        self.refuses: type[ArtstoreError] | None = None
+
+    def opened(self, known: Unlocked) -> Keychain:
+        return Keychain(known, keep=self.keep, load=lambda: self.data)
+
+    def keep(self, data: bytes) -> bool:
+        if self.refuses is not None:
+            raise self.refuses("the keyring can't be written")
+        if decode_ring(data).serial <= decode_ring(self.data).serial:
+            return False
+        self.data = data
+        return True
+
+
+def added(label: str, known: Unlocked) -> Unlocked:
+    return add_slot(known, label.encode(), label=label, now=1, random=os.urandom, cost=CHEAP)[0]
+
+
+def turned(known: Unlocked) -> Unlocked:
+    return rotate(known, random=os.urandom)
+
+
+@pytest.mark.parametrize("refusal", [NotPermitted, NoSpace])
+def test_who_can_not_keep_a_later_keyring_reads_all_the_same(refusal: type[ArtstoreError]) -> None:
+    """Somebody who may only read a store, or whose disk is full, would not see what was pushed after a rotation."""
+    first = unlocked()
+    elsewhere, disk, bare = keychain(first), Disk(first), MemoryRemote(Bucket())
+    reader = disk.opened(first)
+    sync_ring(bare, elsewhere)
+    change_ring(bare, elsewhere, turned)
+    SealedRemote(bare, elsewhere).put("p/0/1", b"legible")
+    disk.refuses = refusal
+    assert SealedRemote(bare, reader).get_range("p/0/1", 0, 3) == b"leg"
+    assert reader.keys.epoch == 2
+    with pytest.raises(refusal):  # killed, nobody here could open it
+        reader.seal(b"x", b"packs/00")
+    with pytest.raises(refusal):
+        reader.begin(b"packs/00")
+    disk.refuses = None
+    assert parse_header(reader.seal(b"x", b"packs/00")).epoch == 2
+    assert disk.data == encode_ring(reader.ring)
+
+
+def test_two_processes_change_the_keyring_of_a_store_without_a_remote() -> None:
+    """One of two new passphrases would be lost, though both were told that it opens the store."""
+    first = unlocked()
+    disk = Disk(first)
+    one, other = disk.opened(first), disk.opened(first)
+    tried: list[str] = []
+
+    def change(known: Unlocked) -> Unlocked:
+        tried.append("one")
+        if len(tried) == 1:
+            change_kept_ring(other, lambda known: added("other", known))
+        return added("one", known)
+
+    change_kept_ring(one, change)
+    assert [slot.label for slot in one.ring.slots] == ["test", "other", "one"]
+    assert disk.data == encode_ring(one.ring)
+    assert len(tried) == 2
+
+
+def test_a_change_that_could_not_be_kept_here() -> None:
+    """It would be made a second time, since nothing tells that it was made at home."""
+    first = unlocked()
+    disk, bare = Disk(first), MemoryRemote(Bucket())
+    keys = disk.opened(first)
+    sync_ring(bare, keys)
+    disk.refuses = NoSpace
+    with pytest.raises(NoSpace, match="were changed at") as told:
+        change_ring(bare, keys, lambda known: added("bob", known))
+    assert "artstore fetch" in str(told.value)
+    assert keys.ring == first.ring
+    disk.refuses = None
+    sync_ring(bare, keys)
+    assert [slot.label for slot in keys.ring.slots] == ["test", "bob"]
+    assert disk.data == encode_ring(keys.ring)
