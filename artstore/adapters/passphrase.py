@@ -21,6 +21,7 @@ VARIABLE: Final = "ARTSTORE_PASSPHRASE"
 FILE_VARIABLE: Final = "ARTSTORE_PASSPHRASE_FILE"
 COMMAND_VARIABLE: Final = "ARTSTORE_PASSPHRASE_COMMAND"
 _SERVICE: Final = "artstore"
+_STDIN: Final = 0
 _COMMAND_S: Final = 120.0  # a command may ask on a screen
 
 
@@ -139,7 +140,9 @@ def from_file(path: str, origin: str) -> Passphrase:
 def _from_command(command: str, origin: str) -> Passphrase:
     try:
         words = shlex.split(command)
-        done = subprocess.run(words, stdout=subprocess.PIPE, check=False, timeout=_COMMAND_S)  # noqa: S603 - what the user says
+        # It may ask on a terminal; what is piped in is to be committed, and would lack what the command has read of it.
+        given = None if os.isatty(_STDIN) else subprocess.DEVNULL
+        done = subprocess.run(words, stdin=given, stdout=subprocess.PIPE, check=False, timeout=_COMMAND_S)  # noqa: S603 - what the user says
     except (ValueError, OSError, subprocess.TimeoutExpired) as error:
         raise UsageError(f"{origin} can't be run: {error}") from error
     if done.returncode != 0:
@@ -148,8 +151,8 @@ def _from_command(command: str, origin: str) -> Passphrase:
 
 
 def _line(data: bytes, origin: str) -> bytes:
-    """Without the newline that editors and programs put behind it."""
-    value = data.removesuffix(b"\n").removesuffix(b"\r")
+    """The first line: programs put a newline behind it, password managers more of what they know."""
+    value = data.partition(b"\n")[0].removesuffix(b"\r")
     if not 0 < len(value) <= limits.PASSPHRASE_BYTES_MAX:
         raise UsageError(f"{origin} has {len(value)} bytes, a passphrase 1 to {limits.PASSPHRASE_BYTES_MAX}")
     return value

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,6 +118,7 @@ def test_a_wrong_passphrase(run: Run, sealed: Path, passphrase: Path, monkeypatc
     [
         ("ARTSTORE_PASSPHRASE", "open sesame", 0, ""),
         ("ARTSTORE_PASSPHRASE_COMMAND", "echo 'open sesame'", 0, ""),
+        ("ARTSTORE_PASSPHRASE_COMMAND", r"printf 'open sesame\r\nuser: me\n'", 0, ""),
         ("ARTSTORE_PASSPHRASE_COMMAND", "false", 2, "ended with 1"),
         ("ARTSTORE_PASSPHRASE_COMMAND", "/nowhere/pass", 2, "can't be run"),
         ("ARTSTORE_PASSPHRASE_COMMAND", "printf ''", 2, "0 bytes"),
@@ -133,6 +136,22 @@ def test_where_it_comes_from(
     answer = run("list", code=code)
     assert says in answer.err
     assert (f"${variable}" in answer.err) == bool(code)
+
+
+def test_a_file_s_first_line(run: Run, sealed: Path, passphrase: Path) -> None:
+    """Who has noted more in that file could not type what the store was made with."""
+    passphrase.write_text("open sesame\nof the big store\n" + "x" * 3000)
+    run("list")
+
+
+def test_a_command_does_not_read_what_is_piped_in(run: Run, sealed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version would lack what the command has read of it, and nobody be told."""
+    monkeypatch.setenv("ARTSTORE_PASSPHRASE_COMMAND", "sh -c 'cat > /dev/null; echo open sesame'")
+    monkeypatch.delenv("ARTSTORE_PASSPHRASE_FILE")
+    words = [sys.executable, "-P", "-m", "artstore", "commit", "-", "--artifact", "piped", "--name", "log"]
+    done = subprocess.run(words, input=SECRET, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert run("show", "piped/v1", "--json").document["bytes"] == len(SECRET)
 
 
 def test_the_config_says_it(

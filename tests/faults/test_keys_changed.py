@@ -125,10 +125,10 @@ def test_a_passphrase_changed_while_another_machine_pushes(
     assert told.returncode == NotPermitted.exit_code, "the next one is told"
     assert "was removed" in told.stderr
     before = keys_at(place)
-    assert artstore(pusher, NEW, "fetch").returncode == 0
-    filled(tmp_path / "m", 3)
-    assert artstore(pusher, NEW, "commit", str(tmp_path / "m"), "--tag", "m/v3").returncode == 0
-    assert artstore(pusher, NEW, "push").returncode == 0
+    with Store.open(pusher, passphrase=NEW) as opened:
+        opened.fetch()
+        opened.commit(filled(tmp_path / "m", 3), tag="m/v3")
+        opened.push()
     clone, _ = Store.clone(place, tmp_path / "clone", full=True, passphrase=NEW)
     with clone:
         assert {tag.name for tag in clone.tags()} == {"m/v1", "m/v2", "m/v3"}
@@ -170,6 +170,7 @@ def opened_by(known: Unlocked, place: RemotePlace, keys: set[str]) -> tuple[int,
     return opened, refused
 
 
+@pytest.mark.long
 def test_keys_rotated_while_another_machine_pushes(
     owner: Store, pusher: Path, place: RemotePlace, tmp_path: Path
 ) -> None:

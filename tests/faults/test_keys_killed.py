@@ -110,7 +110,7 @@ def test_init_killed_at_each_point(tmp_path: Path) -> None:
 
 def test_many_that_make_a_store_at_one_place(tmp_path: Path) -> None:
     """The keyring would be that of one, the index or the config that of another: nothing could be read."""
-    for turn in range(4):
+    for turn in range(2):
         path = tmp_path / f"store-{turn}"
         gate, start = os.pipe()
 
@@ -161,7 +161,9 @@ def serial(store: Path, place: RemotePlace) -> tuple[int, int]:
     return home, here
 
 
-@pytest.mark.parametrize("what", ["add", "remove", "rotate"])
+@pytest.mark.parametrize(
+    "what", ["add", pytest.param("remove", marks=pytest.mark.long), pytest.param("rotate", marks=pytest.mark.long)]
+)
 def test_a_change_killed_at_each_point(store: Path, place: RemotePlace, tmp_path: Path, what: str) -> None:
     """A passphrase would open one of the two places and not the other for good, or neither."""
 

@@ -125,10 +125,10 @@ def whole(place: RemotePlace, at: Path) -> None:
 
 def test_killed_and_begun_again(store: Path, place: RemotePlace, nonces: Nonces, tmp_path: Path) -> None:
     """What was written before a crash would be sealed once more with the same nonces, over other bytes."""
-    points = [(point, 1) for point in COMMITTED] + [(point, count) for point in PUSHED for count in (1, 4)]
+    points = [(point, 1) for point in COMMITTED[::2]] + [(point, 3) for point in PUSHED]
     assert sweep(store, tmp_path, points) == len(points)
     whole(place, tmp_path / "clone")
-    assert nonces.check() > 2000
+    assert nonces.check() > 1000
     assert nonces.keys > 100
 
 
@@ -240,7 +240,7 @@ def test_collection_repack_and_repair(store: Path, place: RemotePlace, nonces: N
 WRITES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3 * SEGMENT_BYTES)), max_size=12)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(WRITES, st.integers(0, 12), st.booleans())
 def test_any_order_of_writes(tmp_path: Path, writes: list[tuple[int, int]], fault: int, lasting: bool) -> None:
     """A disk that is full in the midst of a pack, or whoever goes on after that, would have a nonce used twice."""

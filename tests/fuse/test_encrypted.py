@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from artstore import Store
 from tests.terminals import typed
 
 if TYPE_CHECKING:
@@ -30,14 +31,12 @@ def test_a_killed_server_comes_back_without_asking(unmounted: Mounted) -> None:
     processes that others can read.
     """
     place = unmounted
-    place.env |= {"ARTSTORE_HOME": str(place.path.parent / "sealed"), "ARTSTORE_PASSPHRASE": SECRET}
+    place.env |= {"ARTSTORE_HOME": str(place.path.parent / "sealed")}
     source = place.path.parent / "source"
     source.mkdir()
     (source / "file").write_bytes(CONTENT)
-    place.run("init", "--encrypt")
-    place.run("commit", source, "--tag", "m/v1")
-    del place.env["ARTSTORE_PASSPHRASE"]
-    assert "there is no passphrase" in place.run("mount", place.path, code=4).err
+    with Store.init(place.env["ARTSTORE_HOME"], encrypt=SECRET) as store:
+        store.commit(source, tag="m/v1")
     code, seen = typed(["mount", str(place.path)], [SECRET], environment=place.env)
     assert code == 0, seen
     file = place.path / "versions" / "m" / "v1" / "file"
