@@ -148,7 +148,6 @@ class Pusher:
         self._result.puts = self._remote.stats.puts - before[1]
 
     def _attempt(self, wanted: Wanted) -> None:
-        self._require_home()  # before anything is sent for nothing
         seen = look(self._remote, now=self._now)  # step 1
         versions = self._versions(wanted)
         bases = self._bases(versions)
@@ -161,6 +160,8 @@ class Pusher:
         for version in plan.new & bases.keys():
             plan.borrowed[version] = sets[bases[version]][0]
         pin = PushPin(self._remote, plan.keys, self._now, grace=seen.grace)
+        if plan.has_uploads or not plan.new.isdisjoint(sets):
+            self._require_home()  # before anything is sent, or replaced, for nothing
         self._upload(plan, pin)  # step 2
         self._put_sets(versions, plan, sets, pin)  # step 3
         seen, keys = self._prove(versions.keys())  # step 4
