@@ -12,7 +12,7 @@ from artstore import Store, wiring
 from artstore.adapters.remote_folder import FolderRemote
 from artstore.errors import NotPermitted, RemoteError
 from artstore.format.keyring import decode_ring
-from artstore.format.remote import RING_KEY
+from artstore.format.remote import GC_KEY, RING_KEY, GcState, changed_state, decode_remote, encode_remote
 from artstore.model import Written
 from artstore.testing.sealing import PASSPHRASE, unlocked
 from tests.machines import noise
@@ -102,3 +102,14 @@ def test_no_home_no_change(world: World, one: Store) -> None:
         one.rotate_keys()
     assert serial(world, "nas") == 1
     assert len(one.list_keys()) == 1
+
+
+def test_keys_change_while_a_remote_is_held(world: World, one: Store) -> None:
+    """They are no names; who has to take away a passphrase can't wait for half a day."""
+    for name in ("home", "nas"):
+        found = world.remote(name).get(GC_KEY)
+        assert found is not None
+        state = changed_state(decode_remote(GcState, found.data), exclusive=True, holder="eve")
+        world.remote(name).put(GC_KEY, encode_remote(state))
+    assert one.rotate_keys().unreached == ()
+    assert serial(world, "home") == serial(world, "nas") == 2

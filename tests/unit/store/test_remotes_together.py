@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -24,7 +24,9 @@ from artstore.format.remote import (
     encode_remote,
     set_key,
 )
+from artstore.model import Digest
 from artstore.store.remote import copied_packs
+from artstore.store.remote.repack_swap import Swapped, Swapper
 from artstore.store.repair_remote.condemn import condemn
 from artstore.store.sealed import SealedRemote
 from artstore.testing.damage import flip, truncate
@@ -104,12 +106,18 @@ def test_a_promotion_waits_before_it_begins(world: World, one: Store) -> None:
 
 
 def test_the_old_home_is_held(world: World, one: Store) -> None:
-    """What collection deletes there is no reason to leave names undecided."""
+    """What collection deletes there is no reason to leave names undecided; it gets its copies when it is let go."""
     hold(world, "home")
     told = one.promote("nas")
+    assert (told.changed, told.conflicts) == (True, [])
     assert world.claim("nas") == (world.id("nas"), 1)
-    assert [note for note in told.notes if "home is behind" in note] or not told.conflicts
-    one.set_alias("m/production", "m/v1")
+    world.commit(one, "m/v3")
+    assert one.push().written == ["m/v3"]
+    with pytest.raises(Busy, match="held by eve on gpu9"):
+        one.push(to="home")
+    change_state(world, "home", exclusive=False, holder="")
+    assert one.push(to="home").written == ["m/v3"]
+    assert world.is_whole("reader", "home")
 
 
 def test_each_who_writes_is_refused_and_has_changed_nothing(world: World, one: Store) -> None:
@@ -203,6 +211,38 @@ def test_what_is_repacked_meanwhile_is_copied_from_where_it_is_now(
     assert result.conflicts == []
     assert world.tags("far") == world.tags("home")
     assert world.is_whole("reader", "far")
+
+
+@pytest.mark.parametrize("at", ["home", "nas"])
+def test_a_promotion_while_a_remote_is_repacked(world: World, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+    """Sets that were read before it, and packs that go after it, must not be what names at the new home lead to."""
+    one = world.store("one", "nas")
+    world.opened["one"] = one
+    kept = noise(MIB // 8, 2)
+    world.commit(one, "m/v1", big=noise(MIB, 1), kept=kept)
+    world.commit(one, "m/v2", kept=kept)
+    one.push()
+    one.push(to="nas")
+    one.remove_at_remote("m/v1", remote="home")
+    one.push(to="nas")
+    real = Swapper.swap
+    promoted: list[bool] = []
+
+    def swap(self: Swapper, versions: Iterable[Digest]) -> Swapped:
+        if not promoted:
+            with Store.open(one.path) as other:
+                promoted.append(other.promote("nas").changed)
+        return real(self, versions)
+
+    monkeypatch.setattr(Swapper, "swap", swap)
+    with one.remote_repack(at) as job:
+        assert job.run(job.plan()).sets == 1
+    assert promoted == [True]
+    for name in ("nas", "home"):
+        assert one.check_at_remote(name, data=True).is_sound
+        assert world.tags(name)["m/v2"] == one.resolve("m/v2").version
+    assert one.push(to="home").conflicts == []
+    assert world.is_whole("reader", "nas")
 
 
 # --- repair at a mirror
