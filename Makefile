@@ -53,6 +53,10 @@ tests: $(VENV)/.built  ## run the tests alone, also with another Python: make te
 test-long: $(VENV)/.built  ## run the tests that take minutes
 	$(BIN)/python -m pytest -n auto -m long --timeout 3600
 
+.PHONY: test-encrypted
+test-encrypted: $(VENV)/.built  ## run the tests of stores, faults and commands on encrypted stores
+	$(BIN)/python -m pytest -n auto --encrypted tests/unit/store tests/faults tests/e2e
+
 .PHONY: test-keeping
 test-keeping: $(VENV)/.built  ## eight pushers and two collectors on a real service: make test-keeping [SECONDS=300]
 	ARTSTORE_LONG_S=$(or $(SECONDS),300) $(BIN)/python -m pytest -s -m long --timeout 3600 tests/faults/test_many_collectors.py

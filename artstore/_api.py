@@ -55,7 +55,7 @@ class Status:
     elsewhere: int
     cached_bytes: int
     cache_bytes_max: int
-    encrypted: bool = False
+    encrypted: bool
 
 
 class _OpenStore(Protocol):
@@ -249,6 +249,7 @@ class Store(Keys):
             elsewhere=elsewhere,
             cached_bytes=0 if far is None else far.kept.size(),
             cache_bytes_max=0 if far is None else far.kept.size_max,
+            encrypted=self.is_encrypted,
         )
 
     def disk_shortfall(self) -> int:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from artstore._names import Names
-from artstore.errors import RemoteError, UsageError
+from artstore.errors import Conflict, Corrupt, NotFound, NotPermitted, RemoteError, UsageError
 from artstore.wiring import keys as wiring_keys
 
 if TYPE_CHECKING:
@@ -119,6 +119,6 @@ class Keys(Names):
             try:
                 with self._opened(name) as (remote, _):
                     sync_ring(remote, keychain)
-            except RemoteError:
+            except (RemoteError, NotFound, NotPermitted, Conflict, Corrupt):  # the change stands: it was made at home
                 unreached.append(name)
         return KeyChange(made[-1] if made else None, keychain.keys.epoch, tuple(unreached))

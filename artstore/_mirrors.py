@@ -126,7 +126,7 @@ class Mirrors(Remotes):
         store follows. Idempotent: killed, it is gone on with.
         """
         from artstore.store.context import Counters
-        from artstore.store.remote.claims import read_claim
+        from artstore.store.remote.claims import read_or_replace
         from artstore.store.remote.local_moves import carry_local
         from artstore.store.remote.promoting import Promoter, Reached
 
@@ -136,7 +136,7 @@ class Mirrors(Remotes):
         with ExitStack() as stack:
             there, id = stack.enter_context(self._opened(name))
             target = Reached(name, there, id)
-            claim = read_claim(there, id).claim
+            claim = read_or_replace(there, id).claim
             if claim.is_home and not claim.epoch and places[name].mirror_of is None and name != next(iter(places)):
                 raise UsageError(
                     f"{name} is no mirror: it decides its own names",
@@ -148,7 +148,7 @@ class Mirrors(Remotes):
             for other in [each for each in places if each != name]:
                 try:
                     remote, other_id = stack.enter_context(self._opened(other))
-                    if read_claim(remote, other_id).claim.home == id:
+                    if read_or_replace(remote, other_id).claim.home == id:
                         follow.add(other)
                     if other in follow:
                         reached[other] = Reached(other, remote, other_id)
@@ -157,7 +157,8 @@ class Mirrors(Remotes):
                         away[other] = error
             former = self._former(name, claim, follow)
             old = None if former is None else reached.pop(former, None)
-            if old is None and not lost and not (claim.is_home and claim.epoch):
+            is_home = (claim.is_home and claim.epoch) or (name == next(iter(places)) and claim.home in (id, b""))
+            if old is None and not lost and not is_home:
                 raise _not_without(name, former, away.get(former or ""))
             epochs = [place.epoch for place in places.values()]
             told = Promoter(self.context, target, old, list(reached.values()), epochs, counters).promote()

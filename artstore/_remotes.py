@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from artstore.store.far.prefetch import PrefetchResult
     from artstore.store.remote.collect import RemoteGcPlan, RemoteGcResult
     from artstore.store.remote.evict import EvictResult
+    from artstore.store.remote.gc_state import CollectionStatus
     from artstore.store.remote.homeward import Settled
     from artstore.store.remote.names import Wanted
     from artstore.store.remote.pull import PullResult
@@ -44,13 +45,16 @@ _log: Final = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RemoteStatus:
-    """The home remote: names that are here and not there; once it was asked, those only there, those that differ."""
+    """The home remote: names that are here and not there; once it was asked, those only there, those that differ, and
+    who holds it, so that nobody else may write names there.
+    """
 
     name: str
     url: str
     only_here: list[str]
     only_there: list[str] | None
     differing: list[str] | None
+    held: str | None = None
 
 
 class Remotes(facade.Store):
@@ -124,13 +128,15 @@ class Remotes(facade.Store):
             unpushed = ahead(reader, bytes.fromhex(place.id or ""))
         if not ask:
             return RemoteStatus(name, place.url, unpushed, None, None)
+        from artstore.store.remote.gc_state import collection_status
         from artstore.store.remote.pull import read_refs
 
         with self._opened(name, reading=True) as (remote, _):
             there = read_refs(remote)
+            held = collection_status(remote).held
         with self.context.index.read() as reader:
             compared = compare(reader, there)
-        return RemoteStatus(name, place.url, compared.only_here, compared.only_there, compared.differing)
+        return RemoteStatus(name, place.url, compared.only_here, compared.only_there, compared.differing, held)
 
     def unpushed(self, remote: str | None = None, prefix: str = "") -> list[Tag]:
         """Tags that were not seen at a remote, the home one if none is named, as they are here. It is not asked."""
@@ -318,6 +324,13 @@ class Remotes(facade.Store):
         who = f"{identity.user()} on {identity.host()}"
         with self._opened(remote) as (there, id):
             return Holder(self.context, there, id, who, left or (lambda _: None)).collect()
+
+    def collection_status(self, remote: str | None = None) -> CollectionStatus:
+        """How long garbage waits at a remote, and who holds it; it is asked."""
+        from artstore.store.remote.gc_state import collection_status
+
+        with self._opened(remote, reading=True) as (there, _):
+            return collection_status(there)
 
     def set_remote_grace(self, grace_s: int, *, remote: str | None = None) -> tuple[int, FormerGrace | None]:
         """Change how long garbage waits at a remote; what was said before, and the longer one that is still in force.

@@ -13,6 +13,7 @@
     │   └── Conflict              5   a compare-and-swap lost; a tag exists
     ├── repair the store
     │   ├── Corrupt               6   stored bytes do not match their id, or can't be decoded
+    │   │   └── Unopened          6   an object of an encrypted remote that can't be opened
     │   └── Erased                6   the content was purged on purpose
     ├── retry later
     │   ├── RemoteError           7   a remote can't be reached
@@ -126,6 +127,14 @@ class Corrupt(ArtstoreError):
         self.digest = digest
         self.pack = pack
         super().__init__(message, hint=hint or "run `artstore check --data`, then `artstore check --repair`")
+
+
+class Unopened(Corrupt):
+    """An object of an encrypted remote can't be opened. `etag`: of what lies there, for who knows what should."""
+
+    def __init__(self, message: str, *, etag: str, hint: str | None = None) -> None:
+        self.etag = etag
+        super().__init__(message, hint=hint)
 
 
 class Erased(ArtstoreError):

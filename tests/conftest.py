@@ -1,4 +1,4 @@
-"""What tests of all kinds share: hypothesis without clocks, and remotes.
+"""What tests of all kinds share: hypothesis without clocks, remotes, and `--encrypted`.
 
 How long an example takes is the machine's affair, and bench/ measures.
 """
@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from artstore.model import RemotePlace
+from tests import encrypting
 from tests.remotes import (
     ENVIRONMENT,
     Landlord,
@@ -27,6 +28,26 @@ from tests.remotes import (
 
 settings.register_profile("artstore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("artstore")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--encrypted` runs the tests on encrypted stores."""
+    parser.addoption(encrypting.OPTION, action="store_true", help="stores that tests make are encrypted")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What can't be asked of encrypted stores is left out."""
+    if config.getoption(encrypting.OPTION):
+        encrypting.skip(items)
+
+
+@pytest.fixture(autouse=True)
+def _as_encrypted(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Stores that a test makes are encrypted, if that was asked for; before any other fixture makes one."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.config.getoption(encrypting.OPTION):
+            encrypting.begin(patch)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,9 @@ from artstore import Store, wiring
 from artstore.adapters.remote_folder import FolderRemote
 from artstore.format.ids import Ids
 from artstore.model import RemotePlace
+from artstore.ports import Remote
+from artstore.store.sealed import SealedRemote
+from tests.encrypting import as_seen_by
 
 MIB = 1 << 20
 
@@ -48,9 +51,10 @@ class Machines:
         return path
 
     @property
-    def remote(self) -> FolderRemote:
-        """The remote itself."""
-        return FolderRemote(self.place)
+    def remote(self) -> Remote:
+        """The remote itself, opened if it is encrypted."""
+        inner = FolderRemote(self.place)
+        return as_seen_by(self.opened[0], inner) if self.opened else inner
 
     def keys(self, prefix: str = "") -> list[str]:
         """What is there."""
@@ -58,7 +62,9 @@ class Machines:
 
     def file(self, key: str) -> Path:
         """Where an object lies."""
-        return Path(self.place.url.removeprefix("file://"), key)
+        remote = self.remote
+        lies = remote.place(key) if isinstance(remote, SealedRemote) else key
+        return Path(self.place.url.removeprefix("file://"), lies)
 
 
 @contextmanager

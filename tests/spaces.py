@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -30,12 +31,15 @@ from artstore.model import RemotePlace
 from artstore.ports import Remote
 from artstore.store.remote.holding import Holder
 from artstore.store.remote.retrying import RetryingRemote
+from artstore.store.sealed import Keychain, SealedRemote
 from artstore.testing import Bucket, Lost, MemoryRemote
+from tests.encrypting import as_seen_by
 from tests.machines import commit, noise
 
 GRACE = 10
 SIZE = 1_100_000
 PLACE = RemotePlace(url="memory://bucket")
+D = TypeVar("D", RemoteTag, RemoteAlias, RemoteSet, GcState)
 At = Callable[[int, str, str], Lost | None]
 
 
@@ -91,18 +95,28 @@ class Space:
         self.bucket.meet = lambda name, key: None
 
     def remote(self) -> Remote:
-        """The remote itself."""
-        return MemoryRemote(self.bucket)
+        """The remote itself, opened if it is encrypted."""
+        return as_seen_by(self.stores[0], MemoryRemote(self.bucket))
+
+    @property
+    def quiet(self) -> Remote:
+        """The same, whose requests nobody watches or disturbs."""
+        return as_seen_by(self.stores[0], MemoryRemote(Bucket(now=self.bucket.now, objects=self.bucket.objects)))
+
+    def document(self, kind: type[D], key: str) -> D:
+        """What lies there."""
+        found = self.quiet.get(key)
+        assert found is not None, f"{key} is gone"
+        return decode_remote(kind, found.data)
 
     @property
     def state(self) -> GcState:
         """What gc/state says."""
-        return decode_remote(GcState, self.bucket.objects[GC_KEY][0])
+        return self.document(GcState, GC_KEY)
 
     def set_grace(self, seconds: int) -> None:
         """At once, as nobody may."""
-        data = encode_remote(changed_state(self.state, grace=seconds))
-        self.bucket.objects[GC_KEY] = data, self.bucket.now
+        self.quiet.put(GC_KEY, encode_remote(changed_state(self.state, grace=seconds)))
 
     def packs(self) -> set[str]:
         """Packs and shards that lie there."""
@@ -119,22 +133,22 @@ class Space:
         """`gc --remote --now`; the packs that went."""
         place = store.remotes()["origin"]
         assert place.id is not None
-        remote = wiring.open_remote(place)
+        remote = wiring.open_remote(place, None, store.context.keychain)
         holder = Holder(store.context, remote, bytes.fromhex(place.id), "me", _unseen, sleep=self.pass_time)
         return holder.collect().deleted_packs
 
     def require_whole(self) -> None:
         """All that each name there needs lies there."""
         versions: set[bytes] = set()
-        for key, (data, _) in self.bucket.objects.items():
+        lying = {each.key for each in self.quiet.list("")}
+        for key in lying:
             if key.startswith(TAGS):
-                versions.add(decode_remote(RemoteTag, data).version)
+                versions.add(self.document(RemoteTag, key).version)
             elif key.startswith(ALIASES):
-                versions.add(decode_remote(RemoteAlias, data).version)
+                versions.add(self.document(RemoteAlias, key).version)
         for version in versions - {b""}:
-            assert set_key(version) in self.bucket.objects, f"{version.hex()} has no set"
-            told = decode_remote(RemoteSet, self.bucket.objects[set_key(version)][0])
-            missing = set(all_keys(told)) - self.bucket.objects.keys()
+            assert set_key(version) in lying, f"{version.hex()} has no set"
+            missing = set(all_keys(self.document(RemoteSet, set_key(version)))) - lying
             assert not missing, f"{version.hex()} needs {missing}, which are gone"
 
 
@@ -146,8 +160,11 @@ def set_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> Space:
     """A space in which every machine reaches the bucket, and all clocks are one."""
     space = Space(path, Bucket())
 
-    def open_remote(place: RemotePlace, *_: object, **__: object) -> Remote:
-        return RetryingRemote(MemoryRemote(space.bucket, place.url), sleep=lambda _: None)
+    def open_remote(
+        place: RemotePlace, flow: object = None, keychain: Keychain | None = None, *, attempts_max: int | None = None
+    ) -> Remote:
+        remote = RetryingRemote(MemoryRemote(space.bucket, place.url), sleep=lambda _: None)
+        return remote if keychain is None else SealedRemote(remote, keychain)
 
     monkeypatch.setattr(wiring, "open_remote", open_remote)
 

@@ -8,14 +8,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from artstore import wiring
 from artstore.adapters import store_folder
 from artstore.adapters.clock import SystemClock
 from artstore.adapters.lmdb_index.index import LmdbIndex
 from artstore.adapters.packs import FilePacks
 from artstore.adapters.sessions import FileSessions
 from artstore.chunking import CHUNKER_ID
+from artstore.errors import ArtstoreError
 from artstore.format.ids import PLAIN, Ids
 from artstore.model import Kind, Metadata
+from artstore.ports import PackFiles
 from artstore.store.commit import CommitResult, Naming, Said, commit
 from artstore.store.context import Context
 from artstore.store.objects import Objects
@@ -52,6 +55,9 @@ class Opened:
 def create(path: Path, ids: Ids = PLAIN) -> None:
     """An empty store."""
     text = str(path)
+    if ids is PLAIN:
+        wiring.init(text)
+        return
     store_folder.prepare(text, group=None)
     LmdbIndex(text, ids).close()
     store_folder.complete(text, chunker=CHUNKER_ID, group=None)
@@ -59,17 +65,32 @@ def create(path: Path, ids: Ids = PLAIN) -> None:
 
 @contextmanager
 def opened(path: Path, ids: Ids = PLAIN) -> Generator[Opened]:
-    """Open a store, and close it again."""
+    """Open a store, and close it again. The passphrase of one that is encrypted is where the environment says."""
     text = str(path)
-    index, packs = LmdbIndex(text, ids), FilePacks(text)
+    files = FilePacks(text)
+    packs, ids = _as_config_says(text, files, ids)
+    index = LmdbIndex(text, ids)
     context = Context(text, index, packs, FileSessions(text), SystemClock(), ids)
     objects = Objects(context)
     try:
         yield Opened(context, objects)
     finally:
         objects.close()
-        packs.close()
+        files.close()
         index.close()
+
+
+def _as_config_says(path: str, packs: PackFiles, ids: Ids) -> tuple[PackFiles, Ids]:
+    try:
+        if store_folder.load_config(path).keys is None:
+            return packs, ids
+    except ArtstoreError:  # no store, or one that is damaged: what it is tried with finds that out
+        return packs, ids
+    from artstore.store.sealed import SealedPacks
+    from artstore.wiring import keys
+
+    chain = keys.unlock(path)
+    return SealedPacks(packs, chain), Ids(chain.keys.ids)
 
 
 def files_of(folder: Path) -> dict[bytes, bytes]:

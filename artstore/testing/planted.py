@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from artstore import limits
 from artstore.adapters.clock import SystemClock
@@ -40,6 +40,9 @@ from artstore.store.context import Context
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from artstore.ports import PackFiles
+    from artstore.store.sealed import Keychain
+
 _NO_STARTS = memoryview(b"").cast("Q")
 
 
@@ -66,16 +69,34 @@ class Raw:
     content: Content
 
 
+class Sealing(Protocol):
+    """What makes keys."""
+
+    def keychain(self) -> Keychain:
+        """New ones."""
+        ...
+
+
 Planted = bytes | Exec | Link | Raw | dict[bytes, "Planted"]
 
 
 class Planter:
-    """Adds objects to a store of its own at `path`; what `flush` has written can be read."""
+    """Adds objects to a store of its own at `path`; what `flush` has written can be read. `sealing`: makes the keys of
+    each, if they are to be encrypted.
+    """
+
+    sealing: ClassVar[Sealing | None] = None
 
     def __init__(self, path: str, ids: Ids = PLAIN) -> None:
         for name in ("packs", "sessions", "tmp"):
             os.makedirs(os.path.join(path, name), exist_ok=True)
-        self.context = Context(path, LmdbIndex(path, ids), FilePacks(path), FileSessions(path), SystemClock(), ids)
+        packs: PackFiles = FilePacks(path)
+        if self.sealing is not None:
+            from artstore.store.sealed import SealedPacks
+
+            chain = self.sealing.keychain()
+            packs, ids = SealedPacks(packs, chain), Ids(chain.keys.ids)
+        self.context = Context(path, LmdbIndex(path, ids), packs, FileSessions(path), SystemClock(), ids)
         self._encoder = Encoder()
         self._waiting: dict[PackKind, dict[Digest, tuple[ObjectKind, bytes]]] = {PackKind.DATA: {}, PackKind.META: {}}
         self._session = self.context.sessions.begin()

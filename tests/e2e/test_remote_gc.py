@@ -52,6 +52,14 @@ def test_it_tells_what_goes_and_when(run: Run, remote: Path) -> None:
     assert f"until {second['next']}" in run("gc", "--remote", "origin", "-n").out
 
 
+def test_the_grace_is_told(run: Run, remote: Path) -> None:
+    """Nobody would know why a bucket doesn't shrink, or since when garbage goes sooner."""
+    run("gc", "--remote", "origin", "--grace", "6h")
+    assert "garbage waits 6 h, 1 day until that is over" in run("remote", "list", "--ask").out
+    (item,) = run("remote", "list", "--ask", "--json").document["remotes"]
+    assert (item["grace_s"], item["grace_before_s"], item["held"]) == (21600, 86400, None)
+
+
 def test_what_makes_no_sense(run: Run, remote: Path) -> None:
     """A slip would free something here instead of there."""
     for more in (
@@ -128,3 +136,8 @@ def test_the_remote_is_held(run: Run, remote: Path, home: Path) -> None:
         assert "gc --remote NAME --now" in err
     for words in (["gc", "--remote", "origin", "--repack", "--yes"], ["gc", "--remote", "origin", "--grace", "12h"]):
         assert "held by anna on gpu7" in run(*words, code=8).err
+    assert "held by anna on gpu7 since 20" in run("status", "--remote").out
+    (item,) = run("remote", "list", "--ask", "--json").document["remotes"]
+    assert (item["grace_s"], item["grace_before_s"], item["held"][:12]) == (86400, None, "anna on gpu7")
+    assert "held by anna on gpu7" in run("remote", "list", "--ask").out
+    assert run("status", "--json").document["remote"]["held"] is None, "it wasn't asked"

@@ -107,6 +107,29 @@ def test_a_fetch(bench: Bench) -> None:
     check(bench, moved, 4 + 1)
 
 
+def test_a_push(bench: Bench) -> None:
+    """A daemon that commits every minute would pay for what only those need who have mirrors, or keys."""
+    origin = bench.origin()
+    bench.commit(origin, "m/v1", part=noise(50_000, 1))
+    origin.push()
+    bench.commit(origin, "m/v2", more=noise(20_000, 2))
+    result = origin.push()
+    # Who is home, and what is garbage: mirror-of and gc/state, both again before the name and behind it.
+    asked = 3 + 3
+    # What is there: the version's set; then the newest tags of the artifact, of these one, and its set.
+    asked += 1 + 3
+    # What is proven before the name: the set, the packs and shards of both pushes.
+    asked += 1 + 5
+    # Pin, two packs, shard, set, tag, hint; the pin is deleted.
+    assert (result.puts, result.requests) == (7, asked + 7 + 1)
+    assert origin.push().requests == 0, "what is known to be there isn't asked for"
+    origin.set_alias("m/production", "m/v2")
+    moved = origin.push()
+    # As above, but that nothing is sent: mirror-of twice; the alias, then its move, itself and the hint are written.
+    assert (moved.written, moved.puts) == (["m/production"], 3)
+    assert moved.requests == (2 + 3) + 1 + (1 + 5) + 1 + 3
+
+
 def test_a_tag_that_was_removed_there_is_looked_at(bench: Bench) -> None:
     """It would be told as if it stood there still."""
     origin = bench.origin()

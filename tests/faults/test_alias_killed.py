@@ -10,15 +10,16 @@ from artstore import Store
 from artstore.adapters.remote_folder import FolderRemote
 from artstore.format.remote import RemoteAlias, decode_remote
 from artstore.model import RemotePlace
+from tests.encrypting import as_seen_by
 from tests.faults.test_push_killed import artstore, fill
 
 POINTS = ["remote.written", "remote.renamed", "index.before_commit", "index.after_commit", "refslog.fsynced"]
 ALIAS = "m/production"
 
 
-def home_of(place: RemotePlace) -> RemoteAlias:
+def home_of(store: Store, place: RemotePlace) -> RemoteAlias:
     """Where the alias stands there."""
-    found = FolderRemote(place).get(f"aliases/{ALIAS}")
+    found = as_seen_by(store, FolderRemote(place)).get(f"aliases/{ALIAS}")
     assert found is not None
     return decode_remote(RemoteAlias, found.data)
 
@@ -40,7 +41,7 @@ def test_a_move_killed_at(tmp_path: Path, point: str) -> None:
             before = store.resolve(ALIAS).version
             wanted = store.resolve(f"m/v{count}").version
         ended = artstore(path, "alias", "set", ALIAS, f"v{count}", point=f"{point}:{count}")
-        there = home_of(place)
+        there = home_of(store, place)
         assert there.version in (before, wanted)
         with Store.open(path) as store:
             here = store.resolve(ALIAS).version
@@ -50,7 +51,7 @@ def test_a_move_killed_at(tmp_path: Path, point: str) -> None:
             assert store.resolve(ALIAS).version == there.version
             assert next((move.seq, move.target) for move in store.alias_log(ALIAS)) == (there.seq, there.version)
             store.set_alias(ALIAS, f"v{count}")
-            assert home_of(place).seq == count + 1, "made once"
+            assert home_of(store, place).seq == count + 1, "made once"
             assert not store.push().conflicts
         if ended == 0:
             assert count > 1, "the point was never reached"

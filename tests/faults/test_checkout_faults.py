@@ -184,6 +184,7 @@ def run_child(planter: Planter, tree: bytes, dest: Path, name: str, number: int,
     return subprocess.run([sys.executable, "-c", CHILD, *arguments], check=False, timeout=60).returncode
 
 
+@pytest.mark.plain("its programs open the store without keys")
 @pytest.mark.parametrize("name", ["pwritev", "rename"])
 @pytest.mark.parametrize("number", [1, 2, 4])
 def test_a_killed_checkout_is_taken_up_again(planter: Planter, tmp_path: Path, name: str, number: int) -> None:
@@ -196,6 +197,7 @@ def test_a_killed_checkout_is_taken_up_again(planter: Planter, tmp_path: Path, n
     assert files_in(dest) == PLAIN
 
 
+@pytest.mark.plain("its programs open the store without keys")
 @pytest.mark.parametrize("number", [1, 3])
 def test_ctrl_c_leaves_nothing_half_done(planter: Planter, tmp_path: Path, number: int) -> None:
     """The folder would fill with parts of files at each attempt."""

@@ -138,6 +138,7 @@ def test_entries_that_contradict_themselves(store: Opened, forger: Forger, tmp_p
     assert not check(store.context, store.objects, data=True).is_sound
 
 
+@pytest.mark.plain("who has no key can't make such packs")
 @pytest.mark.parametrize("claimed", [3, 5, 4096])
 def test_file_sizes_that_lie(store: Opened, forger: Forger, tmp_path: Path, claimed: int) -> None:
     """A file that claims another size than its chunk has is Corrupt, and named by a check."""
@@ -149,6 +150,7 @@ def test_file_sizes_that_lie(store: Opened, forger: Forger, tmp_path: Path, clai
     assert [hurt.path for hurt in check(store.context, store.objects, data=True).hurt] == [b"a"]
 
 
+@pytest.mark.plain("who has no key can't make such packs")
 @pytest.mark.parametrize("sizes", [(4, 3), (4, 5), (3, 5), (4, 0), (4, 1 << 40)])
 def test_recipes_that_lie(store: Opened, forger: Forger, tmp_path: Path, sizes: tuple[int, int]) -> None:
     """A recipe that lies about its chunks' sizes never makes a file of another length, or with bytes out of place."""
@@ -165,6 +167,7 @@ def test_recipes_that_lie(store: Opened, forger: Forger, tmp_path: Path, sizes: 
     assert [hurt.path for hurt in check(store.context, store.objects, data=True).hurt] == [b"a"]
 
 
+@pytest.mark.plain("who has no key can't make such packs")
 def test_zip_bomb(store: Opened, forger: Forger, tmp_path: Path) -> None:
     """A chunk of a few bytes that decompresses to gigabytes is refused within the memory that its size claims."""
     bomb = zstandard.ZstdCompressor(level=19, write_content_size=False).compress(bytes(256 * limits.MIB))
@@ -183,6 +186,7 @@ def test_zip_bomb(store: Opened, forger: Forger, tmp_path: Path) -> None:
     assert [(hurt.version, hurt.path) for hurt in report.hurt] == [(version, b"a")]
 
 
+@pytest.mark.plain("who has no key can't make such packs")
 def test_wrong_content_under_an_id(store: Opened, forger: Forger, tmp_path: Path) -> None:
     """Bytes under an id that isn't theirs are never handed out, and a good copy elsewhere serves instead."""
     wanted = b"what was committed"

@@ -200,6 +200,7 @@ def read_tags(path: Path) -> int:
         return REFUSED if error.exit_code == 6 else error.exit_code
 
 
+@pytest.mark.plain("its programs open the store without keys")
 def test_a_writer_at_work(path: Path) -> None:
     """Opening a store while another process commits would call its index damaged now and then."""
     script = (

@@ -55,6 +55,7 @@ def assert_never_wrong(store: Opened, expected: dict[bytes, bytes], what: str) -
     return not report.is_sound
 
 
+@pytest.mark.plain("a segment holds several objects")
 @pytest.mark.parametrize("kind", [PackKind.DATA, PackKind.META])
 def test_each_byte_of_a_small_pack(store: Opened, folder: Path, kind: PackKind) -> None:
     """A bit that rots anywhere in a pack never changes what a user reads, and a check sees it."""

@@ -97,9 +97,9 @@ def packs_at(place: RemotePlace) -> dict[str, int]:
         remote.close()
 
 
-def shorten_grace(place: RemotePlace) -> None:
+def shorten_grace(store: Store, place: RemotePlace) -> None:
     """Have collection take seconds instead of days."""
-    remote = wiring.open_remote(place)
+    remote = wiring.open_remote(place, None, store.context.keychain)
     found = remote.get(GC_KEY)
     assert found is not None
     remote.put(GC_KEY, encode_remote(msgspec.structs.replace(decode_remote(GcState, found.data), grace=GRACE_S)))
@@ -124,7 +124,8 @@ def test_pushers_and_collectors_for_minutes(tmp_path: Path, remote_place: Callab
                 store.set_alias("m/production", "m/first")
                 store.push()
             store.fetch()
-    shorten_grace(place)
+    with Store.open(stores[0]) as store:
+        shorten_grace(store, place)
     until = time.monotonic() + SECONDS
     with ThreadPoolExecutor(PUSHERS + COLLECTORS) as pool:
         working = [pool.submit(pusher.work, until) for pusher in pushers]

@@ -11,7 +11,7 @@ import pytest
 
 from artstore import Store
 from artstore.adapters.remote_folder import FolderRemote
-from artstore.format.ids import PLAIN
+from artstore.format.ids import Ids
 from artstore.format.remote import (
     MIRROR_KEY,
     MirrorOf,
@@ -23,7 +23,9 @@ from artstore.format.remote import (
     set_key,
 )
 from artstore.model import RemotePlace, Written
+from artstore.ports import Remote
 from artstore.store.remote.names import read_move
+from tests.encrypting import as_seen_by
 
 WRITES = ("put", "create", "swap", "delete")
 STEPS_MAX = 80
@@ -56,7 +58,12 @@ def base(tmp_path: Path) -> Path:
 
 def whole(path: Path) -> dict[str, bytes]:
     """What a remote's names stand for; each has all that it needs there."""
-    remote = FolderRemote(RemotePlace(url=f"file://{path}"))
+    with Store.open(path.parent / "store") as store:
+        return named(as_seen_by(store, FolderRemote(RemotePlace(url=f"file://{path}"))), store.context.ids)
+
+
+def named(remote: Remote, ids: Ids) -> dict[str, bytes]:
+    """The same."""
     keys = {each.key for each in remote.list("")}
     found: dict[str, bytes] = {}
     for key in sorted(keys):
@@ -71,20 +78,22 @@ def whole(path: Path) -> dict[str, bytes]:
         assert keys.issuperset(all_keys(decode_remote(RemoteSet, needed.data)))
         id = told.move if isinstance(told, RemoteAlias) else b""
         while id:
-            id = read_move(remote, id, PLAIN).previous
+            id = read_move(remote, id, ids).previous
     return found
 
 
 def homes(world: Path) -> list[str]:
     """The remotes that take themselves for home."""
-    found: list[str] = []
-    for name in ("home", "nas"):
-        remote = FolderRemote(RemotePlace(url=f"file://{world / name}"))
-        told, format = remote.get(MIRROR_KEY), remote.get("format")
-        assert format is not None
-        if told is None or decode_remote(MirrorOf, told.data).home in format.data:
-            found.append(name)
-    return found
+    with Store.open(world / "store") as store:
+        places = {name: RemotePlace(url=f"file://{world / name}") for name in ("home", "nas")}
+        return [name for name, place in places.items() if is_home(as_seen_by(store, FolderRemote(place)))]
+
+
+def is_home(remote: Remote) -> bool:
+    """Does it say so?"""
+    told, format = remote.get(MIRROR_KEY), remote.get("format")
+    assert format is not None
+    return told is None or decode_remote(MirrorOf, told.data).home in format.data
 
 
 def killed_at(monkeypatch: pytest.MonkeyPatch, count: int, *, after: bool) -> list[int]:

@@ -213,6 +213,7 @@ def test_a_network_file_system_is_refused(place: Path, monkeypatch: pytest.Monke
     assert not new.exists()
 
 
+@pytest.mark.plain("encrypted stores have a format of their own")
 @pytest.mark.parametrize(
     ("old", "new", "code", "message"),
     [

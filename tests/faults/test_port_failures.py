@@ -174,6 +174,7 @@ def sweep(path: Path, prepare: Callable[[int], Content], act: Act, error: type[A
     pytest.fail("no run was free of failures")
 
 
+@pytest.mark.plain("counts the calls of packs as they are")
 @pytest.mark.usefixtures("_small_limits")
 @pytest.mark.parametrize(("error", "lasting"), [(NoSpace, False), (NoSpace, True), (Busy, False)])
 def test_each_call_of_a_commit_fails(tmp_path: Path, error: type[ArtstoreError], lasting: bool) -> None:
@@ -218,6 +219,7 @@ def _full(faults: Faults, name: str) -> None:
         raise NoSpace("the disk is full")
 
 
+@pytest.mark.plain("counts the calls of packs as they are")
 @pytest.mark.usefixtures("_small_limits")
 @pytest.mark.parametrize("lasting", [False, True])
 def test_each_call_of_an_edit_fails(tmp_path: Path, lasting: bool) -> None:
@@ -242,6 +244,7 @@ def test_each_call_of_an_edit_fails(tmp_path: Path, lasting: bool) -> None:
     assert faults.calls.count("packs.read") >= 3
 
 
+@pytest.mark.plain("counts the calls of packs as they are")
 @pytest.mark.usefixtures("_small_limits")
 def test_each_call_of_a_commit_from_a_stream_fails(tmp_path: Path) -> None:
     """What was piped in would lie in the store's temporary folder for ever."""

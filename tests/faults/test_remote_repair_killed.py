@@ -48,7 +48,8 @@ def sweep(tmp_path: Path, *, lasting: bool, step: int) -> None:
         flip(pack, 3000)
         machines.file(machines.keys("x/")[0]).unlink()
         flip(machines.file(machines.keys("sets/")[0]), 30)
-        flip(machines.file("tags/m/v1@"), 30)
+        if not one.is_encrypted:  # of a sealed name nothing can be read
+            flip(machines.file("tags/m/v1@"), 30)
         one.check_at_remote(data=True)
         before = {each.key: machines.file(each.key).read_bytes() for each in FolderRemote(machines.place).list("p/")}
         id = bytes.fromhex(one.remotes()["origin"].id or "")

@@ -263,7 +263,7 @@ def test_nobody_writes_names_while_the_remote_is_held(space: Space) -> None:
             refused.append(str(caught.value))
 
     place = two.remotes()["origin"]
-    remote = wiring.open_remote(place)
+    remote = wiring.open_remote(place, None, two.context.keychain)
     holder = Holder(
         two.context, remote, bytes.fromhex(place.id or ""), "somebody on gpu7", waiting, sleep=space.pass_time
     )
@@ -286,7 +286,7 @@ def test_who_is_interrupted_lets_go(space: Space) -> None:
     place = one.remotes()["origin"]
     holder = Holder(
         one.context,
-        wiring.open_remote(place),
+        wiring.open_remote(place, None, one.context.keychain),
         bytes.fromhex(place.id or ""),
         "me",
         interrupted,
@@ -378,7 +378,7 @@ def test_a_push_that_is_stopped_while_the_grace_is_lowered(space: Space) -> None
         two.remote_gc()
         state = space.state
         lowered = changed_state(state, grace=GRACE, former=FormerGrace(40 * GRACE, None))
-        space.bucket.objects[GC_KEY] = encode_remote(lowered), space.bucket.now
+        space.quiet.put(GC_KEY, encode_remote(lowered))
         space.collect(two, 3)
 
     assert at_each_request(space, lambda: push_again(one), meanwhile) > 15

@@ -57,6 +57,7 @@ def collected(path: Path) -> list[str]:
     return strangers(path)
 
 
+@pytest.mark.plain("counts files: an encrypted store has one more")
 @pytest.mark.parametrize(("point", "level"), [("file.written", 3), ("file.renamed", 7)])
 def test_config(path: Path, point: str, level: int) -> None:
     """A killed change of settings would leave a store without settings, or a file that nobody ever removes."""
@@ -71,6 +72,7 @@ def test_config(path: Path, point: str, level: int) -> None:
     assert load_config(str(path)).level == 7
 
 
+@pytest.mark.plain("counts files: an encrypted store has one more")
 @pytest.mark.parametrize("point", ["file.written", "file.renamed"])
 def test_rewritten_log(path: Path, point: str) -> None:
     """A killed repair of refs.log would lose the names it was to save, or leave its file for ever."""

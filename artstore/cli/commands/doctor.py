@@ -147,6 +147,7 @@ def _store(invocation: Invocation) -> Iterator[FindingItem]:
         yield _finding("store", "problem", message, mend or "artstore check")
         return
     told = f"{place}: {text.count(status.tags, 'tag')}, {text.count(status.packs, 'pack')}"
+    told += ", encrypted" if status.encrypted else ""
     if status.readonly:
         yield _finding("store", "warning", f"{told}, read only", "ask its owner for `artstore config shared GROUP`")
     else:

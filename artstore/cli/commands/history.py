@@ -113,6 +113,7 @@ def status_command(invocation: Invocation, ask: bool) -> None:
         store=text.name(status.path.encode("utf-8", "surrogateescape")),
         id=status.id,
         shared=status.group,
+        encrypted=status.encrypted,
         tags=status.tags,
         aliases=status.aliases,
         packs=status.packs,
@@ -130,7 +131,12 @@ def status_command(invocation: Invocation, ask: bool) -> None:
     )
     output = invocation.output
     rows = [
-        ("store", output.show(status.path) + (f", shared by {status.group}" if status.group else "")),
+        (
+            "store",
+            output.show(status.path)
+            + (", encrypted" if status.encrypted else "")
+            + (f", shared by {status.group}" if status.group else ""),
+        ),
         ("versions", f"{text.count(status.tags, 'tag')}, {text.count(status.aliases, 'alias', 'aliases')}"),
         ("newest", status.newest or "none yet; next: artstore commit DIR"),
         ("stored", f"{text.size(status.stored_bytes)} in {text.count(status.packs, 'pack')}"),
@@ -159,6 +165,7 @@ def _remote_item(remote: RemoteStatus) -> RemoteStatusItem:
         only_here=remote.only_here,
         only_there=remote.only_there,
         differing=remote.differing,
+        held=remote.held,
     )
 
 
@@ -197,6 +204,8 @@ def _remote_line(remote: RemoteStatus) -> str:
         told.append(f"{text.count(len(remote.only_there), 'name')} to pull")
     if remote.differing:
         told.append(f"{', '.join(remote.differing[: limits.SUGGESTIONS_MAX])} differ")
+    if remote.held is not None:
+        told.append(f"held by {remote.held}: nobody else may write names there")
     return f"{remote.name} {remote.url}: {', '.join(told)}"
 
 

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, TypedDict, TypeVar, Unpack
 import click
 import msgspec
 
+from artstore import limits
 from artstore.cli import text
 from artstore.cli.command import Group
+from artstore.cli.commands.remote_gc import span
 from artstore.cli.commands.remote_home import promote_command, settle_command
 from artstore.cli.invocation import Invocation
-from artstore.errors import NotFound, RemoteError
+from artstore.errors import ArtstoreError, NotFound, RemoteError
 
 if TYPE_CHECKING:
-    from artstore import MirrorStatus, RemotePlace
+    from artstore import MirrorStatus, RemotePlace, Store
     from artstore.cli.documents import RemoteItem
 
 _SCHEMES = ("s3:", "file:")
@@ -143,10 +145,10 @@ def add_command(invocation: Invocation, name: str, url: str, place: RemotePlace,
     "list",
     examples=[
         ("artstore remote list", "names and places"),
-        ("artstore remote list --ask", "and how far mirrors are behind"),
+        ("artstore remote list --ask", "and how far mirrors are behind, who holds one, how long garbage waits"),
     ],
 )
-@click.option("--ask", is_flag=True, help="Ask the home and its mirrors how they stand to each other.")
+@click.option("--ask", is_flag=True, help="Ask each how it stands to the home, and who collects there.")
 @click.pass_obj
 def list_command(invocation: Invocation, ask: bool) -> None:
     """All remotes."""
@@ -157,6 +159,7 @@ def list_command(invocation: Invocation, ask: bool) -> None:
     if ask:
         told = {each.name: each for each in store.mirror_status()}
         items = [_asked(item, told[item.name]) if item.name in told else item for item in items]
+        items = [_collected(store, item) for item in items]
     if not items:
         invocation.output.note("this store has no remote: `artstore remote add NAME URL` adds one")
     rows = [(item.name, item.url, _role(item), _details(item)) for item in items]
@@ -261,7 +264,23 @@ def _details(item: RemoteItem) -> str:
         words.append(
             f"{text.count(len(item.conflicts), 'conflict')}: {', '.join(each.name for each in item.conflicts)}"
         )
+    if item.grace_s is not None and item.grace_s != limits.REMOTE_GRACE_S:
+        before = "" if item.grace_before_s is None else f", {span(item.grace_before_s)} until that is over"
+        words.append(f"garbage waits {span(item.grace_s)}{before}")
+    if item.held is not None:
+        words.append(f"held by {item.held}")
     return ", ".join([*words, *([item.error] if item.error else [])])
+
+
+def _collected(store: Store, item: RemoteItem) -> RemoteItem:
+    """With what its collection says; a mirror that didn't answer isn't asked once more."""
+    if item.error is not None:
+        return item
+    try:
+        told = store.collection_status(item.name)
+    except ArtstoreError as error:
+        return msgspec.structs.replace(item, error=error.message)
+    return msgspec.structs.replace(item, grace_s=told.grace_s, grace_before_s=told.grace_before_s, held=told.held)
 
 
 def _role(item: RemoteItem) -> str:

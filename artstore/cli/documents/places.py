@@ -27,6 +27,10 @@ class RemoteStatusItem(Document, frozen=True, kw_only=True):
     only_here: Annotated[list[str], Meta(description="Names that were not seen there as they are here.")]
     only_there: Annotated[list[str] | None, Meta(description="Names that aren't here; null unless it was asked.")]
     differing: Annotated[list[str] | None, Meta(description="Names that stand for something else there; the same.")]
+    held: Annotated[
+        str | None,
+        Meta(description="Who collects there at once, so that nobody else may write names; null unless asked."),
+    ]
 
 
 class MirrorStatusItem(Document, frozen=True, kw_only=True):
@@ -61,6 +65,7 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     store: str
     id: str
     shared: Annotated[str | None, Meta(description="The group that may write, or null.")]
+    encrypted: Annotated[bool, Meta(description="Is all that it writes sealed, here and at remotes?")]
     tags: int
     aliases: int
     packs: int

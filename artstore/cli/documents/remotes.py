@@ -31,6 +31,13 @@ class RemoteItem(Document, frozen=True, kw_only=True):
         list[ConflictItem] | None,
         Meta(description="Of a mirror: what it has and home hasn't; null unless it was asked."),
     ] = None
+    grace_s: Annotated[int | None, Meta(description="How long garbage waits there; null unless it was asked.")] = None
+    grace_before_s: Annotated[
+        int | None, Meta(description="A longer one that is still waited for, since it was lowered.")
+    ] = None
+    held: Annotated[
+        str | None, Meta(description="Who collects there at once, so that nobody else may write names; the same.")
+    ] = None
     error: Annotated[str | None, Meta(description="Why it can't be asked, or takes no copies.")] = None
     endpoint: Annotated[str | None, Meta(description="The service, if it isn't AWS's.")]
     region: str | None

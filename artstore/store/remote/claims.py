@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from artstore.errors import Conflict
 from artstore.format.remote import MIRROR_KEY, WRITE_BYTES, MirrorOf, encode_remote
 from artstore.planning.mirrors import Claim
-from artstore.store.remote.documents import read_document
+from artstore.store.remote.documents import read_document, read_or_etag
 
 if TYPE_CHECKING:
     from artstore.ports import Remote
@@ -33,6 +33,14 @@ def read_claim(remote: Remote, id: bytes) -> Claimed:
         return Claimed(Claim(id, id), None)
     told = found[0]
     return Claimed(Claim(id, told.home, told.epoch, told.url), found[1].etag)
+
+
+def read_or_replace(remote: Remote, id: bytes) -> Claimed:
+    """The same, for who says anew who is home: one that can't be read says nothing."""
+    found = read_or_etag(remote, MirrorOf, MIRROR_KEY)
+    if found is None or found.value is not None:
+        return read_claim(remote, id)
+    return Claimed(Claim(id, b""), found.etag)
 
 
 def put_claim(remote: Remote, claim: Claim, before: Claimed) -> bool:

@@ -17,8 +17,8 @@ from artstore.errors import Corrupt, NotFound
 from artstore.format.remote import ALIASES, TAGS, WRITE_BYTES, RemoteAlias, RemoteTag, encode_remote, move_key
 from artstore.format.version import encode_move
 from artstore.model import Digest, Move
-from artstore.planning.copies import Step, plan_alias, plan_tag
-from artstore.store.remote.documents import read_document, read_documents
+from artstore.planning.copies import Decided, Step, plan_alias, plan_tag
+from artstore.store.remote.documents import read_as_they_lie, read_document, read_documents
 from artstore.store.remote.names import Conflicting, read_move
 from artstore.store.remote.pull import fits, matching
 from artstore.store.remote.transfer import note_ref
@@ -180,11 +180,11 @@ class NameCopier:
         with self._context.index.read() as reader:
             names = [name for name in sorted({*home, *mirror}) if not self._is_same(reader, name, home, mirror, copies)]
         at_home = read_documents(self._home, RemoteTag, [TAGS + name for name in names])
-        at_mirror = read_documents(self._mirror, RemoteTag, [TAGS + name for name in names])
+        at_mirror = read_as_they_lie(self._mirror, RemoteTag, [TAGS + name for name in names])
         for name, ours, theirs in zip(names, at_home, at_mirror, strict=True):
-            tag, copy = ours and ours[0], theirs and theirs[0]
-            decided = plan_tag(tag, copy)
-            etag = theirs and theirs[1].etag
+            tag, copy = ours and ours[0], None if theirs is None else theirs.value
+            etag = None if theirs is None else theirs.etag
+            decided = _unreadable(theirs.why) if theirs is not None and theirs.value is None else plan_tag(tag, copy)
             if decided.step is Step.CONFLICT and name not in self._discard:
                 copies.conflicts.append(Conflicting(name, decided.why))
             elif decided.step is Step.NOTHING:
@@ -202,7 +202,7 @@ class NameCopier:
     ) -> bool:
         """Is that known without asking? A tag changes once in its life, by a tombstone, which is smaller."""
         size = home.get(name)
-        if size is None or size != mirror.get(name) or self._anew:
+        if size is None or size != mirror.get(name) or self._anew or name in self._discard:
             return False
         if size <= _TOMBSTONE_BYTES_MAX:
             return True
@@ -216,12 +216,14 @@ class NameCopier:
     def _plan_aliases(self, copies: Copies, home: Iterable[str], mirror: Iterable[str]) -> None:
         names = sorted({*home, *mirror})
         at_home = read_documents(self._home, RemoteAlias, [ALIASES + name for name in names])
-        at_mirror = read_documents(self._mirror, RemoteAlias, [ALIASES + name for name in names])
+        at_mirror = read_as_they_lie(self._mirror, RemoteAlias, [ALIASES + name for name in names])
         for name, ours, theirs in zip(names, at_home, at_mirror, strict=True):
-            alias, copy = ours and ours[0], theirs and theirs[0]
-            etag = theirs and theirs[1].etag
+            alias, copy = ours and ours[0], None if theirs is None else theirs.value
+            etag = None if theirs is None else theirs.etag
             chain, goes_on = ((), True) if alias is None else self._chain(name, alias, copy)
             decided = plan_alias(alias, copy, goes_on=goes_on)
+            if theirs is not None and theirs.value is None:
+                decided = _unreadable(theirs.why)
             discarded = alias is not None and name in self._discard
             if decided.step is Step.CONFLICT and not discarded:
                 copies.conflicts.append(Conflicting(name, decided.why))
@@ -274,3 +276,8 @@ class NameCopier:
             note_ref(writer, self._mirror_id, name, id)
         if alias is None and writer.journal(self._same_key(name)) != (id or None):
             writer.put_journal(self._same_key(name), id or None)
+
+
+def _unreadable(why: str) -> Decided:
+    """It may have been a stray: who says that it is to give way settles it, as all that home hasn't."""
+    return Decided(Step.CONFLICT, f"it can't be read there, {why}: `artstore remote settle` puts home's in its place")

@@ -210,11 +210,25 @@ class Copier:
             why = next(whys, None)
             if why is not None:
                 hurt[version] = why
+        if hurt and self._are_replaced(hurt, told, packs.damaged):
+            raise _Again
         for version, why in hurt.items():
             new.discard(version)
             del told[version]
             if version in needed:
                 copies.leave(needed[version], why)
+
+    def _are_replaced(
+        self, versions: Collection[Digest], told: dict[Digest, RemoteSet], damaged: Collection[str]
+    ) -> bool:
+        """Does home's set of one of these name by now less of what can't be had? It was repacked there meanwhile, or
+        mended, and collected: a first copy takes days.
+        """
+        now = self._sets(self._home.remote, versions)
+        return any(
+            {*all_keys(found)}.intersection(damaged) < {*all_keys(told[version])}.intersection(damaged)
+            for version, (found, _) in now.items()
+        )
 
     def _put_sets(self, made: dict[Digest, RemoteSet], sets: dict[Digest, tuple[RemoteSet, str]], pin: PushPin) -> None:
         """One that is there already may be that of a name: it is replaced as one, by packs seen a short while ago."""

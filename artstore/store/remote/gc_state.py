@@ -8,6 +8,7 @@ one who lives costs him his run and nothing else: his decision is swapped in wit
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,25 @@ from artstore.store.remote.documents import Found, read_document
 if TYPE_CHECKING:
     from artstore.model import Written
     from artstore.ports import Remote
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionStatus:
+    """What collection at a remote says to whoever looks. `grace_s`: how long garbage waits; `grace_before_s`: the
+    longer one that is still waited for, if it was lowered; `held`: by whom and since when nobody else may write names.
+    """
+
+    grace_s: int
+    grace_before_s: int | None
+    held: str | None
+
+
+def collection_status(remote: Remote) -> CollectionStatus:
+    """The same, as it is now. Corrupt if it is missing or damaged."""
+    state, _ = read_state(remote)
+    before = None if state.former is None else state.former.grace
+    held = f"{state.holder or 'somebody'} since {_told(held_since(remote))}" if state.exclusive else None
+    return CollectionStatus(state.grace, before, held)
 
 
 def read_state(remote: Remote) -> tuple[GcState, Found]:

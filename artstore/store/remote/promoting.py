@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from artstore import limits
 from artstore.errors import Busy, Conflict, NotPermitted, RemoteError
 from artstore.planning.mirrors import Claim, is_promoted, next_epoch
-from artstore.store.remote.claims import Claimed, put_claim, read_claim
+from artstore.store.remote.claims import Claimed, put_claim, read_claim, read_or_replace
 from artstore.store.remote.copying import Copier, Side
 from artstore.store.remote.names import Conflicting
+from artstore.store.remote.presence import look
 
 if TYPE_CHECKING:
     from artstore.ports import Remote
@@ -70,8 +71,8 @@ class Promoter:
     def promote(self) -> Promotion:
         """Do it. Conflict if somebody else promotes at the same time."""
         reached = [each for each in (self._old, *self._others) if each is not None]
-        claims = [read_claim(each.remote, each.id).claim for each in reached]
-        own = read_claim(self._target.remote, self._target.id)
+        claims = [read_or_replace(each.remote, each.id).claim for each in reached]
+        own = read_or_replace(self._target.remote, self._target.id)
         if is_promoted(own.claim, claims):
             told = Promotion(self._target.name, own.claim.epoch, changed=False)
         else:
@@ -95,8 +96,9 @@ class Promoter:
         told = Promotion(self._target.name, epoch, changed=True)
         url = self._target.remote.url
         if self._old is not None:
-            before = read_claim(self._old.remote, self._old.id)
+            before = read_or_replace(self._old.remote, self._old.id)
             said = Claim(self._old.id, self._target.id, epoch, url)
+            look(self._target.remote)  # Busy while nobody may write there: nobody is to be without home meanwhile
             if before.claim != said and not put_claim(self._old.remote, said, before):
                 raise self._lost()
             # Whoever wrote names there has done so by now, or finds out as soon as he has.
@@ -138,7 +140,7 @@ class Promoter:
 def have_follow(remote: Remote, said: Claim) -> Claim:
     """Have a mirror say whom it follows, unless it has heard of a later promotion; what it says then."""
     for _ in range(limits.REMOTE_MARKS_MAX):
-        before = read_claim(remote, said.remote)
+        before = read_or_replace(remote, said.remote)
         if before.claim.epoch > said.epoch or (before.claim.home, before.claim.epoch) == (said.home, said.epoch):
             return before.claim
         if put_claim(remote, said, before):

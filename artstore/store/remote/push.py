@@ -18,7 +18,6 @@ from artstore.format.remote import (
     WRITE_BYTES,
     RemoteSet,
     all_keys,
-    decode_remote,
     encode_remote,
     set_key,
 )
@@ -26,7 +25,7 @@ from artstore.model import Digest
 from artstore.store.partial import base_of, is_partial
 from artstore.store.provisional import forget_provisional, keep_name
 from artstore.store.remote.claims import no_home, read_claim, require_home
-from artstore.store.remote.documents import read_documents
+from artstore.store.remote.documents import read_documents, read_or_etag
 from artstore.store.remote.names import Conflicting, Wanted, put_refs
 from artstore.store.remote.pins import PushPin
 from artstore.store.remote.plan import Plan, Planner, lacking_sets
@@ -101,6 +100,7 @@ class Pusher:
         self._result = PushResult()
         self._unreliable: set[str] = set()
         self._damaged: frozenset[Digest] = frozenset()
+        self._mends = False
         self._renumberer: Renumberer | None = None
 
     def push(self, wanted: Wanted, *, anew: bool = True, renumberer: Renumberer | None = None) -> PushResult:
@@ -121,6 +121,7 @@ class Pusher:
 
         `damaged`: those whose sets can't be read there; `bad`: packs and shards that aren't relied on.
         """
+        self._mends = True
         self._damaged = frozenset(damaged)
         self._unreliable |= set(bad)
         wanted = Wanted()
@@ -147,7 +148,6 @@ class Pusher:
         self._result.puts = self._remote.stats.puts - before[1]
 
     def _attempt(self, wanted: Wanted) -> None:
-        require_home(self._remote, self._remote_id)  # before anything is sent for nothing
         seen = look(self._remote, now=self._now)  # step 1
         versions = self._versions(wanted)
         bases = self._bases(versions)
@@ -160,6 +160,8 @@ class Pusher:
         for version in plan.new & bases.keys():
             plan.borrowed[version] = sets[bases[version]][0]
         pin = PushPin(self._remote, plan.keys, self._now, grace=seen.grace)
+        if plan.has_uploads or not plan.new.isdisjoint(sets):
+            self._require_home()  # before anything is sent, or replaced, for nothing
         self._upload(plan, pin)  # step 2
         self._put_sets(versions, plan, sets, pin)  # step 3
         seen, keys = self._prove(versions.keys())  # step 4
@@ -179,6 +181,11 @@ class Pusher:
             self._remote.put(HINT_KEY, secrets.token_bytes(WRITE_BYTES))  # step 7
             self._tell_if_overtaken()
         pin.drop()
+
+    def _require_home(self) -> None:
+        """Names are decided at home; sets are what a mirror has of its own, and mended there."""
+        if not self._mends:
+            require_home(self._remote, self._remote_id)
 
     def _tell_if_overtaken(self) -> None:
         """Another remote may have become home between the look before and the names: nobody copies these from here."""
@@ -209,7 +216,7 @@ class Pusher:
         replaced one meanwhile, by one that names packs which nobody here has seen.
         """
         seen = look(self._remote, now=self._now)
-        require_home(self._remote, self._remote_id)
+        self._require_home()
         sets = self._remote_sets(versions)
         if sets.keys() != set(versions) | self._damaged or any(told == _UNREADABLE for told, _ in sets.values()):
             raise _Again(set())
@@ -258,13 +265,8 @@ class Pusher:
         return sets | {version: (found[0], found[1].etag) for version, found in told if found is not None}
 
     def _unsound_set(self, version: Digest) -> tuple[RemoteSet, str] | None:
-        found = self._remote.get(set_key(version))
-        if found is None:
-            return None
-        try:
-            return decode_remote(RemoteSet, found.data), found.etag
-        except Corrupt:
-            return _UNREADABLE, found.etag
+        found = read_or_etag(self._remote, RemoteSet, set_key(version))
+        return None if found is None else (found.value or _UNREADABLE, found.etag)
 
     def _leave_out_partial(
         self,

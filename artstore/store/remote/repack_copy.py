@@ -110,6 +110,8 @@ class Copier:
                 if error.transient:
                     raise
                 continue  # it was cut short there
+            except Corrupt:  # a part of what is sealed: each object is looked for by itself then
+                continue
             if data is not None:
                 with self._lock:
                     self.fetched_bytes += len(data)

@@ -7,12 +7,12 @@ for what is needed. If something needs the pack by then, that run takes it off t
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING
 
 from artstore import limits
-from artstore.format.remote import GC_KEY, WRITE_BYTES, CondemnedPack, GcState, encode_remote
+from artstore.format.remote import GC_KEY, CondemnedPack, GcState, changed_state
 from artstore.store.remote.documents import read_document
+from artstore.store.remote.gc_state import swap_state
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -33,8 +33,7 @@ def condemn(remote: Remote, keys: Collection[str]) -> set[str]:
         if not new:
             return known.intersection(keys)
         listed = sorted([*state.listed, *(CondemnedPack(key, None) for key in new)], key=lambda pack: pack.key)
-        write = secrets.token_bytes(WRITE_BYTES)
-        written = GcState(write, state.generation, state.grace, False, state.deletions, listed, state.deleting)
-        if remote.swap(GC_KEY, encode_remote(written), how.etag) is not None:
+        # All else stays, a longer grace that is still in force too: it may be what keeps these.
+        if swap_state(remote, changed_state(state, listed=listed), how.etag) is not None:
             return (known | set(new)).intersection(keys)
     return set()

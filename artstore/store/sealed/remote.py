@@ -20,7 +20,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from artstore import limits
-from artstore.errors import Corrupt, NewerFormat, RemoteError
+from artstore.errors import Corrupt, NewerFormat, RemoteError, Unopened
 from artstore.format.cipher import TAG_BYTES, Siv
 from artstore.format.keyring import decode_ring
 from artstore.format.remote import ALIASES, FORMAT_KEY, RING_KEY, TAGS
@@ -89,27 +89,27 @@ class SealedRemote:
             if key == RING_KEY and found is not None:
                 self._note_ring(found.data)
             return found
-        found = self._remote.get(self._place(key))
+        found = self._remote.get(self.place(key))
         if found is None:
             return None
         try:
             return self._open(key, found)
         except Corrupt as error:
-            again = self._remote.get(self._place(key))  # it may have been the network
+            again = self._remote.get(self.place(key))  # it may have been the network
             if again is None:
                 return None
             if again.data == found.data:
-                raise self._named(key, error) from error
+                raise self._unopened(key, error, found) from error
             found = again
         try:
             return self._open(key, found)
         except Corrupt as error:
-            raise self._named(key, error) from error
+            raise self._unopened(key, error, found) from error
 
     def poll(self, key: str, etag: str) -> Fetched | Unchanged | None:
         if is_clear(key):
             return self._remote.poll(key, etag)
-        found = self._remote.poll(self._place(key), etag)
+        found = self._remote.poll(self.place(key), etag)
         if found is None or isinstance(found, Unchanged):
             return found
         try:
@@ -121,13 +121,13 @@ class SealedRemote:
         if is_clear(key):
             return self._remote.stream(key, offset=offset)
         if not offset:
-            came = self._remote.stream(self._place(key))
+            came = self._remote.stream(self.place(key))
             return came and Streamed(plain_size(came.size), self._pieces(key, came))
         opened = self._opened(key)
         if opened is None:
             return None
         stretch = stretch_of(offset, opened.size - offset, total=opened.size)
-        came = self._remote.stream(self._place(key), offset=stretch.offset)
+        came = self._remote.stream(self.place(key), offset=stretch.offset)
         skip = offset - stretch.first * SEGMENT_BYTES
         return came and Streamed(opened.size, self._rest(key, came, opened, stretch.first, skip))
 
@@ -144,7 +144,7 @@ class SealedRemote:
             return self._range(key, offset, size)
 
     def head(self, key: str) -> Listed | None:
-        found = self._remote.head(self._place(key))
+        found = self._remote.head(self.place(key))
         return found and self._shown(found, key)
 
     def put(self, key: str, body: Body) -> Written:
@@ -154,17 +154,17 @@ class SealedRemote:
             body.seek(0)
             body = body.read()
         self._known.drop(key)
-        return self._remote.put(self._place(key), self._sealed(key, body))
+        return self._remote.put(self.place(key), self._sealed(key, body))
 
     def create(self, key: str, data: bytes) -> Written | None:
-        return self._noted(key, data, self._remote.create(self._place(key), self._sealed(key, data)))
+        return self._noted(key, data, self._remote.create(self.place(key), self._sealed(key, data)))
 
     def swap(self, key: str, data: bytes, etag: str) -> Written | None:
-        return self._noted(key, data, self._remote.swap(self._place(key), self._sealed(key, data), etag))
+        return self._noted(key, data, self._remote.swap(self.place(key), self._sealed(key, data), etag))
 
     def delete(self, key: str) -> None:
         self._known.drop(key)
-        self._remote.delete(self._place(key))
+        self._remote.delete(self.place(key))
 
     def list(self, prefix: str, *, after: str = "") -> Iterator[Listed]:
         inner, behind = _folder(prefix) or prefix, _folder(after) or after
@@ -194,8 +194,8 @@ class SealedRemote:
     def _siv(self) -> Siv:
         return Siv(self._keychain.keys.names)  # it never changes
 
-    def _place(self, key: str) -> str:
-        """Where an object lies."""
+    def place(self, key: str) -> str:
+        """Where an object lies in the remote within."""
         folder = _folder(key)
         if folder is None:
             return key
@@ -214,7 +214,7 @@ class SealedRemote:
         padded = self._siv.open(sealed, bound=folder.encode()) if sealed else None
         name = None if padded is None else folder + padded.rstrip(b"\0").decode()
         # Base32 has bits to spare, and slashes may stand elsewhere: only where we put it does it have the name.
-        if name is None or self._place(name) != key:
+        if name is None or self.place(name) != key:
             _log.warning("%s/%s is none of this store's names", self.url, key)
             return key
         return name
@@ -264,9 +264,9 @@ class SealedRemote:
             raise RemoteError(f"{self.url}/{key} ends before byte {offset + size}")
         stretch = stretch_of(offset, size, total=opened.size)
         try:
-            sealed = self._remote.get_range(self._place(key), stretch.offset, stretch.size)
+            sealed = self._remote.get_range(self.place(key), stretch.offset, stretch.size)
         except RemoteError as error:
-            there = None if error.transient else self._remote.head(self._place(key))
+            there = None if error.transient else self._remote.head(self.place(key))
             if there is None or there.size >= sealed_size(opened.size):
                 raise
             raise self._named(key, Corrupt("it was cut short")) from error
@@ -281,7 +281,7 @@ class SealedRemote:
         """What opens parts of an object, and its size: a request, once for each."""
         known = self._known.get(key)
         if known is None:
-            header = self._remote.get_range(self._place(key), 0, HEADER_BYTES)
+            header = self._remote.get_range(self.place(key), 0, HEADER_BYTES)
             if header is None:
                 return None
             try:
@@ -290,7 +290,7 @@ class SealedRemote:
                 raise self._named(key, error) from error
             size = segments.header.size
             if size == UNKNOWN_SIZE:
-                there = self._remote.head(self._place(key))
+                there = self._remote.head(self.place(key))
                 if there is None:
                     return None
                 size = plain_size(there.size)
@@ -354,8 +354,12 @@ class SealedRemote:
             raise self._named(key, error) from error
         return bytes(memoryview(room)[:size])
 
+    def _unopened(self, key: str, error: Corrupt, found: Fetched) -> Unopened:
+        told = self._named(key, error)
+        return Unopened(told.message, etag=found.etag, hint=told.hint)
+
     def _named(self, key: str, error: Corrupt) -> Corrupt:
-        return Corrupt(f"{self.url}/{self._place(key)}: {error.message}", hint=MEND)
+        return Corrupt(f"{self.url}/{self.place(key)}: {error.message}", hint=MEND)
 
 
 def _folder(key: str) -> str | None:

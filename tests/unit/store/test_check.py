@@ -54,6 +54,7 @@ def look(store: Opened, *, data: bool = False) -> CheckReport:
     return check(store.context, store.objects, data=data)
 
 
+@pytest.mark.plain("damages frames where they lie in the file")
 def test_sound_store(store: Opened) -> None:
     """A store that nothing happened to is told sound, or nobody would believe a check."""
     for data in (False, True):
@@ -84,6 +85,7 @@ def test_missing_metadata_names_version(store: Opened) -> None:
     assert [(hurt.path, hurt.refs) for hurt in report.hurt] == [(b"", ("m/v1",))]
 
 
+@pytest.mark.plain("damages frames where they lie in the file")
 def test_truncated_pack_tells_what_is_left(store: Opened) -> None:
     """A pack that was cut off is seen without reading data, and only files behind the cut are told as hurt."""
     data = pack_files(store.context, PackKind.DATA)[0]
@@ -98,6 +100,7 @@ def test_truncated_pack_tells_what_is_left(store: Opened) -> None:
     assert b"sub/b" in hurt
 
 
+@pytest.mark.plain("damages frames where they lie in the file")
 def test_damaged_chunk_needs_data(store: Opened) -> None:
     """Bit rot in the middle of a file is found by reading, and names exactly that file."""
     data = pack_files(store.context, PackKind.DATA)[0]
@@ -112,6 +115,7 @@ def test_damaged_chunk_needs_data(store: Opened) -> None:
     assert [hurt.path for hurt in report.hurt] == [b"sub/b"]
 
 
+@pytest.mark.plain("damages frames where they lie in the file")
 def test_damaged_page_names_folder(store: Opened) -> None:
     """A damaged page of a folder hurts that folder, and not its neighbours."""
     with store.context.index.read() as reader:
@@ -122,6 +126,7 @@ def test_damaged_page_names_folder(store: Opened) -> None:
     assert [hurt.path for hurt in report.hurt] == [b"sub"]
 
 
+@pytest.mark.plain("damages frames where they lie in the file")
 def test_second_copy_serves(store: Opened, tmp_path: Path) -> None:
     """A damaged copy is told, but no path is hurt while another pack holds a good one."""
     chunk = _chunk_of(store, b"a")

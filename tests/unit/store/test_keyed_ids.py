@@ -36,6 +36,8 @@ from artstore.testing.damage import flip
 from artstore.testing.local_store import create, files_of, opened
 from tests.machines import Machines, commit, named_by, noise
 
+pytestmark = pytest.mark.plain("has keys of its own, for ids alone")
+
 KEYED = Ids(bytes(range(KEY_BYTES)))
 OTHER = Ids(bytes(KEY_BYTES))
 WRONG = pytest.mark.parametrize("wrong", [PLAIN, OTHER], ids=["plain", "another key"])

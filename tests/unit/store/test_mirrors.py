@@ -5,24 +5,18 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from artstore import Store
-from artstore.adapters.remote_folder import FolderRemote
 from artstore.errors import Conflict, Corrupt, NotFound, RemoteError, UsageError
-from artstore.format.ids import PLAIN
 from artstore.format.remote import (
     GC_KEY,
     MIRROR_KEY,
     CondemnedPack,
     GcState,
-    MirrorOf,
-    RemoteAlias,
-    RemoteTag,
     decode_remote,
     encode_remote,
 )
@@ -30,77 +24,7 @@ from artstore.model import RemotePlace
 from artstore.store.remote.names import read_move
 from artstore.testing.damage import flip
 from tests.machines import MIB, noise
-
-
-@dataclass
-class World:
-    """Machines with a home and mirrors in folders, each of which may be out of reach."""
-
-    path: Path
-    stack: ExitStack
-    opened: dict[str, Store] = field(default_factory=dict[str, Store])
-
-    def place(self, name: str) -> RemotePlace:
-        return RemotePlace(url=f"file://{self.path / name}")
-
-    def remote(self, name: str) -> FolderRemote:
-        return FolderRemote(self.place(name))
-
-    def store(self, name: str, *mirrors: str) -> Store:
-        """A new machine, whose home is `home`."""
-        store = self.stack.enter_context(Store.init(self.path / name))
-        store.add_remote("home", self.place("home"))
-        for mirror in mirrors:
-            store.add_mirror(mirror, self.place(mirror))
-        return store
-
-    def clone(self, name: str, source: str = "home", *, full: bool = True) -> Store:
-        store, result = Store.clone(self.place(source), self.path / name, name=source, full=full)
-        assert not result.conflicts
-        return self.stack.enter_context(store)
-
-    def commit(self, store: Store, tag: str, **files: bytes) -> bytes:
-        folder = self.path / f"folder-{tag.replace('/', '-')}"
-        folder.mkdir(exist_ok=True)
-        for name, data in (files or {"a": noise(100_000, hash(tag) % 1000)}).items():
-            (folder / name).write_bytes(data)
-        store.commit(folder, tag=tag)
-        return store.resolve(tag).version
-
-    def down(self, name: str) -> None:
-        """Nobody reaches it."""
-        (self.path / name).rename(self.path / f"{name}-away")
-
-    def up(self, name: str) -> None:
-        (self.path / f"{name}-away").rename(self.path / name)
-
-    def claim(self, name: str) -> tuple[bytes, int] | None:
-        """Who is home, says this remote, and since which promotion."""
-        found = self.remote(name).get(MIRROR_KEY)
-        return None if found is None else ((told := decode_remote(MirrorOf, found.data)).home, told.epoch)
-
-    def id(self, name: str) -> bytes:
-        return bytes.fromhex(self.opened["one"].remotes()[name].id or "")
-
-    def alias(self, name: str, alias: str) -> RemoteAlias | None:
-        found = self.remote(name).get(f"aliases/{alias}")
-        return None if found is None else decode_remote(RemoteAlias, found.data)
-
-    def tags(self, name: str) -> dict[str, bytes]:
-        """What tags name at a remote; b"" for tombstones."""
-        remote = self.remote(name)
-        keys = [each.key for each in remote.list("tags/")]
-        found = {key: remote.get(key) for key in keys}
-        return {
-            key.removeprefix("tags/"): decode_remote(RemoteTag, each.data).version
-            for key, each in found.items()
-            if each is not None
-        }
-
-    def is_whole(self, name: str, source: str) -> bool:
-        """Can all that a remote names be had from it alone?"""
-        store = self.clone(name, source)
-        return store.check(data=True).is_sound
+from tests.worlds import World
 
 
 @pytest.fixture
@@ -133,7 +57,7 @@ def mirrored(world: World, mirror: str = "nas", home: str = "home") -> None:
         assert (theirs.version, theirs.seq, theirs.move) == (ours.version, ours.seq, ours.move)
         id = theirs.move
         while id:  # the whole chain is there
-            id = read_move(world.remote(mirror), id, PLAIN).previous
+            id = read_move(world.remote(mirror), id, world.made[0].context.ids).previous
 
 
 # --- copies
@@ -534,7 +458,6 @@ def test_a_damaged_mark(world: World, one: Store) -> None:
     for act in (
         lambda: one.push(to="nas"),
         lambda: one.push(anew=True),
-        lambda: one.promote("nas"),
         lambda: two.add_remote("nas", world.place("nas")),
     ):
         with pytest.raises(Corrupt, match="mirror-of"):

@@ -55,6 +55,7 @@ def test_objects_come_back_as_they_were_stored(planter: Planter, objects: Object
     assert objects.version(version).files == 1
 
 
+@pytest.mark.plain("damages frames where they lie in the file")
 def test_each_flipped_bit_is_noticed_or_harmless(planter: Planter) -> None:
     """A bad sector would become silent garbage in a model's weights."""
     stored = {planter.put(ObjectKind.CHUNK, data): data for data in (b"a" * 300, bytes(range(200)))}
@@ -133,6 +134,7 @@ def test_a_missing_object_is_damage_and_names_itself(planter: Planter, objects: 
         objects.chunk(stored)
 
 
+@pytest.mark.plain("damages frames where they lie in the file")
 def test_a_whole_copy_is_used_when_another_is_damaged(planter: Planter) -> None:
     """A repair that stored the chunk again would not have helped."""
     data = b"twice" * 100
@@ -291,6 +293,7 @@ def test_reads_are_joined_within_bounds(places: list[tuple[int, int, int]]) -> N
             assert place.offset + limits.FRAME_HEADER_BYTES + place.stored <= run.offset + run.size
 
 
+@pytest.mark.plain("damages frames where they lie in the file")
 def test_damage_further_on_hurts_nobody_who_has_not_come_there(planter: Planter) -> None:
     """A reader would lose good bytes because others, which he never asked for, are damaged."""
     first, second = (random.Random(seed).randbytes(5000) for seed in (1, 2))

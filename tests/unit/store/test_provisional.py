@@ -252,6 +252,7 @@ def test_home_alone_decides(machines: Machines, one: Store) -> None:
     assert conflict.name == "m/v3"
 
 
+@pytest.mark.plain("waits for a name in the clear")
 def test_killed_and_pushed_elsewhere(
     machines: Machines, one: Store, two: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -322,6 +323,7 @@ def test_eight_at_once(tmp_path: Path, remote_place: Place, kind: str) -> None:
         store.close()
 
 
+@pytest.mark.plain("waits for a name in the clear")
 def test_the_number_is_lost_as_well(
     machines: Machines, one: Store, two: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -341,6 +343,7 @@ def test_the_number_is_lost_as_well(
     assert rows(two) == ["renumbered/m/v1"]
 
 
+@pytest.mark.plain("waits for a name in the clear")
 def test_nobody_takes_the_number_meanwhile(
     machines: Machines, one: Store, two: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -366,6 +369,7 @@ def test_nobody_takes_the_number_meanwhile(
     assert two.resolve("m").tag == "m/v3"
 
 
+@pytest.mark.plain("waits for a name in the clear")
 @pytest.mark.parametrize("beside", ["push", "pull", "rm"])
 def test_beside_another_process(
     machines: Machines, one: Store, two: Store, monkeypatch: pytest.MonkeyPatch, beside: str

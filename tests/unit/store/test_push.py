@@ -351,6 +351,7 @@ def test_what_was_removed_here_does_not_come_back(machines: Machines) -> None:
     assert [tag.name for tag in one.tags()] == ["m/v2"]
 
 
+@pytest.mark.plain("reads packs as they lie there")
 def test_shards_tell_the_tables_of_packs(machines: Machines) -> None:
     """Whoever pushes next learns from them what is there."""
     one = machines.new("one")

@@ -13,7 +13,7 @@ from artstore.adapters.remote_folder import FolderRemote
 from artstore.errors import Corrupt, RemoteError
 from artstore.format.remote import Pin, RemoteSet, decode_remote, decode_shard, set_key
 from artstore.model import RemotePlace
-from artstore.ports import Body
+from artstore.ports import Body, Remote
 from artstore.store.context import Counters
 from artstore.store.remote.names import Wanted
 from artstore.store.remote.push import Pusher, PushResult
@@ -34,7 +34,7 @@ def changed(data: bytes, at: int, size: int = 100) -> bytes:
     return data[:at] + noise(size, 99) + data[at + size :]
 
 
-def pushed(store: Store, remote: FolderRemote, *tags: str, now: Callable[[], float] = lambda: 0.0) -> PushResult:
+def pushed(store: Store, remote: Remote, *tags: str, now: Callable[[], float] = lambda: 0.0) -> PushResult:
     """Push tags through a remote whose requests can be counted."""
     (place,) = store.remotes().values()
     wanted = Wanted()
@@ -196,6 +196,7 @@ def test_a_damaged_piece_is_never_sent(machines: Machines) -> None:
     assert machines.keys("tags/") == ["tags/m/v1"]
 
 
+@pytest.mark.plain("reads what is sent")
 def test_a_push_that_fails_after_each_write(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever it had sent stays known: nothing of it is sent again, and a shard tells of all that a set names."""
     monkeypatch.setattr(limits, "PACK_BYTES_TARGET", MIB)
@@ -251,6 +252,7 @@ def rows_of(table: bytes) -> list[bytes]:
     return [table[at : at + limits.TABLE_ENTRY_BYTES] for at in range(0, len(table), limits.TABLE_ENTRY_BYTES)]
 
 
+@pytest.mark.plain("reads what is sent")
 def test_the_pin_of_a_long_push(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a day collection would take what has been sent since yesterday."""
     pins: list[tuple[float, Pin]] = []

@@ -64,6 +64,7 @@ def restored(path: Path) -> Path:
     return path
 
 
+@pytest.mark.plain("looks for content on the disk")
 def test_an_old_pack_does_not_bring_it_back(restored: Path) -> None:
     """A backup or a killed purge would make erased content readable again."""
     report = wiring.rebuild_index(str(restored))
@@ -76,6 +77,7 @@ def test_an_old_pack_does_not_bring_it_back(restored: Path) -> None:
         assert report.packs == len(list(store.context.packs.list()))
 
 
+@pytest.mark.plain("looks for content on the disk")
 def test_a_damaged_neighbour_keeps_its_pack(restored: Path) -> None:
     """A chunk that can't be read would stop the rebuilding, or let a whole pack go, or what was erased come back."""
     with opened(restored) as store:

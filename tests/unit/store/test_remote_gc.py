@@ -264,6 +264,7 @@ def set_of(machines: Machines, version: bytes) -> RemoteSet:
     return decode_remote(RemoteSet, found.data)
 
 
+@pytest.mark.plain("reads what is sent")
 def test_a_set_is_replaced_by_one_whose_packs_are_there(
     machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

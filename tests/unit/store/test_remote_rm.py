@@ -10,7 +10,6 @@ import pytest
 
 from artstore.adapters.remote_folder import FolderRemote
 from artstore.errors import BadName, Busy, NotFound
-from artstore.format.ids import PLAIN
 from artstore.format.remote import GC_KEY, GcState, RemoteAlias, RemoteTag, decode_remote, encode_remote
 from artstore.model import RemotePlace, Written
 from artstore.store.remote.names import read_move
@@ -64,7 +63,7 @@ def test_an_alias_goes_on_to_nothing(machines: Machines) -> None:
     one.push()
     assert one.remove_at_remote("m/production", remote="origin", reason="retired").removed == ["m/production"]
     there = alias_there(machines, "m/production")
-    move = read_move(machines.remote, there.move, PLAIN)
+    move = read_move(machines.remote, there.move, machines.opened[0].context.ids)
     assert (there.version, there.seq) == (b"", 2)
     assert (move.source, move.target, move.reason, move.previous != b"") == (version, b"", "retired", True)
     assert one.resolve("m/production").version == version
@@ -104,6 +103,7 @@ def test_nothing_is_removed_while_collection_is_alone(machines: Machines) -> Non
     assert tag_there(machines, "m/v1").version
 
 
+@pytest.mark.plain("reads and changes what is sent")
 def test_it_looks_again_afterwards(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever wants to be alone and came in between is heard."""
     one = machines.new("one")
@@ -144,4 +144,4 @@ def test_a_move_that_comes_in_between(machines: Machines, monkeypatch: pytest.Mo
     assert one.remove_at_remote("m/production", remote="origin").removed == ["m/production"]
     there = alias_there(machines, "m/production")
     assert (there.seq, there.version) == (3, b"")
-    assert read_move(machines.remote, there.move, PLAIN).source == two.resolve("m/v2").version
+    assert read_move(machines.remote, there.move, machines.opened[0].context.ids).source == two.resolve("m/v2").version

@@ -67,6 +67,7 @@ def flip_chunk(store: Opened, needle: bytes, kind: PackKind = PackKind.DATA) -> 
     raise AssertionError(needle)
 
 
+@pytest.mark.plain("damages frames where they lie in the file")
 def test_quarantine_and_commit_again(store: Opened, folder: Path) -> None:
     """A damaged chunk is given up, its neighbours are kept, and committing the folder again heals the old version."""
     version = store.tags()["m/v1"]
@@ -98,6 +99,7 @@ def test_lost_data_pack(store: Opened, folder: Path) -> None:
     assert_sound(store)
 
 
+@pytest.mark.plain("damages frames where they lie in the file")
 def test_healed_chunks_survive_collection(store: Opened, folder: Path, tmp_path: Path) -> None:
     """What another artifact's commit stored again is kept for the version that lost it, though that one goes."""
     version = store.tags()["m/v1"]
@@ -116,6 +118,7 @@ def test_healed_chunks_survive_collection(store: Opened, folder: Path, tmp_path:
     assert_sound(store)
 
 
+@pytest.mark.plain("damages frames where they lie in the file")
 def test_truncated_pack_keeps_what_is_left(store: Opened, folder: Path) -> None:
     """Of a pack that was cut off, everything before the cut is saved without the folder."""
     version = store.tags()["m/v1"]
@@ -128,6 +131,7 @@ def test_truncated_pack_keeps_what_is_left(store: Opened, folder: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.plain("damages frames where they lie in the file")
 def test_damaged_header_loses_nothing(store: Opened, folder: Path) -> None:
     """An object whose frame's header is damaged is whole, and stays."""
     flip(pack_files(store.context, PackKind.DATA)[0], 2)
@@ -154,6 +158,7 @@ def test_lost_version_is_told(store: Opened, folder: Path) -> None:
     assert_sound(store)
 
 
+@pytest.mark.plain("damages frames where they lie in the file")
 def test_damaged_folder_page(store: Opened, folder: Path) -> None:
     """A damaged page of a folder is written again by the next commit."""
     version = store.tags()["m/v1"]
@@ -236,6 +241,7 @@ def test_log_decides_over_index(store: Opened) -> None:
     assert_sound(store)
 
 
+@pytest.mark.plain("damages frames where they lie in the file")
 def test_repair_waits_for_writers(store: Opened) -> None:
     """A repair doesn't pull packs from under a commit that counts on them."""
     flip_chunk(store, b"second file")
@@ -244,6 +250,7 @@ def test_repair_waits_for_writers(store: Opened) -> None:
         repair(store.context, store.objects, report)
 
 
+@pytest.mark.plain("damages frames where they lie in the file")
 def test_repair_twice(store: Opened) -> None:
     """A repair by an old report does no harm to what was mended already."""
     flip_chunk(store, b"second file")

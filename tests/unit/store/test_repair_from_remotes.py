@@ -69,6 +69,7 @@ def test_what_is_lost_here_comes_back(
     assert mend(store) == 0
 
 
+@pytest.mark.plain("a segment may hold several objects")
 def test_what_no_remote_has_is_told(store: Store, machines: Machines, folder: Path, tmp_path: Path) -> None:
     """Nobody would know what is gone, or where it was looked for; and it comes once somebody has it."""
     two = machines.clone("two")
@@ -92,6 +93,7 @@ def test_what_no_remote_has_is_told(store: Store, machines: Machines, folder: Pa
     assert store.check_at_remote(data=True).is_sound
 
 
+@pytest.mark.plain("a segment may hold several objects")
 def test_a_remote_that_is_gone(store: Store, machines: Machines, tmp_path: Path) -> None:
     """It would be told that nobody has it, though nobody was asked."""
     flip(pack_files(store.context, PackKind.DATA)[0], 2000)

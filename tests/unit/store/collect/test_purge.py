@@ -40,6 +40,7 @@ def on_disk(keeper: Keeper, data: bytes) -> bool:
     return any(data in path.read_bytes() for path in Path(keeper.context.path).rglob("*") if path.is_file())
 
 
+@pytest.mark.plain("looks for content on the disk")
 def test_what_is_erased_is_gone_and_the_rest_is_there(keeper: Keeper) -> None:
     """Personal data would stay on disk, or take the data of others with it."""
     secret = noise(1, 200_000)

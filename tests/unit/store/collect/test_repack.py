@@ -110,6 +110,7 @@ def test_a_version_made_while_packs_are_rewritten_keeps_them(keeper: Keeper, mon
     assert keeper.files(version) == files
 
 
+@pytest.mark.plain("damages frames where they lie in the file")
 def test_a_damaged_pack_is_left_to_repair(keeper: Keeper) -> None:
     """A rewrite that dropped what it can't read would make the damage final, one that gave up would free nothing."""
     files, version = mostly_dead(keeper)

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from artstore import Store
+from artstore.adapters.remote_folder import FolderRemote
 from artstore.errors import Conflict, NotFound, RemoteError
 from artstore.format.remote import RemoteSet, decode_remote, set_key
+from tests.encrypting import as_seen_by
 
 from .conftest import MIB, Lab, files_of, noise
 
@@ -54,13 +56,20 @@ def is_whole(lab: Lab, name: str, **added: bytes) -> bool:
     return found == {**files_of(lab.folder), **added}
 
 
+def set_of(lab: Lab, store: Store, version: bytes) -> RemoteSet:
+    """What a version's set says at the remote."""
+    found = as_seen_by(store, FolderRemote(lab.place)).get(set_key(version))
+    assert found is not None
+    return decode_remote(RemoteSet, found.data)
+
+
 def test_it_is_pushed_with_what_it_is_based_on(lab: Lab, clone: Store, card: Path) -> None:
     """The new version's set would lack the packs that only the old one names: gone with that one."""
     made = clone.edit("m/v1", add=[("card", card)])
     assert made.tag == "m/v2"
     assert made.version is not None
     assert is_whole(lab, "m/v2", card=card.read_bytes())
-    told = decode_remote(RemoteSet, (lab.remote / set_key(made.version)).read_bytes())
+    told = set_of(lab, clone, made.version)
     assert len(told.data) == 2
     assert clone.remote_stats().received_bytes < MIB, "nothing of the weights came"
     again = clone.edit("m/v2", add=[("more", card)])
@@ -126,9 +135,9 @@ def test_what_is_lost_since_is_not_named_again(lab: Lab, clone: Store, card: Pat
     made = clone.edit("m/v1", add=[("card", card)])
     assert made.version is not None
     told = lab.remote / set_key(made.version)
-    own = set(decode_remote(RemoteSet, told.read_bytes()).data)
+    own = set(set_of(lab, clone, made.version).data)
     assert clone.resolve("m/v1").version is not None
-    base = decode_remote(RemoteSet, (lab.remote / set_key(clone.resolve("m/v1").version)).read_bytes())
+    base = set_of(lab, clone, clone.resolve("m/v1").version)
     assert clone.evict().packs == 1
     (new,) = own - set(base.data)
     (lab.remote / new).unlink()

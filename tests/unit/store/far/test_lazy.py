@@ -41,6 +41,7 @@ def test_a_clone_brings_names_and_no_data(big: Lab) -> None:
     assert clone.remote_stats().requests == 0
 
 
+@pytest.mark.plain("counts requests: each pack costs one more")
 def test_a_part_of_a_file_moves_little_more_than_itself(big: Lab) -> None:
     """Reading a tensor out of a model would fetch the model."""
     clone = big.clone()
@@ -85,6 +86,7 @@ def test_a_sequential_reader_does_not_wait_for_each_piece(big: Lab) -> None:
     assert clone.remote_stats().gets < 30
 
 
+@pytest.mark.plain("what lies side by side is in one segment")
 def test_two_readers_of_one_place_ask_once(big: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """The workers of a data loader that open one file would each fetch it."""
     clone = big.clone()
@@ -368,6 +370,7 @@ def test_a_forked_child_reads_on(big: Lab) -> None:
 # --- beside other things
 
 
+@pytest.mark.plain("looks for content on the disk")
 def test_what_was_purged_is_not_kept(lab: Lab) -> None:
     """Erased here, and still on this disk for whoever looks."""
     origin = lab.origin()

@@ -101,6 +101,7 @@ def test_a_pack_is_damaged_at_home(mirrored: Lab) -> None:
         mirrored.is_same(again, "m/v1", "again")
 
 
+@pytest.mark.plain("counts requests: each pack costs one more")
 def test_home_is_up_and_has_it(mirrored: Lab) -> None:
     """A mirror far away is asked twice for each version, and for none of its data, as long as home has it."""
     store = clone(mirrored)

@@ -13,7 +13,6 @@ import pytest
 from artstore import limits
 from artstore.chunking import cut
 from artstore.errors import ArtstoreError
-from artstore.format.ids import PLAIN
 from artstore.store.content import iter_content
 from artstore.store.read import entry_at
 from artstore.store.write.reading import NO_STARTS
@@ -41,7 +40,8 @@ def test_a_long_file_is_cut_as_in_one_piece(bench: Bench, seed: int) -> None:
     bench.write("long", data)
     ends = memoryview(cut(data, 0, len(data), NO_STARTS, base=0, final=True)).cast("Q").tolist()
     begins = [0, *ends[:-1]]
-    expected = [(begin, PLAIN.chunk(data[begin:end]), end - begin) for begin, end in zip(begins, ends, strict=True)]
+    of = bench.context.ids.chunk
+    expected = [(begin, of(data[begin:end]), end - begin) for begin, end in zip(begins, ends, strict=True)]
     assert chunks_of(bench, bench.commit().tree, b"long") == expected
 
 

@@ -1,0 +1,115 @@
+"""Keys of an encrypted store change while its mirrors are away, refuse, or become home."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from artstore import Store, wiring
+from artstore.adapters.remote_folder import FolderRemote
+from artstore.errors import NotPermitted, RemoteError
+from artstore.format.keyring import decode_ring
+from artstore.format.remote import GC_KEY, RING_KEY, GcState, changed_state, decode_remote, encode_remote
+from artstore.model import Written
+from artstore.testing.sealing import PASSPHRASE, unlocked
+from tests.machines import noise
+from tests.worlds import World
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with ExitStack() as stack:
+        yield World(tmp_path, stack)
+
+
+@pytest.fixture
+def one(world: World, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """An encrypted store that has pushed m/v1 to its home and to nas."""
+    monkeypatch.setenv("ARTSTORE_PASSPHRASE", PASSPHRASE.decode())
+    wiring.init(str(world.path / "one"), unlocked=unlocked())
+    store = world.stack.enter_context(Store.open(world.path / "one"))
+    world.made.append(store)
+    world.opened["one"] = store
+    store.add_remote("home", world.place("home"))
+    store.add_mirror("nas", world.place("nas"))
+    world.commit(store, "m/v1", weights=noise(400_000))
+    store.push()
+    store.push(to="nas")
+    return store
+
+
+def serial(world: World, name: str) -> int:
+    found = FolderRemote(world.place(name)).get(RING_KEY)
+    assert found is not None
+    return decode_ring(found.data).serial
+
+
+def test_a_mirror_that_was_away_gets_the_new_keys(world: World, one: Store) -> None:
+    """What is copied there afterwards is sealed by a key that its own keyring wouldn't have."""
+    world.down("nas")
+    assert one.rotate_keys().unreached == ("nas",)
+    world.up("nas")
+    assert serial(world, "nas") < serial(world, "home")
+    world.commit(one, "m/v2")
+    one.push()
+    one.push(to="nas")
+    assert serial(world, "nas") == serial(world, "home")
+    world.down("home")
+    assert world.is_whole("clone", "nas")
+
+
+def test_a_mirror_with_old_keys_becomes_home(world: World, one: Store) -> None:
+    """Home is lost before the mirror heard of the new keys: who opens it next has to bring them."""
+    world.down("nas")
+    one.rotate_keys()
+    world.up("nas")
+    world.down("home")
+    one.promote("nas", lost=True)
+    world.commit(one, "m/v2")
+    assert one.push().written == ["m/v2"]
+    assert world.is_whole("clone", "nas")
+    assert one.rotate_keys().unreached == ("home",)
+    world.up("home")
+    one.push(to="home")
+    assert serial(world, "home") == serial(world, "nas")
+    assert world.tags("home") == world.tags("nas")
+
+
+def test_a_mirror_that_refuses_undoes_no_change(world: World, one: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was made at home, and would be told as if it had failed; done again, there would be two."""
+    swap = FolderRemote.swap
+
+    def refused(self: FolderRemote, key: str, data: bytes, etag: str) -> Written | None:
+        if self.url.endswith("/nas"):
+            raise NotPermitted("can't write there")
+        return swap(self, key, data, etag)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderRemote, "swap", refused)
+        done = one.add_key("another", label="bob")
+    assert done.unreached == ("nas",)
+    assert [key.label for key in one.list_keys()] == ["test", "bob"]
+    assert serial(world, "home") == 2
+
+
+def test_no_home_no_change(world: World, one: Store) -> None:
+    """A mirror that takes it alone would have keys of its own."""
+    world.down("home")
+    with pytest.raises(RemoteError):
+        one.rotate_keys()
+    assert serial(world, "nas") == 1
+    assert len(one.list_keys()) == 1
+
+
+def test_keys_change_while_a_remote_is_held(world: World, one: Store) -> None:
+    """They are no names; who has to take away a passphrase can't wait for half a day."""
+    for name in ("home", "nas"):
+        found = world.remote(name).get(GC_KEY)
+        assert found is not None
+        state = changed_state(decode_remote(GcState, found.data), exclusive=True, holder="eve")
+        world.remote(name).put(GC_KEY, encode_remote(state))
+    assert one.rotate_keys().unreached == ()
+    assert serial(world, "home") == serial(world, "nas") == 2
