@@ -26,6 +26,8 @@ from tests.terminals import typed
 if TYPE_CHECKING:
     from tests.e2e.conftest import Answer, Run
 
+pytestmark = pytest.mark.plain("makes keys and passphrases of its own")
+
 SECRET = b"a sentence that nobody else should read. " * 3000
 NAMES = (b"llama", b"production", b"tokenizer", b"config.json")
 

@@ -114,6 +114,7 @@ def test_how_long_garbage_waits(run: Run, remote: Path) -> None:
     assert (document["before_s"], document["grace_s"], document["in_force_s"]) == (12 * 3600, 6 * 3600, 2 * DAY)
 
 
+@pytest.mark.plain("reads and changes what lies there")
 def test_the_remote_is_held(run: Run, remote: Path, home: Path) -> None:
     """Who is refused would not know by whom, since when, and what to do."""
     from artstore.adapters.remote_folder import FolderRemote

@@ -16,6 +16,8 @@ from artstore.store.remote.pull import PullResult
 from artstore.testing.fault_proxy import FaultProxy
 from tests.remotes import address
 
+pytestmark = pytest.mark.plain("counts requests: keys cost some")
+
 Place = Callable[[str], RemotePlace]
 MIB = 1 << 20
 KINDS = ["folder", "moto", "ceph"]

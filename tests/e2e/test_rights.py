@@ -28,6 +28,7 @@ from artstore.format.remote import (
 )
 from artstore.model import RemotePlace
 from artstore.store.remote.selftest import check_remote
+from artstore.testing.sealing import PASSPHRASE, unlocked
 from tests.machines import noise
 from tests.remotes import IAM, Landlord, Statement, bucket_of, client_of, policy
 
@@ -298,6 +299,26 @@ def test_a_remote_is_set_up(landlord: Landlord, tmp_path: Path, folder: Path) ->
     allowed = [*policy("writer", landlord.place), *policy("setup", landlord.place)]
     set_up(landlord.let_in("first", allowed), tmp_path)
     assert landlord.listed("check/") == []
+
+
+def test_an_encrypted_remote_is_set_up(landlord: Landlord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody but an owner could make one; and who may only push could change who opens it."""
+    monkeypatch.setenv("ARTSTORE_PASSPHRASE", PASSPHRASE.decode())
+    wiring.init(str(tmp_path / "sealed"), unlocked=unlocked())
+    allowed = [*policy("writer", landlord.place), *policy("setup", landlord.place)]
+    with Store.open(tmp_path / "sealed") as store:
+        with pytest.raises(NotPermitted, match="keys/ring"):
+            store.add_remote("origin", landlord.let_in("first", allowed))
+        keys = policy("keys", landlord.place)
+        store.add_remote("origin", landlord.let_in("first", [*allowed, *keys]))
+        store.rotate_keys()
+        landlord.let_in("first", policy("writer", landlord.place))
+        (tmp_path / "f").mkdir()
+        (tmp_path / "f" / "a").write_bytes(b"a")
+        store.commit(tmp_path / "f", tag="m/v1")
+        assert store.push().written == ["m/v1"]
+        with pytest.raises(NotPermitted, match="keys/ring"):
+            store.rotate_keys()
 
 
 def refused(act: Callable[[], None], right: Right) -> ArtstoreError:

@@ -30,6 +30,7 @@ def folder(home: Path) -> Path:
     return made
 
 
+@pytest.mark.plain("a segment may hold several objects")
 def test_a_bucket_is_read_through_and_mended(
     run: Run, home: Path, folder: Path, remote_place: Callable[[str], RemotePlace]
 ) -> None:
@@ -73,6 +74,7 @@ def test_a_bucket_is_read_through_and_mended(
     client.close()
 
 
+@pytest.mark.plain("a segment may hold several objects")
 def test_a_store_is_mended_from_its_remote(run: Run, home: Path, folder: Path) -> None:
     """One command for who is told of damage; and no data is lost by it."""
     run("init", home / "store")
@@ -92,6 +94,7 @@ def test_a_store_is_mended_from_its_remote(run: Run, home: Path, folder: Path) -
     run(*store, "check", "--data")
 
 
+@pytest.mark.plain("a segment may hold several objects")
 def test_what_can_not_be_had_is_listed(run: Run, home: Path, folder: Path) -> None:
     """What is lost, where it was looked for, and what to do: else people give up a model that somebody has."""
     run("init")
@@ -113,6 +116,7 @@ def test_what_can_not_be_had_is_listed(run: Run, home: Path, folder: Path) -> No
     assert "origin: sound" in run(*bare, "check", "--remote", "origin").out
 
 
+@pytest.mark.plain("a segment may hold several objects")
 def test_json_is_as_documented(run: Run, home: Path, folder: Path) -> None:
     """The other documents of check and repair."""
     run("init")

@@ -219,6 +219,7 @@ def test_path_stands_below_the_mount_and_never_guesses(run: Run, two_versions: P
     assert answer.out.strip() == str(mount / "versions" / "llama" / "v1")
 
 
+@pytest.mark.plain("what is stored is told without its seals")
 def test_status_is_one_screen(run: Run, two_versions: Path, home: Path) -> None:
     """Where is my store, how big is it, is anything running?"""
     document = run("status", "--json").document
