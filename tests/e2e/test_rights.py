@@ -501,16 +501,3 @@ def test_changing_keys_needs_each_right(landlord: Landlord, sealed: Store, tmp_p
     refused(lambda: change_keys(place, tmp_path), right)
     landlord.let_in("keys", [*policy("reader", landlord.place), *policy("keys", landlord.place)])
     change_keys(place, tmp_path)
-
-
-@pytest.mark.long
-def test_an_encrypted_remote_is_set_up(landlord: Landlord, tmp_path: Path) -> None:
-    """Whoever makes it would need an owner's rights, or not be told which one is missing."""
-    allowed = [*policy("writer", landlord.place), *policy("setup", landlord.place)]
-    place = landlord.let_in("first", allowed)
-    with Store.init(tmp_path / "first", encrypt=SECRET) as store:
-        with pytest.raises(NotPermitted, match="keys/ring"):
-            store.add_remote("origin", place)
-        landlord.let_in("first", [*allowed, *policy("keys", landlord.place)])
-        store.add_remote("origin", place)
-        store.push()
