@@ -132,7 +132,9 @@ class Corrupt(ArtstoreError):
 class Unopened(Corrupt):
     """An object of an encrypted remote can't be opened. `etag`: of what lies there, for who knows what should."""
 
-    def __init__(self, message: str, *, etag: str, hint: str | None = None) -> None:
+    code = "unopened"
+
+    def __init__(self, message: str, *, etag: str = "", hint: str | None = None) -> None:
         self.etag = etag
         super().__init__(message, hint=hint)
 

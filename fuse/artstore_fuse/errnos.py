@@ -23,6 +23,7 @@ ERRNOS: Final[dict[type[errors.ArtstoreError], int]] = {
     errors.NotPermitted: errno.EACCES,
     errors.Conflict: errno.EBUSY,
     errors.Corrupt: errno.EIO,
+    errors.Unopened: errno.EIO,
     errors.Erased: errno.EIO,
     errors.RemoteError: errno.EIO,  # ETIMEDOUT confuses programs, EAGAIN lets them ask without end
     errors.Busy: errno.EBUSY,

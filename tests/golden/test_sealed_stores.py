@@ -84,7 +84,6 @@ def test_its_remote_is_read_bit_for_bit(golden: tuple[str, Path], tmp_path: Path
         assert clone.check_at_remote(data=True).is_sound
 
 
-@pytest.mark.parametrize("golden", [pytest.param("1", marks=pytest.mark.long), "2"], indirect=True)
 def test_it_is_written_on(golden: tuple[str, Path], tmp_path: Path) -> None:
     """It would be read, yet all of it be stored again by the next commit, or its keys never be changed."""
     number, place = golden

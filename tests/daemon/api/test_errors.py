@@ -27,6 +27,7 @@ STATUS = {
     "not_permitted": 403,
     "conflict": 409,
     "corrupt": 500,
+    "unopened": 500,
     "erased": 410,
     "remote": 502,
     "busy": 503,

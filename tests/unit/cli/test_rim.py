@@ -14,7 +14,7 @@ from artstore.cli.rim import EXIT_BUG, problem_of, run
 DOCUMENTED: dict[type[errors.ArtstoreError], int] = {
     errors.UsageError: 2, errors.BadName: 2, errors.Ambiguous: 2, errors.BadInput: 2, errors.Changing: 2,
     errors.Unsafe: 2, errors.NewerFormat: 2, errors.NotFound: 3, errors.NotPermitted: 4, errors.Conflict: 5,
-    errors.Corrupt: 6, errors.Erased: 6, errors.RemoteError: 7, errors.Busy: 8, errors.NoSpace: 9,
+    errors.Corrupt: 6, errors.Unopened: 6, errors.Erased: 6, errors.RemoteError: 7, errors.Busy: 8, errors.NoSpace: 9,
     errors.Interrupted: 130,
 }  # fmt: skip
 
