@@ -156,16 +156,7 @@ class Remotes(facade.Store):
         limit_rate: int | None = None,
         counters: Counters | None = None,
     ) -> PushResult:
-        """Upload what refs lead to, as far as the remote lacks it, then write the refs there.
-
-        `patterns`: tags, aliases, artifacts, or names with * and ?; none: all refs, of which those that were there
-        when the remote was last seen are taken to be there still, unless `anew`. `to`: a remote's name, else home.
-        `limit_rate`: bytes a second that may pass, over all connections of this store.
-
-        Refs that others have written meanwhile are left alone and told; but what `commit` numbered gets its next
-        number if it lost at home, here too. Where less of the disk is free than `disk.min_free` says, packs that the
-        remote has are evicted, unless `local.keep` is `all`.
-        """
+        """As `Store.push`, to a remote that decides its names itself."""
         from artstore.store.context import Counters
         from artstore.store.remote.homeward import Homeward
         from artstore.store.remote.push import Pusher

@@ -78,11 +78,6 @@ class SealedRemote:
     def stats(self) -> RemoteStats:
         return self._remote.stats
 
-    @property
-    def clear(self) -> Remote:
-        """The remote within, as it is."""
-        return self._remote
-
     def get(self, key: str) -> Fetched | None:
         if is_clear(key):
             found = self._remote.get(key)
