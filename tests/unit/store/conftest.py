@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from artstore.model import Digest, Metadata, ObjectKind, PackId, PackKind, Table
 from artstore.store import refs
 from artstore.store.objects import Objects
 from artstore.testing.planted import Planter
+from tests.worlds import World
 
 SECOND = 1_000_000_000
 START = 1_795_514_400 * SECOND  # 2026-11-24T10:00:00Z
@@ -105,3 +107,10 @@ def objects(planter: Planter) -> Iterator[Objects]:
     objects = Objects(planter.context)
     yield objects
     objects.close()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """Machines, a home and its mirrors."""
+    with ExitStack() as stack:
+        yield World(tmp_path, stack)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
-
 import pytest
 
 from artstore import Store, wiring
@@ -17,12 +13,6 @@ from artstore.model import Written
 from artstore.testing.sealing import PASSPHRASE, unlocked
 from tests.machines import noise
 from tests.worlds import World
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with ExitStack() as stack:
-        yield World(tmp_path, stack)
 
 
 @pytest.fixture

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -25,12 +22,6 @@ from artstore.store.remote.names import read_move
 from artstore.testing.damage import flip
 from tests.machines import MIB, noise
 from tests.worlds import World
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with ExitStack() as stack:
-        yield World(tmp_path, stack)
 
 
 @pytest.fixture

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -34,12 +33,6 @@ from tests.machines import MIB, noise
 from tests.worlds import World
 
 LONGER = 40 * 3600
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with ExitStack() as stack:
-        yield World(tmp_path, stack)
 
 
 @pytest.fixture
