@@ -99,6 +99,10 @@ class Keys:
         """The newest epoch."""
         return len(self.epochs)
 
+    def follow(self, other: Keys) -> bool:
+        """Are these the other ones, or made from them?"""
+        return self.root == other.root and self.epochs[: other.epoch] == other.epochs
+
     @cached_property
     def ids(self) -> bytes:
         """The key that ids are made with. It never changes."""
@@ -172,17 +176,55 @@ def reopen(known: Unlocked, ring: Ring) -> Unlocked:
         raise Conflict("it was encrypted with other keys")
     if ring.serial <= known.ring.serial:
         return known
-    slot = next((slot for slot in ring.slots if slot.id == known.slot), None)
-    if slot is None:
+    opened = _beside(known, ring)
+    if opened is None:
         label = next(slot.label for slot in known.ring.slots if slot.id == known.slot)
         raise NotPermitted(
             f"the key {known.slot.hex()} ({label}), which this store was opened with, was removed",
             hint="use the passphrase of another key; `artstore key list` shows them",
         )
-    opened = _opened(ring, slot, known.private)
-    if opened.keys.root != known.keys.root or opened.keys.epochs[: known.keys.epoch] != known.keys.epochs:
-        raise Corrupt("a newer keyring has other keys for what was written before")
+    if not opened.keys.follow(known.keys):
+        raise _made_apart() if not known.keys.follow(opened.keys) else _is_ahead()
     return opened
+
+
+def join(known: Unlocked, ring: Ring, *, random: Random) -> Unlocked:
+    """The ring that has what both have: one of them, or a new one if they were changed apart from each other.
+
+    Removing a slot begins an epoch. So of two rings with the same epochs a slot is lacking in one only because it was
+    added to the other, and both have it; else the slots are those of the ring that began an epoch.
+
+    NotPermitted if our slot isn't in the other ring, unless ours is the later one, which counts then; Conflict if both
+    began an epoch: one number names two keys, and either may have sealed something.
+    """
+    if ring == known.ring:
+        return known
+    other = _beside(known, ring)
+    if other is None:
+        if known.ring.serial > ring.serial:
+            return known
+        reopen(known, ring)
+        raise NotPermitted(
+            "the keys were changed in two places, and the one that this store was opened with is in one of them only",
+            hint="use the passphrase of another key, which is in both",
+        )
+    longer, shorter = (known, other) if known.keys.epoch >= other.keys.epoch else (other, known)
+    if not longer.keys.follow(shorter.keys):
+        raise _made_apart()
+    slots = longer.ring.slots
+    if longer.keys.epoch == shorter.keys.epoch:
+        ids = {slot.id for slot in slots}
+        slots = [*slots, *(slot for slot in shorter.ring.slots if slot.id not in ids)]
+    for one, before in ((known, other), (other, known)):
+        if one.ring.serial > before.ring.serial and one.keys == longer.keys and len(one.ring.slots) == len(slots):
+            return one
+    if len(slots) > limits.KEY_SLOTS_MAX:
+        raise UsageError(
+            f"keys were added in two places, and there are {len(slots)} now; {limits.KEY_SLOTS_MAX} may be",
+            hint="`artstore key remove` one",
+        )
+    serial = max(known.ring.serial, ring.serial) + 1
+    return _sealed(longer.keys, slots, serial=serial, slot=known.slot, private=known.private, random=random)
 
 
 def add_slot(
@@ -263,6 +305,31 @@ def _opened(ring: Ring, slot: Slot, private: bytes) -> Unlocked:
     if sizes != {KEY_BYTES} or not secrets.epochs or keys.fingerprint != ring.keys:
         raise Corrupt("the keyring contradicts itself", hint=_COPIES)
     return Unlocked(ring, keys, slot.id, private)
+
+
+def _beside(known: Unlocked, ring: Ring) -> Unlocked | None:
+    """Another ring of the same store, opened by what opened the known one; None if our slot isn't in it. Corrupt."""
+    slot = next((slot for slot in ring.slots if slot.id == known.slot), None)
+    if slot is None:
+        return None
+    opened = _opened(ring, slot, known.private)
+    if opened.keys.root != known.keys.root:
+        raise Corrupt("the keyring has the name of this store's keys, and other keys", hint=_COPIES)
+    return opened
+
+
+def _made_apart() -> Conflict:
+    return Conflict(
+        "the keys were changed in two places, neither knowing of the other, and each may have sealed data since",
+        hint="keep one of the two: `artstore clone` its home into a new store, and commit there what the other one has",
+    )
+
+
+def _is_ahead() -> Conflict:
+    return Conflict(
+        "the keys were changed in two places, neither knowing of the other",
+        hint="`artstore push` to that remote joins them",
+    )
 
 
 def _private_of(slot: Slot, ring: Ring, opener: Gcm) -> bytes | None:

@@ -122,7 +122,7 @@ class Keychain:
         if told.epoch > keys.epoch:
             raise Corrupt(
                 f"it is sealed by key {told.epoch}, and the keyring here ends at {keys.epoch}",
-                hint="the keys were changed elsewhere: `artstore fetch` brings the new keyring",
+                hint="the keys were changed elsewhere: `artstore fetch` brings the keyring, `artstore push` joins both",
             )
         return Segments(keys.epochs[told.epoch - 1], told, name)
 

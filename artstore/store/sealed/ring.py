@@ -1,4 +1,4 @@
-"""Keeps the keyring here and at a remote at the later of both, and changes it: at the home first, then here.
+"""Keeps the keyring here and at a remote at the later of both, or joins them; changes it: at the home first, then here.
 
 Killed between the two, this store meets what it wrote itself at the next contact. What isn't home gets it when it is
 next written to or read from; until then it holds nothing that the older one doesn't open.
@@ -6,15 +6,17 @@ next written to or read from; until then it holds nothing that the older one doe
 
 from __future__ import annotations
 
+import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from artstore import limits
 from artstore.errors import Conflict, Corrupt, NoSpace, NotPermitted
-from artstore.format.keyring import decode_ring, encode_ring
+from artstore.format.keyring import decode_ring, encode_ring, join
 from artstore.format.remote import RING_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from artstore.format.keyring import Unlocked
     from artstore.model import Fetched
@@ -25,23 +27,23 @@ if TYPE_CHECKING:
 def sync_ring(remote: Remote, keychain: Keychain) -> Fetched:
     """The keyring at a remote, which is the one in use here when this returns. `remote`: as it is, not opened.
 
-    NotPermitted once our key was removed; Conflict for a keyring of others.
+    Were they changed apart from each other, it has what both have. NotPermitted once our key was removed; Conflict for
+    a keyring of others, or if both began an epoch.
     """
     for _ in range(limits.REMOTE_SWAPS_MAX):
-        found = meet_ring(remote, keychain)
+        found = remote.get(RING_KEY)
         if found is None:
             remote.create(RING_KEY, encode_ring(keychain.ring))
             continue
-        there = decode_ring(found.data)
-        ours = encode_ring(keychain.ring)
+        known = keychain.unlocked
+        with _told_of(remote):
+            joined = join(known, decode_ring(found.data), random=os.urandom)
+        ours = encode_ring(joined.ring)
         if found.data == ours:
+            keychain.meet(found.data)
             return found
-        if there.serial == keychain.ring.serial:
-            raise Conflict(
-                f"the keys were changed here and at {remote.url}, neither knowing of the other",
-                hint=f"say the change again that is to count; the copy here is kept as `keyring`, there as {RING_KEY}",
-            )
-        remote.swap(RING_KEY, ours, found.etag)
+        if remote.swap(RING_KEY, ours, found.etag) is not None and joined is not known:
+            _take(remote, keychain, joined)
     raise Conflict(f"{remote.url}/{RING_KEY} is changed again and again", hint="try again")
 
 
@@ -50,13 +52,18 @@ def meet_ring(remote: Remote, keychain: Keychain) -> Fetched | None:
     found = remote.get(RING_KEY)
     if found is None:
         return None
-    try:
+    with _told_of(remote):
         keychain.meet(found.data)
-    except Corrupt as error:
-        raise Corrupt(f"{remote.url}/{RING_KEY}: {error.message}", hint=error.hint) from error
-    except Conflict as error:
-        raise Conflict(f"{remote.url}: {error.message}") from error
     return found
+
+
+@contextmanager
+def _told_of(remote: Remote) -> Generator[None]:
+    """Errors of a keyring say where it lies."""
+    try:
+        yield
+    except (Corrupt, Conflict) as error:
+        raise type(error)(f"{remote.url}/{RING_KEY}: {error.message}", hint=error.hint) from error
 
 
 def change_ring(remote: Remote, keychain: Keychain, change: Callable[[Unlocked], Unlocked]) -> None:

@@ -18,6 +18,7 @@ from artstore.format.keyring import (
     add_slot,
     decode_ring,
     encode_ring,
+    join,
     new_ring,
     remove_slot,
     reopen,
@@ -119,6 +120,87 @@ def test_a_running_process_takes_up_a_later_ring() -> None:
     assert reopen(found, stored(later)) is found
     with pytest.raises(Conflict, match="other keys"):
         reopen(alice, stored(ring()))
+
+
+def labels(known: Unlocked) -> list[str]:
+    return [slot.label for slot in known.ring.slots]
+
+
+def with_carol(known: Unlocked) -> Unlocked:
+    return add_slot(known, b"carol's", label="carol", now=3, random=os.urandom, cost=CHEAP)[0]
+
+
+def without(known: Unlocked, label: str) -> Unlocked:
+    slot = next(slot for slot in known.ring.slots if slot.label == label)
+    return remove_slot(known, slot.id, random=os.urandom)
+
+
+def joined(known: Unlocked, other: Unlocked) -> Unlocked:
+    return join(known, stored(other), random=os.urandom)
+
+
+def test_the_later_of_two_rings_is_what_both_have() -> None:
+    """It would be sealed anew, and later, at each contact."""
+    first = ring()
+    made = with_bob(first)
+    for later in (with_carol(made), rotate(made, random=os.urandom), without(made, "bob")):
+        assert joined(made, later) == later
+        assert joined(later, made) is later
+    assert joined(made, made).ring == made.ring
+    bob = unlock(stored(made), b"bob's")
+    assert joined(bob, first) is bob, "who came later has more"
+
+
+def test_passphrases_that_were_added_in_two_places() -> None:
+    """One of them would be lost, though its owner was told that it opens the store."""
+    made = ring()
+    here, there = with_bob(made), with_carol(made)
+    for one, other in ((here, there), (there, here), (with_bob(here), there), (there, with_bob(here))):
+        both = joined(one, other)
+        assert both.ring.serial == max(one.ring.serial, other.ring.serial) + 1
+        assert both.keys == made.keys
+        for passphrase in (b"alice's", b"bob's", b"carol's"):
+            assert unlock(stored(both), passphrase).keys == made.keys
+        assert joined(one, both) == both, "each of both takes it up"
+        assert joined(other, both) == both
+        assert reopen(one, both.ring) == both
+
+
+def test_a_passphrase_that_was_removed_in_one_place() -> None:
+    """It would open what comes, because another place hadn't heard of that when it changed something else."""
+    made = with_bob(ring())
+    here, there = without(made, "bob"), with_carol(made)
+    for both in (joined(here, there), joined(there, here), joined(with_carol(there), here)):
+        assert labels(both) == ["alice"], "what the other one lacks may have been removed"
+        assert both.keys == here.keys
+        with pytest.raises(NotPermitted):
+            unlock(stored(both), b"bob's")
+    bob = unlock(stored(with_carol(there)), b"bob's")
+    with pytest.raises(NotPermitted, match="one of them only"):
+        join(unlock(stored(there), b"bob's"), stored(here), random=os.urandom)
+    assert joined(bob, here) is bob, "as far as it knows, it came later"
+
+
+def test_keys_that_were_begun_in_two_places() -> None:
+    """One number would name two keys: what was sealed by one of them is lost if the other one replaces it."""
+    made = ring()
+    here, there = (rotate(made, random=os.urandom) for _ in range(2))
+    later = rotate(here, random=os.urandom)
+    for one, other in ((here, there), (later, there), (there, later), (with_bob(here), there)):
+        with pytest.raises(Conflict, match="two places"):
+            joined(one, other)
+    with pytest.raises(Conflict, match="two places"):
+        reopen(there, later.ring)
+
+
+def test_a_later_ring_that_lacks_a_key_is_not_taken_up() -> None:
+    """What was sealed here by that key would be lost."""
+    made = ring()
+    here, there = rotate(made, random=os.urandom), with_carol(with_bob(made))
+    with pytest.raises(Conflict, match="two places") as caught:
+        reopen(here, there.ring)
+    assert "push" in str(caught.value.hint)
+    assert joined(here, there).keys == here.keys
 
 
 def test_what_may_not_be_removed() -> None:
