@@ -16,7 +16,7 @@ from artstore.planning.cache import CacheBounds, free_min
 from artstore.store import identity
 from artstore.store.partial import partial_versions
 from artstore.store.remote.flow import Flow
-from artstore.wiring import keys
+from artstore.wiring import keys, reaching
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,12 +150,12 @@ class Store(Keys):
         if path is not None and wiring.is_store(wiring.place_of(os.fspath(path))):
             raise Conflict(f"{os.fspath(path)} is a store already", hint=f"artstore remote add {name} {place.url}")
         Flow.require(limit_rate)
-        reached = wiring.reach_remote(place)
+        reached = reaching.reach_remote(place)
         store = cls._for_remote(place, wiring.place_of(None if path is None else os.fspath(path)), passphrase)
         try:
             keychain = store.context.keychain
             if keychain is not None:
-                reached = wiring.reach_remote(place, keychain)
+                reached = reaching.reach_remote(place, keychain)
             store._note_remote(name, place, reach=lambda: reached)
             return store, (store.pull if full else store.fetch)(limit_rate=limit_rate, counters=counters)
         except BaseException:
@@ -179,7 +179,7 @@ class Store(Keys):
         """
         where = wiring.cache_path(place) if path is None else wiring.place_of(os.fspath(path))
         if not wiring.is_store(where):
-            wiring.reach_remote(place)
+            reaching.reach_remote(place)
             with suppress(Conflict):  # another process was quicker
                 cls._for_remote(place, where, passphrase).close()
         store = cls(where, wiring.connect(where, passphrase))

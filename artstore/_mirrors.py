@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from artstore import limits, wiring
-from artstore._remotes import Remotes
+from artstore import limits
+from artstore._upkeep import Upkeep
 from artstore.errors import ArtstoreError, Conflict, Corrupt, NotFound, NotPermitted, RemoteError, UsageError
+from artstore.wiring import reaching
 
 if TYPE_CHECKING:
     from artstore.model import RemotePlace
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from artstore.store.remote.names import Conflicting
     from artstore.store.remote.promoting import Promotion, Reached
     from artstore.store.remote.push import PushResult
+
+
+_UNREACHED: Final = (RemoteError, NotFound, NotPermitted, Corrupt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class MirrorStatus:
     error: str | None = None
 
 
-class Mirrors(Remotes):
+class Mirrors(Upkeep):
     """What home has is copied to its mirrors; one of them may become home."""
 
     def mirrors(self) -> list[str]:
@@ -57,11 +61,11 @@ class Mirrors(Remotes):
             url = home.url
 
         def reach() -> RemotePlace:
-            reached = wiring.prepare_remote(self.path, place, self.context.keychain)
+            reached = reaching.prepare_remote(self.path, place, self.context.keychain)
             id = bytes.fromhex(reached.id or "")
             if id == home_id:
                 raise Conflict(f"{place.url} is the home of this store", hint="name another place")
-            there = wiring.open_remote(place, None, self.context.keychain)
+            there = reaching.open_remote(place, None, self.context.keychain)
             try:
                 before = read_claim(there, id)
                 if (before.claim.home, before.claim.epoch) != (home_id, epoch):
@@ -131,7 +135,7 @@ class Mirrors(Remotes):
         from artstore.store.remote.promoting import Promoter, Reached
 
         places = self.remotes()
-        wiring.find_remote(self.path, name)
+        reaching.find_remote(self.path, name)
         counters = counters or Counters()
         with ExitStack() as stack:
             there, id = stack.enter_context(self._opened(name))
@@ -164,7 +168,7 @@ class Mirrors(Remotes):
             told = Promoter(self.context, target, old, list(reached.values()), epochs, counters).promote()
         told.notes += [f"{other} wasn't reached, and is told later: {error.message}" for other, error in away.items()]
         before = None if former is None else places[former].id
-        wiring.make_home(self.path, name, epoch=told.epoch, follow=follow)
+        reaching.make_home(self.path, name, epoch=told.epoch, follow=follow)
         if before is not None:
             with self.context.index.write() as writer:
                 carry_local(writer, source=bytes.fromhex(before), target=id)
@@ -172,37 +176,50 @@ class Mirrors(Remotes):
         return told
 
     def mirror_status(self) -> list[MirrorStatus]:
-        """How each mirror stands to home; all of them are asked. RemoteError if home can't be."""
-        from artstore.planning.mirrors import Standing, stand
-        from artstore.store.remote.claims import read_claim, require_home
-        from artstore.store.remote.copied_names import NameCopier
+        """How each mirror stands to home; all of them are asked. Can home not be, that is each one's error, unless it
+        can't be asked itself.
+        """
+        from artstore.store.remote.claims import require_home
 
-        found: list[MirrorStatus] = []
         names = self.mirrors()
         if not names:
-            return found
-        with self._opened(None, reading=True) as (home, home_id):
-            claim = require_home(home, home_id)
-            for name in names:
-                try:
-                    with self._opened(name, reading=True) as (mirror, id):
-                        standing = stand(claim, read_claim(mirror, id).claim)
-                        plan = NameCopier(self.context, home, mirror, home_id=home_id, mirror_id=id).plan()
-                except (RemoteError, NotFound, NotPermitted, Corrupt) as error:
-                    found.append(MirrorStatus(name, [], [], error.message))
-                    continue
-                behind = [*(tag.name for tag in plan.tags), *(alias.name for alias in plan.aliases)]
-                hears = standing in (Standing.FOLLOWS, Standing.STALE)
-                error_told = None if hears else "another remote was promoted"
-                found.append(MirrorStatus(name, behind, plan.conflicts, error_told))
-        return found
+            return []
+        try:
+            with self._opened(None, reading=True) as (home, home_id):
+                claim = require_home(home, home_id)
+                return [self._stands(name, home, claim) for name in names]
+        except _UNREACHED as error:
+            return [self._answers(name, f"home can't be asked: {error.message}") for name in names]
+
+    def _stands(self, name: str, home: Remote, claim: Claim) -> MirrorStatus:
+        from artstore.planning.mirrors import Standing, stand
+        from artstore.store.remote.claims import read_claim
+        from artstore.store.remote.copied_names import NameCopier
+
+        try:
+            with self._opened(name, reading=True) as (mirror, id):
+                standing = stand(claim, read_claim(mirror, id).claim)
+                plan = NameCopier(self.context, home, mirror, home_id=claim.remote, mirror_id=id).plan()
+        except _UNREACHED as error:
+            return MirrorStatus(name, [], [], error.message)
+        behind = [*(tag.name for tag in plan.tags), *(alias.name for alias in plan.aliases)]
+        hears = standing in (Standing.FOLLOWS, Standing.STALE)
+        return MirrorStatus(name, behind, plan.conflicts, None if hears else "another remote was promoted")
+
+    def _answers(self, name: str, error: str) -> MirrorStatus:
+        """A mirror of a home that can't be asked."""
+        try:
+            with self._opened(name, reading=True):
+                return MirrorStatus(name, [], [], f"it answers; {error}")
+        except _UNREACHED as own:
+            return MirrorStatus(name, [], [], own.message)
 
     def known_behind(self, name: str) -> list[str]:
         """Names of this store that were seen at home as they are here, and not at this mirror. Neither is asked."""
         from artstore.store.remote.status import ahead
 
         home = next(iter(self.remotes().values()))
-        _, place = wiring.find_remote(self.path, name)
+        _, place = reaching.find_remote(self.path, name)
         with self.context.index.read() as reader:
             unpushed = set(ahead(reader, bytes.fromhex(home.id or "")))
             return [each for each in ahead(reader, bytes.fromhex(place.id or "")) if each not in unpushed]
@@ -225,7 +242,7 @@ class Mirrors(Remotes):
 
         places = self.remotes()
         home, place = next(iter(places.values())), places[name]
-        remote = wiring.open_remote(
+        remote = reaching.open_remote(
             place, self.context.flow, self.context.keychain, attempts_max=limits.REMOTE_LOOKS_MAX
         )
         try:
@@ -265,7 +282,7 @@ class Mirrors(Remotes):
             places = self.remotes()
             for each in (next(iter(places)), name):
                 if places[each].epoch != claim.epoch:
-                    wiring.put_remote(self.path, each, replace(places[each], epoch=claim.epoch), known=True)
+                    reaching.put_remote(self.path, each, replace(places[each], epoch=claim.epoch), known=True)
             yield Side(home, claim), Side(mirror, theirs)
 
     def _overtaken(self, url: str, name: str, claim: Claim) -> Conflict:

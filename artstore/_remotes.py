@@ -10,33 +10,27 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from artstore import limits, wiring
-from artstore.errors import ArtstoreError, BadName, Conflict, NotFound, RemoteError, UsageError
+from artstore.errors import ArtstoreError, BadName, Conflict, NotFound, RemoteError
 from artstore.model import RemotePlace, RemoteStats
 from artstore.store import facade
 from artstore.store.facade import AnyPath, Rev
+from artstore.wiring import reaching
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from artstore.format.remote import FormerGrace
     from artstore.model import Tag
     from artstore.ports import Remote
-    from artstore.store.check_remote import RemoteCheckReport
     from artstore.store.context import Counters
     from artstore.store.far.prefetch import PrefetchResult
-    from artstore.store.remote.collect import RemoteGcPlan, RemoteGcResult
     from artstore.store.remote.evict import EvictResult
-    from artstore.store.remote.gc_state import CollectionStatus
     from artstore.store.remote.homeward import Settled
     from artstore.store.remote.names import Wanted
     from artstore.store.remote.pull import PullResult
     from artstore.store.remote.push import PushResult
     from artstore.store.remote.removing import RemoteRemoval
-    from artstore.store.remote.repack import RemoteRepack
     from artstore.store.remote.selftest import RemoteFinding
     from artstore.store.remote.watch import RemoteWatch
-    from artstore.store.repair.refill import RefillReport
-    from artstore.store.repair_remote import RemoteRepairReport
     from artstore.store.sealed import Keychain
 
 
@@ -46,7 +40,7 @@ _log: Final = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class RemoteStatus:
     """The home remote: names that are here and not there; once it was asked, those only there, those that differ, and
-    who holds it, so that nobody else may write names there.
+    who holds it, so that nobody else may write names there. `is_mirror`: the home itself isn't known here.
     """
 
     name: str
@@ -55,6 +49,7 @@ class RemoteStatus:
     only_there: list[str] | None
     differing: list[str] | None
     held: str | None = None
+    is_mirror: bool = False
 
 
 class Remotes(facade.Store):
@@ -64,11 +59,11 @@ class Remotes(facade.Store):
         """By name, in the order in which they were added; the first one is the store's home, unless it is a mirror of
         one that isn't here.
         """
-        return wiring.remotes(self.path)
+        return reaching.all_of(self.path)
 
     def add_remote(self, name: str, place: RemotePlace) -> None:
         """Note a remote, once it was reached and is empty or one of artstore's. Conflict, RemoteError, NotPermitted."""
-        self._note_remote(name, place, reach=lambda: wiring.prepare_remote(self.path, place, self.context.keychain))
+        self._note_remote(name, place, reach=lambda: reaching.prepare_remote(self.path, place, self.context.keychain))
 
     def _note_remote(self, name: str, place: RemotePlace, *, reach: Callable[[], RemotePlace]) -> None:
         """The same; `reach`: what gives the place with the id of what was found there."""
@@ -82,26 +77,26 @@ class Remotes(facade.Store):
         reached = reach()
         first = next(iter(known.values()), None)
         is_home = first is not None and first.mirror_of is not None and first.mirror_of == reached.id
-        wiring.put_remote(self.path, name, reached, known=False, home=is_home)
+        reaching.put_remote(self.path, name, reached, known=False, home=is_home)
 
     def remove_remote(self, name: str) -> None:
         """Forget a remote; nothing at it is touched."""
-        wiring.drop_remote(self.path, name)
+        reaching.drop_remote(self.path, name)
         self.objects.close()  # reads are to find out, too
 
     def check_remote(self, name: str | None = None) -> tuple[str, list[RemoteFinding]]:
         """Try out what a remote promises, the home one if none is named; whether several may write is noted."""
         from artstore.store.remote.selftest import check_remote
 
-        name, place = wiring.find_remote(self.path, name)
-        remote = wiring.open_remote(place)
+        name, place = reaching.find_remote(self.path, name)
+        remote = reaching.open_remote(place)
         try:
             findings = check_remote(remote)
         finally:
             remote.close()
         single = not all(finding.ok for finding in findings)
         if single != place.single_writer:
-            wiring.put_remote(self.path, name, replace(place, single_writer=single), known=True)
+            reaching.put_remote(self.path, name, replace(place, single_writer=single), known=True)
         return name, findings
 
     def remove_at_remote(self, *names: str, remote: str, reason: str = "") -> RemoteRemoval:
@@ -124,10 +119,11 @@ class Remotes(facade.Store):
         if not places:
             return None
         name, place = next(iter(places.items()))
+        is_mirror = place.mirror_of is not None
         with self.context.index.read() as reader:
             unpushed = ahead(reader, bytes.fromhex(place.id or ""))
         if not ask:
-            return RemoteStatus(name, place.url, unpushed, None, None)
+            return RemoteStatus(name, place.url, unpushed, None, None, is_mirror=is_mirror)
         from artstore.store.remote.gc_state import collection_status
         from artstore.store.remote.pull import read_refs
 
@@ -136,13 +132,15 @@ class Remotes(facade.Store):
             held = collection_status(remote).held
         with self.context.index.read() as reader:
             compared = compare(reader, there)
-        return RemoteStatus(name, place.url, compared.only_here, compared.only_there, compared.differing, held)
+        return RemoteStatus(
+            name, place.url, compared.only_here, compared.only_there, compared.differing, held, is_mirror
+        )
 
     def unpushed(self, remote: str | None = None, prefix: str = "") -> list[Tag]:
         """Tags that were not seen at a remote, the home one if none is named, as they are here. It is not asked."""
         from artstore.store.remote.status import ahead
 
-        _, place = wiring.find_remote(self.path, remote)
+        _, place = reaching.find_remote(self.path, remote)
         with self.context.index.read() as reader:
             names = set(ahead(reader, bytes.fromhex(place.id or "")))
         return [tag for tag in self.tags(prefix) if tag.name in names]
@@ -258,7 +256,7 @@ class Remotes(facade.Store):
         if far is None:
             return PrefetchResult(0, 0, 0)
         counters = counters or Counters()
-        counters.requests = counters.requests or _since(self.remote_stats)
+        counters.requests = counters.requests or requests_since(self.remote_stats)
         with self.context.flow.limited(limit_rate):
             return prefetch(self.context, self.objects, far, resolved.version, wanted, counters)
 
@@ -277,146 +275,6 @@ class Remotes(facade.Store):
         if not revisions:
             result.cache_bytes = far.kept.drop_all()
         return result
-
-    def remote_gc_plan(self, remote: str | None = None, *, looking: bool = False) -> RemoteGcPlan:
-        """What a run of collection at a remote, the home one if none is named, would do now; changes nothing.
-
-        Busy while somebody has the remote for himself, unless this is for `looking` only.
-        """
-        from artstore.store.remote.collect import RemoteCollector
-
-        with self._opened(remote, reading=True) as (there, id):
-            return RemoteCollector(self.context, there, id).plan(looking=looking)
-
-    def remote_gc(self, remote: str | None = None, *, plan: RemoteGcPlan | None = None) -> RemoteGcResult:
-        """Do one run, that of `plan` if it is given: list what no ref there leads to, delete what has its time over.
-
-        What is listed is deleted by a run that begins a `grace` (a day) after another one has seen it listed. Safe
-        while others push and collect. Corrupt, and nothing is done, if a set there can't be read; Busy if somebody else
-        was quicker.
-        """
-        from artstore.store.remote.collect import RemoteCollector
-
-        with self._opened(remote) as (there, id):
-            collector = RemoteCollector(self.context, there, id)
-            return collector.collect(plan or collector.plan())
-
-    def remote_gc_now(
-        self, remote: str | None = None, *, left: Callable[[float], None] | None = None
-    ) -> RemoteGcResult:
-        """Hold a remote, wait until nobody can still write what relies on anything before, delete all garbage there.
-
-        That is half of a `grace` (12 hours); `left` is told every second how many are left. Whoever writes names there
-        meanwhile gets Busy. It is let go in any case, but for being killed: then another such run goes on with it.
-        """
-        from artstore.store import identity
-        from artstore.store.remote.holding import Holder
-
-        who = f"{identity.user()} on {identity.host()}"
-        with self._opened(remote) as (there, id):
-            return Holder(self.context, there, id, who, left or (lambda _: None)).collect()
-
-    def collection_status(self, remote: str | None = None) -> CollectionStatus:
-        """How long garbage waits at a remote, and who holds it; it is asked."""
-        from artstore.store.remote.gc_state import collection_status
-
-        with self._opened(remote, reading=True) as (there, _):
-            return collection_status(there)
-
-    def set_remote_grace(self, grace_s: int, *, remote: str | None = None) -> tuple[int, FormerGrace | None]:
-        """Change how long garbage waits at a remote; what was said before, and the longer one that is still in force.
-
-        Raising it is in force at once; lowering it once a run finds it lowered, and another one begins so long after
-        that as was said before. UsageError if it is out of bounds.
-        """
-        from artstore.store.remote.holding import set_grace
-
-        if not limits.REMOTE_GRACE_S_MIN <= grace_s <= limits.REMOTE_GRACE_S_MAX:
-            raise UsageError(
-                f"{grace_s} s are too few or too many for garbage to wait",
-                hint="10min is the least: a push must be able to prove what it needs within half of it; 366d the most",
-            )
-        with self._opened(remote) as (there, _):
-            return set_grace(there, grace_s)
-
-    @contextmanager
-    def remote_repack(self, remote: str | None = None, *, counters: Counters | None = None) -> Generator[RemoteRepack]:
-        """Rewrite packs at a remote that are mostly dead, or small: `plan` tells what that is, `run` does it.
-
-        What isn't here is fetched. Old packs go with the collections that follow. Safe while others push, read,
-        collect and repack.
-        """
-        from artstore.store.context import Counters
-        from artstore.store.remote.repack import RemoteRepack
-
-        counters = counters or Counters()
-        with (
-            self._opened(remote, counters) as (there, id),
-            RemoteRepack(self.context, self.objects, there, id, counters) as repack,
-        ):
-            yield repack
-
-    def check_at_remote(
-        self,
-        remote: str | None = None,
-        *,
-        data: bool = False,
-        max_duration: float | None = None,
-        resume: bool = True,
-        limit_rate: int | None = None,
-        counters: Counters | None = None,
-    ) -> RemoteCheckReport:
-        """Look for damage at a remote, the home one if none is named: changes nothing there, whoever pushes meanwhile.
-
-        Without `data`: names and histories, sets, shards, sizes of packs. With it each object there is read and
-        verified, for `max_duration` (seconds); with `resume` on from where the last check ended.
-        """
-        from artstore.store.check_remote import check_remote
-
-        with self.context.flow.limited(limit_rate), self._opened(remote, counters, reading=True) as (there, id):
-            return check_remote(
-                self.context, there, id, data=data, max_duration=max_duration, resume=resume, counters=counters
-            )
-
-    def repair_at_remote(
-        self,
-        remote: str | None = None,
-        *,
-        data: bool = False,
-        packs: Sequence[str] = (),
-        dry_run: bool = False,
-        limit_rate: int | None = None,
-        counters: Counters | None = None,
-    ) -> RemoteRepairReport:
-        """Mend what is damaged at a remote, the home one if none is named, with what is here, there, and elsewhere.
-
-        It looks for damage first; packs that a check of this store found damaged are known, `packs` are keys of further
-        ones that are read, with `data` all are. What the damaged ones held is sent again in new packs, and the sets of
-        all versions concerned name these. Safe while others push and collect. `dry_run`: only finds out what it would
-        do.
-        """
-        from artstore.store.repair_remote import repair_remote
-
-        with self.context.flow.limited(limit_rate), self._opened(remote, counters, reading=True) as (there, id):
-            return repair_remote(
-                self.context, self.objects, there, id, data=data, packs=packs, dry_run=dry_run, counters=counters
-            )
-
-    def repair_from_remotes(self, *, limit_rate: int | None = None, counters: Counters | None = None) -> RefillReport:
-        """Have what `repair` could not save here again, as far as remotes have it, each object verified."""
-        from artstore.store.context import Counters
-        from artstore.store.repair.refill import refill
-
-        counters = counters or Counters()
-        counters.requests = counters.requests or _since(self.remote_stats)
-        with self.context.flow.limited(limit_rate):
-            return refill(self.context, self.objects, counters)
-
-    def lost_objects(self) -> int:
-        """How many objects were lost by damage, and not stored again."""
-        from artstore.store.repair.refill import lost_here
-
-        return lost_here(self.context)
 
     def _make_room(self, remote: Remote, id: bytes) -> int:
         """Let go of what was pushed, the oldest first, if less of the disk is free than `disk.min_free` says; bytes.
@@ -439,8 +297,8 @@ class Remotes(facade.Store):
         """Looks whether names were written at a remote, one request a look; it has to be closed."""
         from artstore.store.remote.watch import RemoteWatch
 
-        _, place = wiring.find_remote(self.path, source)
-        return RemoteWatch(wiring.open_remote(place, None, self.context.keychain))
+        _, place = reaching.find_remote(self.path, source)
+        return RemoteWatch(reaching.open_remote(place, None, self.context.keychain))
 
     def remote_stats(self) -> RemoteStats:
         """What reading has asked of the remotes since this store was opened by this process."""
@@ -477,22 +335,22 @@ class Remotes(facade.Store):
         """A remote of this store and its id; its requests are counted."""
         from artstore.store.remote.opening import look_at_remote, require_known
 
-        name, place = wiring.find_remote(self.path, name)
+        name, place = reaching.find_remote(self.path, name)
         keychain = self.context.keychain
-        remote = wiring.open_remote(place, self.context.flow, keychain)
+        remote = reaching.open_remote(place, self.context.flow, keychain)
         if counters is not None:
-            counters.requests = _since(lambda: remote.stats)
+            counters.requests = requests_since(lambda: remote.stats)
         try:
             chunker = wiring.load_config(self.path).chunker
             keys = b"" if keychain is None else keychain.keys.fingerprint
             told = look_at_remote(remote, chunker=chunker, keys=keys)
             require_known(remote, told, known=place.id)
             if told is None and not reading:
-                told = wiring.prepare(remote, chunker=chunker, keychain=keychain)
+                told = reaching.prepare(remote, chunker=chunker, keychain=keychain)
             if told is None:
                 raise RemoteError(f"nothing was pushed to {name} yet: {remote.url}")
             if told.id.hex() != place.id:
-                wiring.put_remote(self.path, name, replace(place, id=told.id.hex()), known=True)
+                reaching.put_remote(self.path, name, replace(place, id=told.id.hex()), known=True)
             if keychain is not None:
                 self._sync_keys(remote, keychain, reading=reading)
             yield remote, told.id
@@ -510,7 +368,7 @@ class Remotes(facade.Store):
             sync_ring(remote, keychain)
 
 
-def _since(stats: Callable[[], RemoteStats]) -> Callable[[], int]:
+def requests_since(stats: Callable[[], RemoteStats]) -> Callable[[], int]:
     """How many requests were sent from now on."""
     before = stats().requests
     return lambda: stats().requests - before

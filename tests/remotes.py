@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from artstore import wiring
 from artstore.model import RemotePlace
 from artstore.testing import ceph
 from artstore.testing.fault_proxy import FaultProxy
+from artstore.wiring import reaching
 
 IAM = Path(__file__).resolve().parent.parent / "packaging" / "iam"
 KEYS = {"AWS_ACCESS_KEY_ID": ceph.ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": ceph.SECRET_KEY}
@@ -170,7 +170,7 @@ class Landlord:
 
     def listed(self, prefix: str = "") -> list[str]:
         """What lies there."""
-        remote = wiring.open_remote(self.place)
+        remote = reaching.open_remote(self.place)
         try:
             return [found.key for found in remote.list(prefix)]
         finally:

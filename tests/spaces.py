@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import pytest
 
-from artstore import Store, wiring
+from artstore import Store
 from artstore.errors import Busy
 from artstore.format.remote import (
     ALIASES,
@@ -33,6 +33,7 @@ from artstore.store.remote.holding import Holder
 from artstore.store.remote.retrying import RetryingRemote
 from artstore.store.sealed import Keychain, SealedRemote
 from artstore.testing import Bucket, Lost, MemoryRemote
+from artstore.wiring import reaching
 from tests.encrypting import as_seen_by
 from tests.machines import commit, noise
 
@@ -133,7 +134,7 @@ class Space:
         """`gc --remote --now`; the packs that went."""
         place = store.remotes()["origin"]
         assert place.id is not None
-        remote = wiring.open_remote(place, None, store.context.keychain)
+        remote = reaching.open_remote(place, None, store.context.keychain)
         holder = Holder(store.context, remote, bytes.fromhex(place.id), "me", _unseen, sleep=self.pass_time)
         return holder.collect().deleted_packs
 
@@ -166,7 +167,7 @@ def set_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> Space:
         remote = RetryingRemote(MemoryRemote(space.bucket, place.url), sleep=lambda _: None)
         return remote if keychain is None else SealedRemote(remote, keychain)
 
-    monkeypatch.setattr(wiring, "open_remote", open_remote)
+    monkeypatch.setattr(reaching, "open_remote", open_remote)
 
     def clock(_: int) -> float:
         return space.bucket.now

@@ -13,31 +13,25 @@ from artstore.errors import (
     NewerFormat,
     NotFound,
     NotPermitted,
-    UsageError,
 )
 from artstore.format.ids import PLAIN, Ids
-from artstore.planning.cache import CacheBounds
-from artstore.store.context import Context, Far
-from artstore.store.facade import Connection
-from artstore.store.remote.flow import Flow
-from artstore.store.remote.pool import LazyPool
+from artstore.wiring import reaching
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from artstore.adapters.store_folder import StoreConfig
     from artstore.format.keyring import Unlocked
-    from artstore.format.remote import RemoteFormat
     from artstore.model import RemotePlace
-    from artstore.ports import Index, PackCache, PackFiles, Remote
+    from artstore.ports import Index, PackCache, PackFiles
     from artstore.store.context import Counters
+    from artstore.store.facade import Connection
     from artstore.store.rebuild import RebuildReport
     from artstore.store.sealed import Keychain
     from artstore.wiring.keys import Secret
 
 
 _CACHE_HEX: Final = 16
-_MAY_GO: Final = ("single_writer", "mirror_of", "epoch")  # of a remote's table, when it is written anew
 
 
 def default_path() -> str:
@@ -136,14 +130,19 @@ def connect(path: str, passphrase: Secret = None) -> Connection:
     from artstore.adapters.packs import FilePacks
     from artstore.adapters.sessions import FileSessions
     from artstore.chunking import CHUNKER_ID
+    from artstore.planning.cache import CacheBounds
+    from artstore.store.context import Context, Far
+    from artstore.store.facade import Connection
+    from artstore.store.remote.flow import Flow
+    from artstore.store.remote.pool import LazyPool
 
     config = store_folder.load_config(path)
     if config.chunker != CHUNKER_ID:
         raise NewerFormat(
             f"the store {path} cuts files by rule {config.chunker}, unknown here", hint="upgrade artstore"
         )
-    shared = config.group is not None
     keychain = None if config.keys is None else _unlock(path, passphrase)
+    shared = config.group is not None
     ids = PLAIN if keychain is None else Ids(keychain.keys.ids)
     try:
         index = LmdbIndex(path, ids, shared=shared)
@@ -162,7 +161,7 @@ def connect(path: str, passphrase: Secret = None) -> Connection:
         shared=shared,
         readonly=index.note is not None,
         far=Far(
-            pool=LazyPool(lambda: remotes(path), lambda place: open_remote(place, flow, keychain)),
+            pool=LazyPool(lambda: reaching.all_of(path), lambda place: reaching.open_remote(place, flow, keychain)),
             cache=_sealed_cache(FileCache(path, shared=shared), keychain),
             bounds=CacheBounds(size=config.cache_bytes, min_free=config.min_free_bytes),
             keep_local=config.keep == store_folder.KEEP_ALL,
@@ -268,57 +267,6 @@ def change_config(path: str, **changes: str | int | None) -> None:
     store_folder.change_config(path, lambda config: replace(config, **changes))  # type: ignore[arg-type]  # of these types
 
 
-def remotes(path: str) -> dict[str, RemotePlace]:
-    """The remotes of a store by name; the first one is its home."""
-    from artstore.adapters import store_folder
-
-    config = store_folder.load_config(path)
-    return {name: store_folder.place_of(table) for name, table in config.remotes.items()}
-
-
-def put_remote(path: str, name: str, place: RemotePlace, *, known: bool, home: bool = False) -> None:
-    """Note a remote: a new one, or a `known` one that has changed; `home`: before all others. Conflict, NotFound."""
-    from dataclasses import replace
-
-    from artstore.adapters import store_folder
-
-    def change(config: StoreConfig) -> StoreConfig:
-        if not known and name in config.remotes:
-            raise Conflict(f"there is a remote {name} already", hint="`artstore remote list` shows it")
-        if known and name not in config.remotes:
-            raise _no_remote(name, config.remotes)
-        # What a later release has said of it stays.
-        rest = {key: value for key, value in config.remotes.get(name, {}).items() if key not in _MAY_GO}
-        new = {name: {**rest, **store_folder.table_of(place)}}
-        others = {other: table for other, table in config.remotes.items() if other != name}
-        return replace(config, remotes={**new, **others} if home else {**config.remotes, **new})
-
-    store_folder.change_config(path, change)
-
-
-def make_home(path: str, name: str, *, epoch: int, follow: Iterable[str]) -> None:
-    """Put a remote before all others, and note those that `follow` as mirrors of it, in one step. NotFound."""
-    from dataclasses import replace
-
-    from artstore.adapters import store_folder
-
-    def change(config: StoreConfig) -> StoreConfig:
-        if name not in config.remotes:
-            raise _no_remote(name, config.remotes)
-        bare = {
-            other: {key: value for key, value in table.items() if key not in ("mirror_of", "epoch")}
-            for other, table in config.remotes.items()
-        }
-        mirror = {"mirror_of": bare[name]["id"], "epoch": epoch}
-        others = {other: {**bare[other], **mirror} for other in follow if other in bare}
-        home = {name: {**bare[name], "epoch": epoch}}
-        return replace(
-            config, remotes={**home, **{each: config.remotes[each] for each in bare if each != name}, **others}
-        )
-
-    store_folder.change_config(path, change)
-
-
 def section(path: str, name: str) -> dict[str, dict[str, object]]:
     """The tables of a part of a store's config that isn't the library's own, by name, in their order. Corrupt."""
     from artstore.adapters import store_folder
@@ -358,148 +306,6 @@ def is_told_of_changes(file_system: str) -> bool:
     return file_system not in mounts.NETWORK and not file_system.startswith("fuse")
 
 
-def drop_remote(path: str, name: str) -> None:
-    """Forget a remote; nothing at it is touched. NotFound."""
-    from dataclasses import replace
-
-    from artstore.adapters import store_folder
-
-    def change(config: StoreConfig) -> StoreConfig:
-        if name not in config.remotes:
-            raise _no_remote(name, config.remotes)
-        return replace(config, remotes={other: table for other, table in config.remotes.items() if other != name})
-
-    store_folder.change_config(path, change)
-
-
-def find_remote(path: str, name: str | None = None) -> tuple[str, RemotePlace]:
-    """A remote of a store, its home if none is named. NotFound with those that there are."""
-    places = remotes(path)
-    if name is None and places:
-        return next(iter(places.items()))
-    if name is None or name not in places:
-        raise _no_remote(name, places)
-    return name, places[name]
-
-
-def open_remote(
-    place: RemotePlace,
-    flow: Flow | None = None,
-    keychain: Keychain | None = None,
-    *,
-    attempts_max: int | None = None,
-) -> Remote:
-    """A remote that is ready to be used. UsageError for a URL that makes no sense; what it needs may be missing.
-
-    `flow`: what its bodies move through; `keychain`: the keys of an encrypted store; `attempts_max`: of one request,
-    for who would rather know than wait.
-    """
-    remote = _open_remote(place, flow, attempts_max)
-    if keychain is None:
-        return remote
-    from artstore.store.sealed import SealedRemote
-
-    return SealedRemote(remote, keychain)
-
-
-def _open_remote(place: RemotePlace, flow: Flow | None, attempts_max: int | None) -> Remote:
-    from artstore.planning.retry import RetryPolicy
-    from artstore.store.remote.retrying import RetryingRemote
-
-    policy = None if attempts_max is None else RetryPolicy(attempts_max=attempts_max)
-
-    scheme = place.url.partition(":")[0]
-    if scheme == "file":
-        from artstore.adapters.remote_folder import FolderRemote
-
-        return RetryingRemote(FolderRemote(place, flow), policy=policy, flow=flow)
-    if scheme != "s3":
-        raise UsageError(f"{place.url!r} is no URL of a remote", hint="write s3://BUCKET/PREFIX or file:///FOLDER")
-    try:
-        from artstore.adapters.s3 import S3Remote
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("artstore"):
-            raise
-        raise NotFound(
-            f"what S3 needs is missing: {error.name} is not installed", hint="pip install 'artstore[s3]'"
-        ) from error
-    return RetryingRemote(S3Remote(place, flow), policy=policy, flow=flow)
-
-
-def reach_remote(place: RemotePlace, keychain: Keychain | None = None) -> RemotePlace:
-    """A remote that can be read, with its id. NotFound, with its URL, if nothing was pushed there; RemoteError.
-
-    Without the keys of an encrypted one it isn't known which remote is home.
-    """
-    from dataclasses import replace
-
-    from artstore.chunking import CHUNKER_ID
-    from artstore.store.remote.opening import look_at_remote
-
-    remote = open_remote(place, None, keychain)
-    try:
-        told = look_at_remote(remote, chunker=CHUNKER_ID)
-        if told is None:
-            raise NotFound(f"{place.url} is no remote: nothing was pushed there", hint="correct the URL")
-        if told.keys and keychain is None:
-            return replace(place, id=told.id.hex())
-        return _claimed(place, remote, told.id)
-    finally:
-        remote.close()
-
-
-def prepare_remote(path: str, place: RemotePlace, keychain: Keychain | None = None) -> RemotePlace:
-    """Reach a remote for a store, and make it one if it is empty; the place with its id."""
-    remote = open_remote(place, None, keychain)
-    try:
-        told = prepare(remote, chunker=load_config(path).chunker, keychain=keychain)
-        return _claimed(place, remote, told.id)
-    finally:
-        remote.close()
-
-
-def prepare(remote: Remote, *, chunker: int, keychain: Keychain | None) -> RemoteFormat:
-    """Make an empty place a remote of a store, encrypted as the store is. Errors as `look_at_remote`."""
-    from artstore.store.remote.opening import prepare_remote
-
-    if keychain is None:
-        return prepare_remote(remote, chunker=chunker)
-    from artstore.format.keyring import encode_ring
-
-    keys = keychain.keys.fingerprint
-    return prepare_remote(remote, chunker=chunker, keys=keys, ring=encode_ring(keychain.ring))
-
-
-def _claimed(place: RemotePlace, remote: Remote, id: bytes) -> RemotePlace:
-    """A place with its id, and with what it says of who is home."""
-    from dataclasses import replace
-
-    from artstore.store.remote.claims import read_claim
-
-    claim = read_claim(remote, id).claim
-    return replace(place, id=id.hex(), mirror_of=None if claim.is_home else claim.home.hex(), epoch=claim.epoch)
-
-
-def clock_of_remote(place: RemotePlace) -> float:
-    """What time a remote says it is, s since 1970. RemoteError, NotPermitted; NotFound if nothing was pushed there."""
-    from artstore.format.remote import FORMAT_KEY
-
-    remote = open_remote(place)
-    try:
-        found = remote.get(FORMAT_KEY)
-    finally:
-        remote.close()
-    if found is None:
-        raise NotFound(f"{place.url} is empty", hint="`artstore push` makes it a remote")
-    return found.time
-
-
-def _no_remote(name: str | None, known: Iterable[str]) -> NotFound:
-    names = ", ".join(known)
-    message = "this store has no remote" if name is None else f"there is no remote {name!r}"
-    return NotFound(message, hint=f"there are {names}" if names else "`artstore remote add NAME URL` adds one")
-
-
 def share(path: str, group: str) -> None:
     """Let a group use the store."""
     from artstore.adapters import store_folder
@@ -529,7 +335,7 @@ def preload(path: str) -> None:
 
         assert all((sealed.Keychain, keys.unlock))
     # Without its packages only what isn't here can't be read, and that says so.
-    needs_s3 = any(place.url.startswith("s3:") for place in remotes(path).values())
+    needs_s3 = any(place.url.startswith("s3:") for place in reaching.all_of(path).values())
     if needs_s3 and find_spec("boto3") is not None:
         from artstore.adapters import s3
 

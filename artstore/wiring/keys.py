@@ -6,23 +6,61 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from threading import Thread
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from artstore import wiring
-from artstore.errors import Corrupt, NotFound, NotPermitted, RemoteError, UsageError
+from artstore.errors import ArtstoreError, Corrupt, NotFound, NotPermitted, RemoteError, UsageError
+from artstore.wiring import reaching
 
 if TYPE_CHECKING:
-    from artstore.adapters.passphrase import Passphrase
+    from artstore.adapters.passphrase import Passphrase, Sources
     from artstore.adapters.store_folder import StoreConfig
     from artstore.format.keyring import Ring, Unlocked
     from artstore.model import RemotePlace
     from artstore.store.sealed import Keychain
 
-    Secret = str | Callable[[], str] | Unlocked | None
+    Secret: TypeAlias = "str | Callable[[], str] | Unlocked | Unlocking | None"  # noqa: S105 - a type
 
 SECRET: Final = "ARTSTORE_PASSPHRASE"  # noqa: S105 - the variable that has a passphrase
 SECRET_FILE: Final = "ARTSTORE_PASSPHRASE_FILE"  # noqa: S105 - the variable that names a file with a passphrase
 _ASKED_MAX: Final = 3  # times for a passphrase
+
+
+class Unlocking:
+    """Opens a store's keyring on another core, which takes a tenth of a second, while this one imports what works on
+    the store; if nobody has to be asked for the passphrase. What goes wrong is told by `unlock`, which does it again.
+    """
+
+    def __init__(self, path: str | None, ask: Callable[[], str] | None) -> None:
+        """`ask`: what asks for the passphrase otherwise."""
+        from artstore.adapters import store_folder
+
+        self._path = wiring.place_of(path)
+        self._ask = ask
+        self._unlocked: Unlocked | None = None
+        self._thread: Thread | None = None
+        if os.path.exists(os.path.join(self._path, store_folder.KEYRING)):
+            self._thread = Thread(target=self._work, name="artstore-unlock")
+            self._thread.start()
+
+    def result(self) -> Unlocked | Callable[[], str] | None:
+        """The keys, else what asks for the passphrase."""
+        if self._thread is not None:
+            self._thread.join()
+        return self._unlocked or self._ask
+
+    def _work(self) -> None:
+        from artstore.adapters import passphrase as places
+        from artstore.adapters import store_folder
+
+        with suppress(ArtstoreError, OSError):
+            found = places.find(_sources(store_folder.load_config(self._path)), config="", asks_others=False)
+            if found is not None:
+                ring = _ring_of(self._path)
+                from artstore.format.keyring import unlock
+
+                self._unlocked = unlock(ring, found.value)
 
 
 def unlock(path: str, passphrase: Secret = None) -> Keychain:
@@ -66,6 +104,9 @@ def _unlock(
     from artstore.adapters import store_folder
     from artstore.format import keyring
 
+    if isinstance(passphrase, Unlocking):
+        passphrase = passphrase.result()
+
     def opened(value: bytes) -> Unlocked:
         for ring in rings:
             if (found := ring()) is not None:
@@ -79,10 +120,7 @@ def _unlock(
         return keyring.reopen(passphrase, first)
     if isinstance(passphrase, str):
         return opened(passphrase.encode())
-    sources = places.Sources()
-    if config is not None and config.keys is not None:
-        sources = places.Sources(config.keys, config.passphrase_file, config.passphrase_command, config.keyring)
-    found = places.find(sources, config=os.path.join(path, store_folder.CONFIG))
+    found = places.find(_sources(config), config=os.path.join(path, store_folder.CONFIG))
     if found is not None:
         try:
             return opened(found.value)
@@ -97,6 +135,14 @@ def _unlock(
         with suppress(NotPermitted):
             return opened(passphrase().encode())
     return opened(passphrase().encode())
+
+
+def _sources(config: StoreConfig | None) -> Sources:
+    from artstore.adapters import passphrase as places
+
+    if config is None or config.keys is None:
+        return places.Sources()
+    return places.Sources(config.keys, config.passphrase_file, config.passphrase_command, config.keyring)
 
 
 def _rings_at(config: StoreConfig, here: Ring) -> Iterator[Callable[[], Ring | None]]:
@@ -190,7 +236,7 @@ def ring_at(place: RemotePlace) -> Ring | None:
     from artstore.format.remote import FORMAT_KEY, RING_KEY, RemoteFormat
     from artstore.store.remote.documents import read_checked, read_document
 
-    remote = wiring.open_remote(place)
+    remote = reaching.open_remote(place)
     try:
         told = read_document(remote, RemoteFormat, FORMAT_KEY)
         if told is None or not told[0].keys:

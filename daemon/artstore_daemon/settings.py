@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 from artstore import limits, wiring
 from artstore.errors import BadName, Conflict, Corrupt, NotFound, UsageError
 from artstore.revision import check_artifact_name, check_ref_name
+from artstore.wiring import reaching
 from artstore_daemon.machine.folder import require_rules
 from artstore_daemon.machine.hours import parse_hours
 from artstore_daemon.watch.looking import mount_point_of
@@ -103,7 +104,7 @@ def add_follow(store: str, spec: FollowSpec) -> None:
     check_ref_name(spec.alias)
     _require_text(spec)
     if spec.remote is not None:
-        wiring.find_remote(store, spec.remote)
+        reaching.find_remote(store, spec.remote)
     if spec.to is not None and os.path.lexists(spec.to) and not os.path.islink(spec.to):
         raise Conflict(f"{spec.to} is no symlink, and would be replaced", hint="name a path where nothing is")
 
@@ -200,7 +201,7 @@ def _require_watch(store: str, spec: WatchSpec) -> None:
     if os.path.join(spec.folder, "").startswith(inside):
         raise UsageError(f"{spec.folder} lies in the store itself", hint="watch another folder")
     for remote in spec.push:
-        wiring.find_remote(store, remote)
+        reaching.find_remote(store, remote)
 
 
 def _table(spec: WatchSpec | FollowSpec) -> Mapping[str, object]:

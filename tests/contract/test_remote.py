@@ -18,7 +18,7 @@ from typing import cast
 
 import pytest
 
-from artstore import limits, wiring
+from artstore import limits
 from artstore.errors import NotFound, RemoteError, UsageError
 from artstore.format.sealed import SEGMENT_BYTES, sealed_size
 from artstore.model import UNCHANGED, RemotePlace, Unchanged
@@ -28,6 +28,7 @@ from artstore.store.remote.selftest import check_remote
 from artstore.store.sealed import Keychain, SealedRemote
 from artstore.testing import Bucket, MemoryRemote
 from artstore.testing.sealing import keychain
+from artstore.wiring import reaching
 from tests.remotes import new_certificate
 
 KINDS = ["folder", "memory", "moto", "ceph", "tls", "sealed"]  # tls: Ceph over TLS; sealed: a folder of sealed objects
@@ -49,7 +50,7 @@ def where(kind: str, remote_place: Place, monkeypatch: pytest.MonkeyPatch) -> Re
     def open_remote(place: RemotePlace, *_: object) -> Remote:
         return RetryingRemote(MemoryRemote(bucket, place.url))
 
-    monkeypatch.setattr(wiring, "open_remote", open_remote)
+    monkeypatch.setattr(reaching, "open_remote", open_remote)
     return RemotePlace(url="memory://bucket")
 
 
@@ -60,7 +61,7 @@ def keys_there(kind: str) -> Keychain | None:
 
 @pytest.fixture
 def remote(where: RemotePlace, keys_there: Keychain | None) -> Iterator[Remote]:
-    opened = wiring.open_remote(where, None, keys_there)
+    opened = reaching.open_remote(where, None, keys_there)
     yield opened
     opened.close()
 
@@ -293,7 +294,7 @@ def test_it_does_what_push_needs(remote: Remote) -> None:
 def test_a_place_that_is_not_there(where: RemotePlace) -> None:
     """An absent disk or a misspelt bucket must not pass for an empty remote."""
     url = "file:///none/there/remote" if where.url.startswith("file:") else "s3://none-of-that-name/x"
-    remote = wiring.open_remote(replace(where, url=url))
+    remote = reaching.open_remote(replace(where, url=url))
     actions: list[Callable[[], object]] = [
         partial(remote.get, "a"),
         partial(keys, remote),
@@ -310,7 +311,7 @@ def test_a_place_that_is_not_there(where: RemotePlace) -> None:
 def test_a_service_that_is_not_there(remote_place: Place, tmp_path: Path) -> None:
     """It is told which one, and that the network may be missing."""
     place = replace(remote_place("moto"), endpoint="http://127.0.0.1:9")
-    remote = wiring.open_remote(place)
+    remote = reaching.open_remote(place)
     with pytest.raises(RemoteError, match=r"127\.0\.0\.1:9") as caught:
         patient(remote).get("a")
     assert caught.value.transient
@@ -330,23 +331,23 @@ def test_certificates(remote_place: Place, tmp_path: Path, monkeypatch: pytest.M
     }
     for ca, word in told.items():
         with pytest.raises(RemoteError, match=word) as caught:
-            wiring.open_remote(replace(place, ca=ca)).get("a")
+            reaching.open_remote(replace(place, ca=ca)).get("a")
         assert "--ca" in (caught.value.hint or "")
         assert not caught.value.transient
     monkeypatch.setenv("AWS_CA_BUNDLE", whole)
-    remote = wiring.open_remote(replace(place, ca=None))
+    remote = reaching.open_remote(replace(place, ca=None))
     assert remote.get("a") is None
     remote.close()
     monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "none.pem"))
     with pytest.raises(RemoteError, match=r"none\.pem") as caught:
-        wiring.open_remote(replace(place, ca=None))
+        reaching.open_remote(replace(place, ca=None))
     assert "AWS_CA_BUNDLE" in (caught.value.hint or "")
-    assert wiring.open_remote(place).get("a") is None, "what is said of the remote goes before"
+    assert reaching.open_remote(place).get("a") is None, "what is said of the remote goes before"
 
 
 @pytest.mark.parametrize("url", ["s3:bucket", "s3://", "file://host/x", "file:x", "http://x/y", "x"])
 def test_what_is_no_url(url: str) -> None:
     """A typing mistake is told at once, with how it is written."""
     with pytest.raises(UsageError) as caught:
-        wiring.open_remote(RemotePlace(url=url))
+        reaching.open_remote(RemotePlace(url=url))
     assert "write" in (caught.value.hint or "")

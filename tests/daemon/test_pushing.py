@@ -14,13 +14,18 @@ from artstore.model import RemotePlace
 from artstore_daemon import settings
 from artstore_daemon.daemon import Daemon
 from artstore_daemon.machine.sending import Outcome
-from tests.daemon.live import Begin, files, spec
+from tests.daemon.live import Begin, Live, files, spec
 
 
 def soon(_failures: int, *, now: float, spread: float) -> float:
     """When a test has what failed tried again."""
     del spread
     return now + 0.3
+
+
+def heads(live: Live) -> set[str]:
+    """What has happened to whom."""
+    return {each.partition(":")[0] for each in live.said()}
 
 
 def test_versions_made_by_hand_are_pushed(store: Store, folder: Path, tmp_path: Path, begin: Begin) -> None:
@@ -98,6 +103,30 @@ def test_a_remote_that_is_away(
     live.wait_for("recovered", "remote origin")
     live.wait_for("pushed", "m/v2")
     assert live.call(lambda: live.daemon.is_quiet)
+
+
+def test_home_is_away_and_a_mirror_is_not(
+    store: Store, folder: Path, tmp_path: Path, begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mirror would get names that home has never decided on, or be forgotten with home."""
+    monkeypatch.setattr("artstore_daemon.machine.sending.retry_at", soon)
+    (tmp_path / "disk").mkdir()
+    store.add_remote("home", RemotePlace(url=f"file://{tmp_path / 'disk' / 'home'}"))
+    store.add_mirror("nas", RemotePlace(url=f"file://{tmp_path / 'nas'}"))
+    os.rename(tmp_path / "disk", tmp_path / "away")
+    settings.add_watch(store.path, spec("m", folder, push=("home", "nas")))
+    live = begin(store)
+    (folder / "a").write_bytes(b"1")
+    live.wait_until(lambda: {"error remote home", "error remote nas"} <= heads(live))
+    time.sleep(1)
+    assert not any(head.startswith("pushed") for head in heads(live))
+    os.rename(tmp_path / "away", tmp_path / "disk")
+    live.wait_until(lambda: {"recovered remote home", "recovered remote nas"} <= heads(live))
+    live.wait_until(lambda: sum(each.startswith("pushed m/v1") for each in live.said()) == 2)
+    live.wait_quiet()
+    clone, _ = Store.clone(RemotePlace(url=f"file://{tmp_path / 'nas'}"), tmp_path / "clone", full=True)
+    with clone:
+        assert files(clone, "m/v1") == {"a": b"1"}
 
 
 def test_a_damaged_version_does_not_hold_up_others(store: Store, folder: Path, tmp_path: Path, begin: Begin) -> None:

@@ -62,6 +62,29 @@ def test_a_mirror_is_down(run: Run, home: Path, folder: Path) -> None:
     assert "has all" in run("remote", "list", "--ask").out
 
 
+def test_home_is_down_and_mirrors_are_asked(run: Run, home: Path, folder: Path) -> None:
+    """Whoever is to decide on a promotion hears of home alone, not whether the mirror answers."""
+    run("push")
+    (home / "origin").rename(home / "away")
+    told = run("remote", "list", "--ask", "--json", code=7)
+    origin, eu = told.document["remotes"]
+    assert "is empty" in origin["error"]
+    assert eu["error"].startswith("it answers; home can't be asked")
+    assert eu["behind"] is None
+    (home / "eu").rename(home / "eu-away")
+    assert "is empty" in run("remote", "list", "--ask", "--json", code=7).document["remotes"][1]["error"]
+    assert run("remote", "list").code == 0
+
+
+def test_a_clone_of_a_mirror_says_so(run: Run, home: Path, folder: Path) -> None:
+    """Its user would find out at his first push."""
+    run("push")
+    run("--store", home / "late", "clone", f"file://{home}/eu")
+    assert "a mirror: names are written at its home" in run("--store", home / "late", "status").out
+    assert run("--store", home / "late", "status", "--json").document["remote"]["mirror"] is True
+    assert run("status", "--json").document["remote"]["mirror"] is False
+
+
 def test_home_is_lost_and_comes_back(run: Run, home: Path, folder: Path) -> None:
     """Step by step, as docs/remote.md says it."""
     run("push")

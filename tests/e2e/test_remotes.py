@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from artstore import wiring
 from artstore.errors import NotFound
 from artstore.model import RemotePlace, Written
 from artstore.ports import Remote
+from artstore.wiring import reaching
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Run
@@ -159,7 +159,7 @@ def test_without_boto3(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "artstore.adapters.s3.client", raising=False)
     assert "pip install 'artstore[s3]'" in run("remote", "add", "origin", "s3://bucket/x", code=3).err
     with pytest.raises(NotFound):
-        wiring.open_remote(RemotePlace(url="s3://bucket"))
+        reaching.open_remote(RemotePlace(url="s3://bucket"))
 
 
 def test_what_a_later_release_has_written_stays(run: Run, home: Path) -> None:

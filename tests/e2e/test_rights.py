@@ -29,6 +29,7 @@ from artstore.format.remote import (
 from artstore.model import RemotePlace
 from artstore.store.remote.selftest import check_remote
 from artstore.testing.sealing import PASSPHRASE, unlocked
+from artstore.wiring import reaching
 from tests.machines import noise
 from tests.remotes import IAM, Landlord, Statement, bucket_of, client_of, policy
 
@@ -151,7 +152,7 @@ def set_up(place: RemotePlace, path: Path) -> None:
             mirroring.add_remote("home", RemotePlace(url=f"file://{path / 'home'}"))
         if not mirroring.mirrors():
             mirroring.add_mirror("mirror", place)
-        remote = wiring.open_remote(place)
+        remote = reaching.open_remote(place)
         assert [finding for finding in check_remote(remote, writers=4, rounds=2) if not finding.ok] == []
         remote.close()
 
@@ -381,7 +382,7 @@ def garbage(landlord: Landlord, origin: Store, folder: Path, monkeypatch: pytest
     origin.commit(folder, tag="m/v2")
     origin.push()
     origin.remove_at_remote("m/v2", remote="origin")
-    remote = wiring.open_remote(landlord.place)
+    remote = reaching.open_remote(landlord.place)
     found = remote.get(GC_KEY)
     assert found is not None
     remote.put(GC_KEY, encode_remote(msgspec.structs.replace(decode_remote(GcState, found.data), grace=1)))
@@ -391,7 +392,7 @@ def garbage(landlord: Landlord, origin: Store, folder: Path, monkeypatch: pytest
 
 def needed(landlord: Landlord, origin: Store) -> set[str]:
     """What the set of the one version with a name says by now."""
-    remote = wiring.open_remote(landlord.place)
+    remote = reaching.open_remote(landlord.place)
     found = remote.get(set_key(origin.resolve("m/v1").version))
     remote.close()
     assert found is not None

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from artstore import Store, wiring
+from artstore import Store
 from artstore.errors import ArtstoreError, NotPermitted
 from artstore.format import keyring
 from artstore.format.keyring import Unlocked, decode_ring, encode_ring, unlock
@@ -22,6 +22,7 @@ from artstore.format.remote import RING_KEY
 from artstore.model import RemotePlace
 from artstore.store.sealed import Keychain, SealedRemote
 from artstore.testing.sealing import CHEAP
+from artstore.wiring import reaching
 
 OLD, NEW = "open sesame", "open barley"
 KINDS = ["folder", pytest.param("ceph", marks=pytest.mark.long)]
@@ -88,7 +89,7 @@ def pushing(path: Path, place: RemotePlace) -> Generator[subprocess.Popen[str]]:
     words = command(path, "push", "--limit-rate", str(RATE))
     with subprocess.Popen(words, env=environment(OLD), stderr=subprocess.PIPE, text=True) as process:
         try:
-            remote = wiring.open_remote(place)
+            remote = reaching.open_remote(place)
             end = time.monotonic() + 30
             while not list(remote.list("pins/")):
                 assert process.poll() is None, "it ended before it began"
@@ -142,7 +143,7 @@ def test_a_passphrase_changed_while_another_machine_pushes(
 
 def keys_at(place: RemotePlace) -> set[str]:
     """Names of all objects there."""
-    remote = wiring.open_remote(place)
+    remote = reaching.open_remote(place)
     found = {each.key for each in remote.list("") if not each.key.startswith(("keys/", "format", "check/"))}
     remote.close()
     return found
@@ -150,7 +151,7 @@ def keys_at(place: RemotePlace) -> set[str]:
 
 def opened_by(known: Unlocked, place: RemotePlace, keys: set[str]) -> tuple[int, int]:
     """How many of these objects open by keys that were copied before, and how many don't."""
-    bare = wiring.open_remote(place)
+    bare = reaching.open_remote(place)
     there = bare.get(RING_KEY)
     assert there is not None
     with pytest.raises(NotPermitted):
@@ -212,3 +213,48 @@ def test_two_machines_change_keys_while_a_third_pushes(
             assert {tag.name for tag in clone.tags()} == {"m/v1", "m/v2"}
             assert clone.check(data=True).is_sound
             assert {"other", "owner"} <= {key.label for key in clone.list_keys()}
+
+
+@pytest.mark.parametrize("rotates", [False, True])
+def test_keys_changed_at_two_homes(tmp_path: Path, rotates: bool) -> None:
+    """After a promotion that another machine didn't hear of, neither could write to the other's remote again; or the
+    keyring there, with the only key of what lies there, would be replaced.
+    """
+    places = {name: RemotePlace(url=f"file://{tmp_path / name}") for name in ("lost", "nas")}
+    with Store.init(tmp_path / "owner", encrypt=OLD) as owner:
+        owner.add_remote("lost", places["lost"])
+        owner.add_mirror("nas", places["nas"])
+        owner.commit(filled(tmp_path / "m", 1), tag="m/v1")
+        owner.push()
+        owner.push(to="nas")
+        other, _ = Store.clone(places["lost"], tmp_path / "other", full=True, passphrase=OLD)
+        os.rename(tmp_path / "lost", tmp_path / "away")
+        owner.promote("nas", lost=True)
+        owner.add_key("here", label="here")
+        if rotates:
+            owner.rotate_keys()
+        owner.commit(filled(tmp_path / "m", 2), tag="m/v2")
+        owner.push()
+        os.rename(tmp_path / "away", tmp_path / "lost")
+        with other:
+            other.add_key("there", label="there")
+            other.commit(filled(tmp_path / "m", 3), tag="m/v3")
+            other.push()
+            assert [each.name for each in owner.push(to="lost").conflicts] == ["m/v3"]
+            owner.push()
+            other.add_remote("nas", places["nas"])
+            other.promote("nas")
+            other.push(["m/v3"])
+        owner.fetch()
+        owner.push(to="lost")
+    secrets = [OLD, "here"] + ([] if rotates else ["there"])
+    for name, place in places.items():
+        for secret in secrets:
+            clone, _ = Store.clone(place, tmp_path / f"{name} {secret}", full=True, passphrase=secret)
+            with clone:
+                assert {tag.name for tag in clone.tags()} == {"m/v1", "m/v2", "m/v3"}
+                assert clone.check(data=True).is_sound
+                assert clone.check_at_remote(data=True).is_sound
+        if rotates:
+            with pytest.raises(NotPermitted):
+                Store.clone(place, tmp_path / f"{name} there", passphrase="there")

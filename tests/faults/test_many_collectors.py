@@ -20,8 +20,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from artstore import RemotePlace, Store, wiring
+from artstore import RemotePlace, Store
 from artstore.format.remote import GC_KEY, GcState, decode_remote, encode_remote
+from artstore.wiring import reaching
 from tests.faults.pushers import BUSY, SECONDS, Pusher
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
@@ -90,7 +91,7 @@ class Collector:
 
 def packs_at(place: RemotePlace) -> dict[str, int]:
     """What lies there, with its size."""
-    remote = wiring.open_remote(place)
+    remote = reaching.open_remote(place)
     try:
         return {found.key: found.size for kind in ("p/", "m/", "x/") for found in remote.list(kind)}
     finally:
@@ -99,7 +100,7 @@ def packs_at(place: RemotePlace) -> dict[str, int]:
 
 def shorten_grace(store: Store, place: RemotePlace) -> None:
     """Have collection take seconds instead of days."""
-    remote = wiring.open_remote(place, None, store.context.keychain)
+    remote = reaching.open_remote(place, None, store.context.keychain)
     found = remote.get(GC_KEY)
     assert found is not None
     remote.put(GC_KEY, encode_remote(msgspec.structs.replace(decode_remote(GcState, found.data), grace=GRACE_S)))

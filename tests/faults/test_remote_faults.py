@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from artstore import Store, wiring
+from artstore import Store
 from artstore.errors import ArtstoreError, NotPermitted, RemoteError
 from artstore.model import RemotePlace
 from artstore.testing.fault_proxy import Fault, FaultProxy
+from artstore.wiring import reaching
 from tests.remotes import address
 
 Place = Callable[[str], RemotePlace]
@@ -50,7 +51,7 @@ def push_through(tmp_path: Path, place: RemotePlace, choose: Callable[[str, str]
     folder = tmp_path / "folder"
     with FaultProxy(address(place.endpoint), choose) as proxy, Store.init(tmp_path / "store") as store:
         store.add_remote("good", place)
-        wiring.put_remote(store.path, "bad", replace(place, endpoint=proxy.url), known=False)
+        reaching.put_remote(store.path, "bad", replace(place, endpoint=proxy.url), known=False)
         for turn in range(6):
             store.commit(fill(folder, turn), tag=f"m/v{turn}")
             store.set_alias("m/production", f"m/v{turn}", local=True)
@@ -90,7 +91,7 @@ def test_what_passes_is_counted(remote_place: Place) -> None:
     """A measurement from outside must tell what the requests themselves tell."""
     place = remote_place("moto")
     with FaultProxy(address(place.endpoint), lambda method, path: None) as proxy:
-        remote = wiring.open_remote(replace(place, endpoint=proxy.url))
+        remote = reaching.open_remote(replace(place, endpoint=proxy.url))
         remote.put("a", b"x" * 70_000)
         assert remote.get_range("a", 10, 50_000) == b"x" * 50_000
         assert (proxy.requests, proxy.moved_bytes) == (remote.stats.requests, 120_000)
@@ -105,7 +106,7 @@ def test_the_network_is_gone(tmp_path: Path, remote_place: Place, monkeypatch: p
         store.add_remote("origin", place)
         store.commit(fill(tmp_path / "folder", 1), tag="m/v1")
         with FaultProxy(address(place.endpoint), lambda method, path: Fault.RESET_REPLY) as proxy:
-            wiring.put_remote(store.path, "bad", replace(place, endpoint=proxy.url), known=False)
+            reaching.put_remote(store.path, "bad", replace(place, endpoint=proxy.url), known=False)
             with pytest.raises(RemoteError, match="can't read"):
                 store.push(to="bad")
         assert store.push().written == ["m/v1"]

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from artstore import Store, wiring
+from artstore import Store
 from artstore.errors import ArtstoreError, Corrupt, NoSpace, RemoteError
 from artstore.model import RemotePlace
 from artstore.testing.fault_proxy import Fault, FaultProxy
+from artstore.wiring import reaching
 from tests.machines import noise
 from tests.remotes import address, bucket_of, client_of
 
@@ -138,7 +139,7 @@ def cut(data: bytes) -> bytes:
 
 def pack_of(place: RemotePlace) -> str:
     """The only data pack there."""
-    remote = wiring.open_remote(place)
+    remote = reaching.open_remote(place)
     (found,) = remote.list("p/")
     remote.close()
     return found.key

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from artstore import Store, wiring
+from artstore import Store
 from artstore.errors import ArtstoreError, Busy
 from artstore.format.remote import GC_KEY, FormerGrace, changed_state, encode_remote
 from artstore.store.remote.holding import Holder
 from artstore.testing import Lost
+from artstore.wiring import reaching
 from tests.machines import noise, same
 from tests.spaces import GRACE, KilledError, Space, fill, set_up
 
@@ -263,7 +264,7 @@ def test_nobody_writes_names_while_the_remote_is_held(space: Space) -> None:
             refused.append(str(caught.value))
 
     place = two.remotes()["origin"]
-    remote = wiring.open_remote(place, None, two.context.keychain)
+    remote = reaching.open_remote(place, None, two.context.keychain)
     holder = Holder(
         two.context, remote, bytes.fromhex(place.id or ""), "somebody on gpu7", waiting, sleep=space.pass_time
     )
@@ -286,7 +287,7 @@ def test_who_is_interrupted_lets_go(space: Space) -> None:
     place = one.remotes()["origin"]
     holder = Holder(
         one.context,
-        wiring.open_remote(place, None, one.context.keychain),
+        reaching.open_remote(place, None, one.context.keychain),
         bytes.fromhex(place.id or ""),
         "me",
         interrupted,

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from artstore import RemotePlace, Store, wiring
+from artstore import RemotePlace, Store
 from artstore.store.remote.watch import RemoteWatch
+from artstore.wiring import reaching
 
 from .conftest import Mounted
 
@@ -131,7 +132,7 @@ def test_an_idle_look_is_one_request(remote_place: Place, tmp_path: Path, kind: 
     with Store.init(tmp_path / "origin") as store:
         store.add_remote("origin", place)
         commit(store, tmp_path, 1)
-        remote = wiring.open_remote(place)
+        remote = reaching.open_remote(place)
         watch = RemoteWatch(remote)
         assert watch.changed(), "the first look"
         assert not watch.changed(), "nothing was ever pushed"

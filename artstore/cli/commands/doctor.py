@@ -157,17 +157,18 @@ def _store(invocation: Invocation) -> Iterator[FindingItem]:
 def _remotes(invocation: Invocation) -> Iterator[FindingItem]:
     """Each is asked once."""
     from artstore import wiring
+    from artstore.wiring import reaching
 
     place = wiring.place_of(invocation.store)
     if not wiring.is_store(place):
         return
     try:
-        remotes = wiring.remotes(place)
+        remotes = reaching.all_of(place)
     except (ArtstoreError, OSError):  # it was told of the store already
         return
     for name, there in remotes.items():
         try:
-            skew = wiring.clock_of_remote(there) - time.time()
+            skew = reaching.clock_of_remote(there) - time.time()
         except (ArtstoreError, OSError) as error:
             message, hint = (error.message, error.hint) if isinstance(error, ArtstoreError) else (str(error), None)
             yield _finding(f"remote {name}", "warning", message, hint or "artstore remote check tells more")

@@ -166,6 +166,7 @@ def _remote_item(remote: RemoteStatus) -> RemoteStatusItem:
         only_there=remote.only_there,
         differing=remote.differing,
         held=remote.held,
+        mirror=remote.is_mirror,
     )
 
 
@@ -204,6 +205,8 @@ def _remote_line(remote: RemoteStatus) -> str:
         told.append(f"{text.count(len(remote.only_there), 'name')} to pull")
     if remote.differing:
         told.append(f"{', '.join(remote.differing[: limits.SUGGESTIONS_MAX])} differ")
+    if remote.is_mirror:
+        told.append("a mirror: names are written at its home")
     if remote.held is not None:
         told.append(f"held by {remote.held}: nobody else may write names there")
     return f"{remote.name} {remote.url}: {', '.join(told)}"

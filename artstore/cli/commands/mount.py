@@ -139,7 +139,7 @@ def mount_command(
     """
     del url  # `place` has it
     _require_parts()
-    from artstore import wiring
+    from artstore.wiring import reaching
     from artstore.wiring.keys import unlocked
     from artstore_fuse import mounting
 
@@ -164,7 +164,7 @@ def mount_command(
     store = invocation.store if place is None else _cache_of(invocation, place)
     there, records = mounting.place_of(store, _at_home(directory)), _records()
     if follow is not None:
-        wiring.find_remote(there.store)  # there must be one
+        reaching.find_remote(there.store)  # there must be one
     keys = unlocked(there.store, invocation.asks_passphrase)
     if foreground:
         return mounting.run(

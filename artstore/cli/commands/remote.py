@@ -150,8 +150,11 @@ def add_command(invocation: Invocation, name: str, url: str, place: RemotePlace,
 )
 @click.option("--ask", is_flag=True, help="Ask each how it stands to the home, and who collects there.")
 @click.pass_obj
-def list_command(invocation: Invocation, ask: bool) -> None:
-    """All remotes."""
+def list_command(invocation: Invocation, ask: bool) -> int:
+    """All remotes.
+
+    Exit 7 if the home was to be asked and can't be.
+    """
     from artstore.cli.documents import RemoteListDocument
 
     store = invocation.open_store()
@@ -168,6 +171,7 @@ def list_command(invocation: Invocation, ask: bool) -> None:
         lines=lambda: [text.printable(line) for line in text.table(rows)],
         ids=lambda: [item.name for item in items],
     )
+    return RemoteError.exit_code if items and items[0].error is not None else 0
 
 
 @remote_command.command(

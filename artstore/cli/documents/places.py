@@ -31,6 +31,7 @@ class RemoteStatusItem(Document, frozen=True, kw_only=True):
         str | None,
         Meta(description="Who collects there at once, so that nobody else may write names; null unless asked."),
     ]
+    mirror: Annotated[bool, Meta(description="Is it a mirror, and its home not known here?")]
 
 
 class MirrorStatusItem(Document, frozen=True, kw_only=True):

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from artstore import wiring
 from artstore.errors import Conflict, Corrupt, NotPermitted
 from artstore.format.keyring import Unlocked, add_slot, encode_ring, remove_slot, rotate, unlock
 from artstore.format.remote import RING_KEY
@@ -17,13 +16,14 @@ from artstore.ports import Remote
 from artstore.store.sealed import Keychain, SealedRemote
 from artstore.store.sealed.ring import change_ring, sync_ring
 from artstore.testing.sealing import CHEAP, keychain, unlocked
+from artstore.wiring import reaching
 
 SECRET = b"very legible words"
 
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Remote:
-    return wiring.open_remote(RemotePlace(url=f"file://{tmp_path}/remote"))
+    return reaching.open_remote(RemotePlace(url=f"file://{tmp_path}/remote"))
 
 
 @pytest.fixture
@@ -34,6 +34,10 @@ def keys() -> Keychain:
 @pytest.fixture
 def remote(bare: Remote, keys: Keychain) -> SealedRemote:
     return SealedRemote(bare, keys)
+
+
+def added(known: Unlocked, label: str) -> Unlocked:
+    return add_slot(known, label.encode(), label=label, now=1, random=os.urandom, cost=CHEAP)[0]
 
 
 def listed(remote: Remote, prefix: str = "") -> list[str]:
@@ -185,6 +189,61 @@ def test_two_that_change_it_at_once(bare: Remote, keys: Keychain) -> None:
     add(keys, "first")
     assert [slot.label for slot in keys.ring.slots] == ["test", "second", "first"]
     assert raced == ["first", "second", "first"]
+
+
+def apart(bare: Remote, keys: Keychain) -> Keychain:
+    """Another machine, with what both knew before either changed it."""
+    sync_ring(bare, keys)
+    return keychain(keys.unlocked)
+
+
+def labels(keys: Keychain) -> list[str]:
+    return [slot.label for slot in keys.ring.slots]
+
+
+def test_two_homes_that_got_passphrases_apart(bare: Remote, keys: Keychain) -> None:
+    """After a promotion that one of both didn't hear of, neither would push to the other's remote again."""
+    other = apart(bare, keys)
+    change_ring(bare, keys, lambda known: added(known, "there"))
+    other.take(added(other.unlocked, "here"))
+    sync_ring(bare, other)
+    assert sorted(labels(other)) == ["here", "test", "there"]
+    sync_ring(bare, keys)
+    assert keys.ring == other.ring
+    change_ring(bare, keys, lambda known: added(known, "more"))
+    sync_ring(bare, other)
+    assert other.ring == keys.ring
+
+
+def test_a_later_ring_does_not_replace_a_key_that_it_lacks(bare: Remote, keys: Keychain) -> None:
+    """All that was sealed by that key would be lost with it."""
+    other = apart(bare, keys)
+    change_ring(bare, keys, lambda known: rotate(known, random=os.urandom))
+    SealedRemote(bare, keys).put("p/0/1", SECRET)
+    other.take(added(added(other.unlocked, "one"), "two"))
+    assert other.ring.serial > keys.ring.serial
+    remote = SealedRemote(bare, other)
+    sync_ring(remote, other)
+    assert other.keys == keys.keys
+    assert remote.get_range("p/0/1", 0, 4) == SECRET[:4]
+    assert labels(other) == ["test"], "it isn't known who was removed there"
+
+
+def test_two_homes_that_began_keys_apart(bare: Remote, keys: Keychain) -> None:
+    """The same, and no ring has both."""
+    other = apart(bare, keys)
+    change_ring(bare, keys, lambda known: rotate(known, random=os.urandom))
+    there = bare.get(RING_KEY)
+    for _ in range(2):
+        other.take(rotate(other.unlocked, random=os.urandom))
+        before = other.ring
+        with pytest.raises(Conflict, match="two places") as caught:
+            sync_ring(bare, other)
+        assert "artstore clone" in str(caught.value.hint)
+        assert other.ring == before
+    assert (found := bare.get(RING_KEY)) is not None
+    assert there is not None
+    assert found.data == there.data
 
 
 def test_a_stranger_s_ring(bare: Remote, keys: Keychain) -> None:
