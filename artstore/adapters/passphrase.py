@@ -43,10 +43,13 @@ class Passphrase:
     origin: str
 
 
-def find(sources: Sources, *, config: str, environment: Mapping[str, str] | None = None) -> Passphrase | None:
+def find(
+    sources: Sources, *, config: str, environment: Mapping[str, str] | None = None, asks_others: bool = True
+) -> Passphrase | None:
     """The first that there is; None if nothing is set. A place that is set and has none is an error.
 
-    `config`: the path of the config, whose command is run only if nobody else can have written it.
+    `config`: the path of the config, whose command is run only if nobody else can have written it. `asks_others`: else
+    None, too, if a command or the system's keyring would have to be asked.
     """
     environment = os.environ if environment is None else environment
     if VARIABLE in environment:
@@ -54,9 +57,13 @@ def find(sources: Sources, *, config: str, environment: Mapping[str, str] | None
     if FILE_VARIABLE in environment:
         return from_file(environment[FILE_VARIABLE], f"${FILE_VARIABLE}")
     if COMMAND_VARIABLE in environment:
+        if not asks_others:
+            return None
         return _from_command(environment[COMMAND_VARIABLE], f"${COMMAND_VARIABLE}")
     if sources.file is not None:
         return from_file(sources.file, "encryption.passphrase_file")
+    if not asks_others:
+        return None
     if sources.command is not None:
         _require_own(config)
         return _from_command(sources.command, "encryption.passphrase_command")

@@ -14,6 +14,7 @@ from artstore.errors import Interrupted, UsageError
 if TYPE_CHECKING:
     from artstore import Store
     from artstore.store.context import Counters
+    from artstore.wiring.keys import Unlocking
 
 
 @dataclass(slots=True)
@@ -27,6 +28,7 @@ class Invocation:
     color: bool | None = None
     may_ask: bool = True
     _opened: Store | None = None
+    _unlocking: Unlocking | None = None
 
     @property
     def output(self) -> Output:
@@ -35,11 +37,20 @@ class Invocation:
 
     def open_store(self, *, create: bool = False) -> Store:
         """The store; with `create` the default one is made on first use. Closed when the command ends."""
-        from artstore import Store
-
         if self._opened is None:
-            self._opened = Store.open(self.store, create=create, passphrase=self.asks_passphrase)
+            unlocking = self.unlock_ahead()
+            from artstore import Store
+
+            self._opened = Store.open(self.store, create=create, passphrase=unlocking)
         return self._opened
+
+    def unlock_ahead(self) -> Unlocking:
+        """Begin to unlock the store, if it is encrypted: the more is imported behind this, the sooner it is open."""
+        from artstore.wiring.keys import Unlocking
+
+        if self._unlocking is None:
+            self._unlocking = Unlocking(self.store, self.asks_passphrase)
+        return self._unlocking
 
     @property
     def asks_passphrase(self) -> Callable[[], str] | None:

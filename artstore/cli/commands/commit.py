@@ -75,6 +75,7 @@ def commit_command(
     --allow-changing, the version's `source` says how many files changed while they were read, and names the first.
     """
     _check_arguments(path, name, base, added, removed)
+    invocation.unlock_ahead()
     options, said = _options(given), _said(given)
     store = invocation.open_store(create=base is None)
     with invocation.work("commit") as counters:
