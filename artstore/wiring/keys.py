@@ -36,13 +36,13 @@ class Unlocking:
         """`ask`: what asks for the passphrase otherwise."""
         from artstore.adapters import store_folder
 
-        self._path = wiring.place_of(path)
         self._ask = ask
         self._unlocked: Unlocked | None = None
         self._thread: Thread | None = None
-        if os.path.exists(os.path.join(self._path, store_folder.KEYRING)):
-            self._thread = Thread(target=self._work, name="artstore-unlock")
-            self._thread.start()
+        place = wiring.place_of(path)
+        if os.path.exists(os.path.join(place, store_folder.KEYRING)):
+            with suppress(ArtstoreError, OSError):
+                self._begin(place)
 
     def result(self) -> Unlocked | Callable[[], str] | None:
         """The keys, else what asks for the passphrase."""
@@ -50,17 +50,23 @@ class Unlocking:
             self._thread.join()
         return self._unlocked or self._ask
 
-    def _work(self) -> None:
+    def _begin(self, path: str) -> None:
         from artstore.adapters import passphrase as places
         from artstore.adapters import store_folder
 
-        with suppress(ArtstoreError, OSError):
-            found = places.find(_sources(store_folder.load_config(self._path)), config="", asks_others=False)
-            if found is not None:
-                ring = _ring_of(self._path)
-                from artstore.format.keyring import unlock
+        found = places.find(_sources(store_folder.load_config(path)), config="", asks_others=False)
+        if found is None:
+            return
+        ring = _ring_of(path)
+        # What it needs is imported by now: it would wait for the other imports, and all for it.
+        self._thread = Thread(target=self._work, args=(ring, found.value), name="artstore-unlock")
+        self._thread.start()
 
-                self._unlocked = unlock(ring, found.value)
+    def _work(self, ring: Ring, passphrase: bytes) -> None:
+        from artstore.format.keyring import unlock
+
+        with suppress(ArtstoreError):
+            self._unlocked = unlock(ring, passphrase)
 
 
 def unlock(path: str, passphrase: Secret = None) -> Keychain:
