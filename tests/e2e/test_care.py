@@ -93,7 +93,8 @@ def test_check_names_what_is_hurt_and_repair_makes_room_for_it_again(run: Run, t
     assert "llama/v1:model.safetensors" in lines.out
     assert "next: artstore repair" in lines.err
     repaired = run("check", "--repair", "--json", code=6).document
-    assert len(repaired["repair"]["lost"]) == 1
+    # What is sealed together is damaged together: the end of one chunk, and where the next one begins.
+    assert 1 <= len(repaired["repair"]["lost"]) <= (2 if run("status", "--json").document["encrypted"] else 1)
     run("commit", two_versions, "--param", "again=1")
     run("check", "--data")
     run("cat", "llama/v1:model.safetensors", "-q")

@@ -293,6 +293,17 @@ def test_a_key_that_the_home_has_not_heard_of(run: Run, sealed: Path, home: Path
     run("key", "add", "--label", "carol", "--new-passphrase-file", carol)
 
 
+def test_a_clone_that_breaks_off_before_it_knows_the_home(run: Run, sealed: Path, home: Path) -> None:
+    """It would be left as a store without a remote, though `fetch` is to go on with it."""
+    claim = home / "nas" / "mirror-of"
+    assert not claim.exists()
+    claim.write_bytes(b"damaged")
+    assert "mirror-of" in run("--store", home / "clone", "clone", f"file://{home}/nas", code=6).err
+    claim.unlink()
+    assert run("--store", home / "clone", "fetch").code == 0
+    assert run("--store", home / "clone", "cat", "llama/production:secret.txt").out.encode() == SECRET
+
+
 def test_stores_of_other_keys_share_no_remote(run: Run, sealed: Path, home: Path) -> None:
     """A bucket would hold what half of its stores can't read."""
     run("--store", home / "plain", "init")

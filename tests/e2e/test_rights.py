@@ -30,6 +30,7 @@ from artstore.model import RemotePlace
 from artstore.store.remote.selftest import check_remote
 from artstore.testing.sealing import PASSPHRASE, unlocked
 from artstore.wiring import reaching
+from tests.encrypting import as_seen_by
 from tests.machines import noise
 from tests.remotes import IAM, Landlord, Statement, bucket_of, client_of, policy
 
@@ -295,6 +296,7 @@ def test_a_writer_can_not_destroy(landlord: Landlord, origin: Store, tmp_path: P
         assert caught.value.response.get("Error", {}).get("Code") == "AccessDenied"
 
 
+@pytest.mark.plain("an encrypted one takes one right more: the next test")
 def test_a_remote_is_set_up(landlord: Landlord, tmp_path: Path, folder: Path) -> None:
     """The first `remote add`, and `remote check`, would need an owner's rights."""
     allowed = [*policy("writer", landlord.place), *policy("setup", landlord.place)]
@@ -362,6 +364,7 @@ def test_a_writer_needs_each_right(
     assert contents(tmp_path / "out") == contents(folder)
 
 
+@pytest.mark.plain("it takes one right more")
 @pytest.mark.parametrize("right", rights("setup"), ids=str)
 def test_setting_up_needs_each_right(landlord: Landlord, tmp_path: Path, right: Right) -> None:
     """The same."""
@@ -382,7 +385,7 @@ def garbage(landlord: Landlord, origin: Store, folder: Path, monkeypatch: pytest
     origin.commit(folder, tag="m/v2")
     origin.push()
     origin.remove_at_remote("m/v2", remote="origin")
-    remote = reaching.open_remote(landlord.place)
+    remote = as_seen_by(origin, reaching.open_remote(landlord.place))
     found = remote.get(GC_KEY)
     assert found is not None
     remote.put(GC_KEY, encode_remote(msgspec.structs.replace(decode_remote(GcState, found.data), grace=1)))
@@ -392,7 +395,7 @@ def garbage(landlord: Landlord, origin: Store, folder: Path, monkeypatch: pytest
 
 def needed(landlord: Landlord, origin: Store) -> set[str]:
     """What the set of the one version with a name says by now."""
-    remote = reaching.open_remote(landlord.place)
+    remote = as_seen_by(origin, reaching.open_remote(landlord.place))
     found = remote.get(set_key(origin.resolve("m/v1").version))
     remote.close()
     assert found is not None

@@ -23,6 +23,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     defaults = keyring.new_ring.__kwdefaults__
     assert defaults is not None
     monkeypatch.setitem(defaults, "cost", CHEAP)
+    monkeypatch.delenv("ARTSTORE_PASSPHRASE", raising=False)
 
 
 @pytest.fixture
@@ -94,6 +95,7 @@ def test_a_damaged_keyring(path: str, damage: bytes, monkeypatch: pytest.MonkeyP
     assert Unlocking(path, None).result() is None
 
 
+@pytest.mark.plain("it makes one that isn't")
 def test_a_store_that_is_not_encrypted(tmp_path: Path) -> None:
     """It would wait for a thread."""
     Store.init(tmp_path / "store").close()
