@@ -172,8 +172,7 @@ def reopen(known: Unlocked, ring: Ring) -> Unlocked:
 
     The known one if the other one isn't newer. NotPermitted if our slot was removed; Conflict if it is another store's.
     """
-    if ring.keys != known.ring.keys:
-        raise Conflict("it was encrypted with other keys")
+    _require_same_store(known, ring)
     if ring.serial <= known.ring.serial:
         return known
     opened = _beside(known, ring)
@@ -194,14 +193,16 @@ def join(known: Unlocked, ring: Ring, *, random: Random) -> Unlocked:
     Removing a slot begins an epoch. So of two rings with the same epochs a slot is lacking in one only because it was
     added to the other, and both have it; else the slots are those of the ring that began an epoch.
 
-    NotPermitted if our slot isn't in the other ring, unless ours is the later one, which counts then; Conflict if both
-    began an epoch: one number names two keys, and either may have sealed something.
+    NotPermitted if our slot isn't in the other ring, unless ours is the later one, which counts then; Conflict if it is
+    another store's, or if both began an epoch: one number names two keys, and either may have sealed something.
     """
+    _require_same_store(known, ring)
     if ring == known.ring:
         return known
     other = _beside(known, ring)
     if other is None:
-        if known.ring.serial > ring.serial:
+        # The longer its secrets are, the more keys it has; which ones isn't known without a slot.
+        if known.ring.serial > ring.serial and len(ring.sealed) <= len(known.ring.sealed):
             return known
         reopen(known, ring)
         raise NotPermitted(
@@ -316,6 +317,11 @@ def _beside(known: Unlocked, ring: Ring) -> Unlocked | None:
     if opened.keys.root != known.keys.root:
         raise Corrupt("the keyring has the name of this store's keys, and other keys", hint=_COPIES)
     return opened
+
+
+def _require_same_store(known: Unlocked, ring: Ring) -> None:
+    if ring.keys != known.ring.keys:
+        raise Conflict("it was encrypted with other keys")
 
 
 def _made_apart() -> Conflict:

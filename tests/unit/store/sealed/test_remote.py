@@ -252,6 +252,13 @@ def test_a_stranger_s_ring(bare: Remote, keys: Keychain) -> None:
     before = keys.unlocked
     with pytest.raises(Conflict, match="other keys"):
         sync_ring(bare, keys)
+    older = encode_ring(unlocked().ring)
+    bare.put(RING_KEY, older)
+    later = keychain(rotate(before, random=os.urandom))
+    with pytest.raises(Conflict, match="other keys"):
+        sync_ring(bare, later)
+    assert (found := bare.get(RING_KEY)) is not None
+    assert found.data == older
     bare.put(RING_KEY, b"garbage")
     with pytest.raises(Corrupt, match="keys/ring"):
         sync_ring(bare, keys)
