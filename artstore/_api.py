@@ -154,8 +154,6 @@ class Store(Keys):
         store = cls._for_remote(place, wiring.place_of(None if path is None else os.fspath(path)), passphrase)
         try:
             store._note_remote(name, place, reach=lambda: reached)
-            if (keychain := store.context.keychain) is not None:  # now it can be read who is home
-                reaching.put_remote(store.path, name, reaching.reach_remote(place, keychain), known=True)
             return store, (store.pull if full else store.fetch)(limit_rate=limit_rate, counters=counters)
         except BaseException:
             store.close()

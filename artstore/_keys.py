@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from artstore._names import Names
 from artstore.errors import Conflict, Corrupt, NotFound, NotPermitted, RemoteError, UsageError
@@ -15,6 +15,8 @@ from artstore.wiring import keys as wiring_keys
 if TYPE_CHECKING:
     from artstore.format.keyring import Unlocked
     from artstore.store.sealed import Keychain
+
+_UNREACHED: Final = (RemoteError, NotFound, NotPermitted, Conflict, Corrupt, UsageError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,6 @@ class Keys(Names):
             try:
                 with self._opened(name) as (remote, _):
                     sync_ring(remote, keychain)
-            except (RemoteError, NotFound, NotPermitted, Conflict, Corrupt):  # the change stands: it was made at home
+            except _UNREACHED:  # the change stands: it was made at home
                 unreached.append(name)
         return KeyChange(made[-1] if made else None, keychain.keys.epoch, tuple(unreached))

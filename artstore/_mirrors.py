@@ -200,7 +200,7 @@ class Mirrors(Upkeep):
             with self._opened(name, reading=True) as (mirror, id):
                 standing = stand(claim, read_claim(mirror, id).claim)
                 plan = NameCopier(self.context, home, mirror, home_id=claim.remote, mirror_id=id).plan()
-        except _UNREACHED as error:
+        except (*_UNREACHED, Conflict) as error:
             return MirrorStatus(name, [], [], error.message)
         behind = [*(tag.name for tag in plan.tags), *(alias.name for alias in plan.aliases)]
         hears = standing in (Standing.FOLLOWS, Standing.STALE)
@@ -211,7 +211,7 @@ class Mirrors(Upkeep):
         try:
             with self._opened(name, reading=True):
                 return MirrorStatus(name, [], [], f"it answers; {error}")
-        except _UNREACHED as own:
+        except (*_UNREACHED, Conflict) as own:
             return MirrorStatus(name, [], [], own.message)
 
     def known_behind(self, name: str) -> list[str]:

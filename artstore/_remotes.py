@@ -349,10 +349,10 @@ class Remotes(facade.Store):
                 told = reaching.prepare(remote, chunker=chunker, keychain=keychain)
             if told is None:
                 raise RemoteError(f"nothing was pushed to {name} yet: {remote.url}")
-            if told.id.hex() != place.id:
-                reaching.put_remote(self.path, name, replace(place, id=told.id.hex()), known=True)
             if keychain is not None:
                 self._sync_keys(remote, keychain, reading=reading)
+            if told.id.hex() != place.id:
+                reaching.put_remote(self.path, name, reaching.claimed(place, remote, told.id), known=True)
             yield remote, told.id
         finally:
             remote.close()

@@ -170,7 +170,8 @@ def unlock(ring: Ring, passphrase: bytes) -> Unlocked:
 def reopen(known: Unlocked, ring: Ring) -> Unlocked:
     """Open another ring of the same store by what opened the one that is known.
 
-    The known one if the other one isn't newer. NotPermitted if our slot was removed; Conflict if it is another store's.
+    The known one if the other one isn't newer, or lacks a key of ours. NotPermitted if our slot was removed; Conflict
+    if it is another store's, or if both began an epoch.
     """
     _require_same_store(known, ring)
     if ring.serial <= known.ring.serial:
@@ -182,9 +183,11 @@ def reopen(known: Unlocked, ring: Ring) -> Unlocked:
             f"the key {known.slot.hex()} ({label}), which this store was opened with, was removed",
             hint="use the passphrase of another key; `artstore key list` shows them",
         )
-    if not opened.keys.follow(known.keys):
-        raise _made_apart() if not known.keys.follow(opened.keys) else _is_ahead()
-    return opened
+    if opened.keys.follow(known.keys):
+        return opened
+    if known.keys.follow(opened.keys):  # changed apart from ours, which opens all that it opens: `join` has both
+        return known
+    raise _made_apart()
 
 
 def join(known: Unlocked, ring: Ring, *, random: Random) -> Unlocked:
@@ -193,16 +196,15 @@ def join(known: Unlocked, ring: Ring, *, random: Random) -> Unlocked:
     Removing a slot begins an epoch. So of two rings with the same epochs a slot is lacking in one only because it was
     added to the other, and both have it; else the slots are those of the ring that began an epoch.
 
-    NotPermitted if our slot isn't in the other ring, unless ours is the later one, which counts then; Conflict if it is
-    another store's, or if both began an epoch: one number names two keys, and either may have sealed something.
+    NotPermitted if our slot isn't in the other ring, unless that can only be one that ours was made from; Conflict if
+    it is another store's, or if both began an epoch: one number names two keys, and either may have sealed something.
     """
     _require_same_store(known, ring)
     if ring == known.ring:
         return known
     other = _beside(known, ring)
     if other is None:
-        # The longer its secrets are, the more keys it has; which ones isn't known without a slot.
-        if known.ring.serial > ring.serial and len(ring.sealed) <= len(known.ring.sealed):
+        if ring.serial < known.ring.serial and _is_before(ring, known):
             return known
         reopen(known, ring)
         raise NotPermitted(
@@ -222,7 +224,7 @@ def join(known: Unlocked, ring: Ring, *, random: Random) -> Unlocked:
     if len(slots) > limits.KEY_SLOTS_MAX:
         raise UsageError(
             f"keys were added in two places, and there are {len(slots)} now; {limits.KEY_SLOTS_MAX} may be",
-            hint="`artstore key remove` one",
+            hint="`artstore key remove` some where they were added, from a store that pushes there",
         )
     serial = max(known.ring.serial, ring.serial) + 1
     return _sealed(longer.keys, slots, serial=serial, slot=known.slot, private=known.private, random=random)
@@ -319,22 +321,36 @@ def _beside(known: Unlocked, ring: Ring) -> Unlocked | None:
     return opened
 
 
+def _is_before(ring: Ring, known: Unlocked) -> bool:
+    """Has a ring that we can't open surely nothing that ours lacks? All rings of a store have its first key, and the
+    length of their secrets tells how many they have.
+    """
+    first = _Secrets(known.keys.root, list(known.keys.epochs[:1]))
+    if len(ring.sealed) != NONCE_BYTES + len(_SECRETS.encode((FORMAT, first))) + TAG_BYTES:
+        return False
+    return known.keys.epoch > 1 or {slot.id for slot in ring.slots} <= {slot.id for slot in known.ring.slots}
+
+
+def is_later(ring: Ring, kept: Ring) -> bool:
+    """May a ring be kept in the place of another one of the same store? Not if it is as old, or has fewer keys."""
+    return ring.serial > kept.serial and len(ring.sealed) >= len(kept.sealed)
+
+
 def _require_same_store(known: Unlocked, ring: Ring) -> None:
     if ring.keys != known.ring.keys:
         raise Conflict("it was encrypted with other keys")
+    # Who had a passphrase once can make rings of old keys, and nobody could change keys behind the last serial.
+    if ring.serial > known.ring.serial + limits.KEYRING_STEPS_MAX:
+        raise Conflict(
+            f"its keyring claims to be {ring.serial - known.ring.serial:,} changes ahead of the one here",
+            hint="somebody made it who may write there: put a copy back in its place",
+        )
 
 
 def _made_apart() -> Conflict:
     return Conflict(
         "the keys were changed in two places, neither knowing of the other, and each may have sealed data since",
         hint="keep one of the two: `artstore clone` its home into a new store, and commit there what the other one has",
-    )
-
-
-def _is_ahead() -> Conflict:
-    return Conflict(
-        "the keys were changed in two places, neither knowing of the other",
-        hint="`artstore push` to that remote joins them",
     )
 
 
@@ -353,7 +369,7 @@ def _encoded(ring: Ring) -> bytes:
 def _is_sane(ring: Ring) -> bool:
     """Can it be opened? Who can write the bucket chose all of it."""
     return (
-        ring.serial > 0
+        0 < ring.serial <= limits.KEYRING_SERIAL_MAX
         and len(ring.keys) == FINGERPRINT_BYTES
         and len(ring.sealed) > NONCE_BYTES + TAG_BYTES
         and 0 < len(ring.slots) <= limits.KEY_SLOTS_MAX

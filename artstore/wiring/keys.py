@@ -37,11 +37,12 @@ class Unlocking:
         from artstore.adapters import store_folder
 
         self._ask = ask
+        self.found: Passphrase | None = None  # it may be one that can be read once
         self._unlocked: Unlocked | None = None
         self._thread: Thread | None = None
         place = wiring.place_of(path)
         if os.path.exists(os.path.join(place, store_folder.KEYRING)):
-            with suppress(ArtstoreError, OSError):
+            with suppress(ArtstoreError, OSError, RuntimeError):  # the last one if there may be no more threads
                 self._begin(place)
 
     def result(self) -> Unlocked | Callable[[], str] | None:
@@ -54,18 +55,19 @@ class Unlocking:
         from artstore.adapters import passphrase as places
         from artstore.adapters import store_folder
 
-        found = places.find(_sources(store_folder.load_config(path)), config="", asks_others=False)
+        self.found = found = places.find(_sources(store_folder.load_config(path)), config="", asks_others=False)
         if found is None:
             return
         ring = _ring_of(path)
         # What it needs is imported by now: it would wait for the other imports, and all for it.
-        self._thread = Thread(target=self._work, args=(ring, found.value), name="artstore-unlock")
-        self._thread.start()
+        thread = Thread(target=self._work, args=(ring, found.value), name="artstore-unlock")
+        thread.start()
+        self._thread = thread
 
     def _work(self, ring: Ring, passphrase: bytes) -> None:
         from artstore.format.keyring import unlock
 
-        with suppress(ArtstoreError):
+        with suppress(ArtstoreError, MemoryError):
             self._unlocked = unlock(ring, passphrase)
 
 
@@ -85,11 +87,11 @@ def unlock(path: str, passphrase: Secret = None) -> Keychain:
     if unlocked.keys.fingerprint.hex() != config.keys:
         raise Corrupt(f"the keyring of {path} is that of another store", hint="restore `keyring` from a copy")
 
-    from artstore.format.keyring import decode_ring
+    from artstore.format.keyring import decode_ring, is_later
 
     def keep(data: bytes) -> bool:
-        serial = decode_ring(data).serial
-        return store_folder.save_keyring(path, data, is_later=lambda there: decode_ring(there).serial < serial)
+        kept = decode_ring(data)
+        return store_folder.save_keyring(path, data, is_later=lambda there: is_later(kept, decode_ring(there)))
 
     keychain = Keychain(unlocked, keep=keep, load=lambda: store_folder.load_keyring(path))
     if unlocked.ring.serial > ring.serial:
@@ -110,14 +112,15 @@ def _unlock(
     from artstore.adapters import store_folder
     from artstore.format import keyring
 
+    found: Passphrase | None = None
     if isinstance(passphrase, Unlocking):
-        passphrase = passphrase.result()
+        found, passphrase = passphrase.found, passphrase.result()
 
     def opened(value: bytes) -> Unlocked:
         for ring in rings:
-            if (found := ring()) is not None:
+            if (there := ring()) is not None:
                 with suppress(NotPermitted):
-                    return keyring.unlock(found, value)
+                    return keyring.unlock(there, value)
         raise NotPermitted(f"the passphrase is wrong: it doesn't open {path}")
 
     if isinstance(passphrase, keyring.Unlocked):  # by somebody who had it before
@@ -126,7 +129,7 @@ def _unlock(
         return keyring.reopen(passphrase, first)
     if isinstance(passphrase, str):
         return opened(passphrase.encode())
-    found = places.find(_sources(config), config=os.path.join(path, store_folder.CONFIG))
+    found = found or places.find(_sources(config), config=os.path.join(path, store_folder.CONFIG))
     if found is not None:
         try:
             return opened(found.value)

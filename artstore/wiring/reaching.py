@@ -138,24 +138,20 @@ def _open_remote(place: RemotePlace, flow: Flow | None, attempts_max: int | None
     return RetryingRemote(S3Remote(place, flow), policy=policy, flow=flow)
 
 
-def reach_remote(place: RemotePlace, keychain: Keychain | None = None) -> RemotePlace:
+def reach_remote(place: RemotePlace) -> RemotePlace:
     """A remote that can be read, with its id. NotFound, with its URL, if nothing was pushed there; RemoteError.
 
-    Without the keys of an encrypted one it isn't known which remote is home.
+    Who is home can't be read without the keys of an encrypted one. It has no id then: the first contact finds out both.
     """
-    from dataclasses import replace
-
     from artstore.chunking import CHUNKER_ID
     from artstore.store.remote.opening import look_at_remote
 
-    remote = open_remote(place, None, keychain)
+    remote = open_remote(place)
     try:
         told = look_at_remote(remote, chunker=CHUNKER_ID)
         if told is None:
             raise NotFound(f"{place.url} is no remote: nothing was pushed there", hint="correct the URL")
-        if told.keys and keychain is None:
-            return replace(place, id=told.id.hex())
-        return _claimed(place, remote, told.id)
+        return place if told.keys else claimed(place, remote, told.id)
     finally:
         remote.close()
 
@@ -167,7 +163,7 @@ def prepare_remote(path: str, place: RemotePlace, keychain: Keychain | None = No
     remote = open_remote(place, None, keychain)
     try:
         told = prepare(remote, chunker=store_folder.load_config(path).chunker, keychain=keychain)
-        return _claimed(place, remote, told.id)
+        return claimed(place, remote, told.id)
     finally:
         remote.close()
 
@@ -184,7 +180,7 @@ def prepare(remote: Remote, *, chunker: int, keychain: Keychain | None) -> Remot
     return prepare_remote(remote, chunker=chunker, keys=keys, ring=encode_ring(keychain.ring))
 
 
-def _claimed(place: RemotePlace, remote: Remote, id: bytes) -> RemotePlace:
+def claimed(place: RemotePlace, remote: Remote, id: bytes) -> RemotePlace:
     """A place with its id, and with what it says of who is home."""
     from dataclasses import replace
 

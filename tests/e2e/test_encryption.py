@@ -295,13 +295,18 @@ def test_a_key_that_the_home_has_not_heard_of(run: Run, sealed: Path, home: Path
 
 def test_a_clone_that_breaks_off_before_it_knows_the_home(run: Run, sealed: Path, home: Path) -> None:
     """It would be left as a store without a remote, though `fetch` is to go on with it."""
-    claim = home / "nas" / "mirror-of"
-    assert not claim.exists()
+    run("remote", "add", "eu", f"file://{home}/eu", "--mirror")
+    run("push")
+    claim = home / "eu" / "mirror-of"
+    sound = claim.read_bytes()
     claim.write_bytes(b"damaged")
-    assert "mirror-of" in run("--store", home / "clone", "clone", f"file://{home}/nas", code=6).err
-    claim.unlink()
+    assert "mirror-of" in run("--store", home / "clone", "clone", f"file://{home}/eu", code=6).err
+    claim.write_bytes(sound)
     assert run("--store", home / "clone", "fetch").code == 0
     assert run("--store", home / "clone", "cat", "llama/production:secret.txt").out.encode() == SECRET
+    assert run("--store", home / "clone", "status", "--json").document["remote"]["mirror"] is True
+    run("--store", home / "clone", "remote", "add", "home", f"file://{home}/nas")
+    assert run("--store", home / "clone", "remote", "list", "--json").document["remotes"][0]["name"] == "home"
 
 
 def test_stores_of_other_keys_share_no_remote(run: Run, sealed: Path, home: Path) -> None:

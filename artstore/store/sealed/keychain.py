@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from artstore import limits
 from artstore.errors import Corrupt, NoSpace, NotPermitted
-from artstore.format.keyring import Keys, Ring, Unlocked, decode_ring, encode_ring, reopen
+from artstore.format.keyring import Keys, Ring, Unlocked, decode_ring, encode_ring, join, reopen
 from artstore.format.sealed import SALT_BYTES, UNKNOWN_SIZE, Header, Segments, encode_header, parse_header, seal_object
 
 if TYPE_CHECKING:
@@ -50,9 +50,18 @@ class Keychain:
         return self._unlocked.ring
 
     def renewed(self) -> Unlocked:
-        """The same, once a later keyring that another process kept was taken up."""
-        self.meet(self._load())
-        return self._unlocked
+        """The same, with what another process has kept meanwhile. Errors as `join`."""
+        kept = decode_ring(self._load())
+        with self._lock:
+            try:
+                joined = join(self._unlocked, kept, random=os.urandom)
+            except NotPermitted:
+                if kept.serial > self._unlocked.ring.serial:
+                    raise
+                joined = self._unlocked  # what is kept is older than our key, and can't be replaced here
+            if joined is not self._unlocked:
+                self._take_up(joined)
+            return self._unlocked
 
     def take(self, unlocked: Unlocked) -> bool:
         """Use, and keep, a ring that was made from this one. False, and nothing has changed, if another process was
@@ -80,7 +89,7 @@ class Keychain:
     def _take_up(self, unlocked: Unlocked) -> None:
         self._unlocked = unlocked
         try:
-            self._keep(encode_ring(unlocked.ring))  # False: what is kept is as late, and has these keys, too
+            self._keep(encode_ring(unlocked.ring))  # False: what is kept is as late, or has more keys
             self._is_kept = True
         except (NotPermitted, NoSpace):  # of who may only read here, or of a full disk: it reads all the same
             self._is_kept = False
@@ -115,7 +124,7 @@ class Keychain:
         """
         told = parse_header(header)
         if told.epoch > self.keys.epoch:
-            self.meet(self._load())
+            self.renewed()
         if told.epoch > self.keys.epoch and look is not None and (ring := look()) is not None:
             self.meet(ring)
         keys = self.keys

@@ -43,6 +43,7 @@ from artstore.store.sealed.ring import sync_ring
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
+    from artstore.format.keyring import Ring
     from artstore.model import RemoteStats, Written
     from artstore.ports import Body, Remote
 
@@ -68,7 +69,7 @@ class SealedRemote:
         self._remote = remote
         self._keychain = keychain
         self._known: Known[str, _Opened] = Known()
-        self._ring_there: int | None = None  # serial of the keyring there, once it was looked at
+        self._ring_there: Ring | None = None  # the keyring there, once it was looked at
 
     @property
     def url(self) -> str:
@@ -225,7 +226,7 @@ class SealedRemote:
             return data
         sealed = self._keychain.seal(data, key.encode())
         # The keyring goes first: what nobody there can open would be lost with this machine.
-        if self._ring_there is not None and self._ring_there < self._keychain.ring.serial:
+        if self._ring_there is not None and self._ring_there != self._keychain.ring:
             sync_ring(self, self._keychain)
         return sealed
 
@@ -236,7 +237,7 @@ class SealedRemote:
 
     def _note_ring(self, data: bytes) -> None:
         with suppress(Corrupt, NewerFormat):  # told to who wants to use it
-            self._ring_there = decode_ring(data).serial
+            self._ring_there = decode_ring(data)
 
     def _open(self, key: str, found: Fetched) -> Fetched:
         segments = self._segments(key, found.data[:HEADER_BYTES])

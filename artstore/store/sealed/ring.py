@@ -31,19 +31,20 @@ def sync_ring(remote: Remote, keychain: Keychain) -> Fetched:
     a keyring of others, or if both began an epoch.
     """
     for _ in range(limits.REMOTE_SWAPS_MAX):
+        known = keychain.renewed()
         found = remote.get(RING_KEY)
         if found is None:
-            remote.create(RING_KEY, encode_ring(keychain.ring))
+            remote.create(RING_KEY, encode_ring(known.ring))
             continue
-        known = keychain.unlocked
         with _told_of(remote):
             joined = join(known, decode_ring(found.data), random=os.urandom)
         ours = encode_ring(joined.ring)
-        if found.data == ours:
-            keychain.meet(found.data)
+        if found.data != ours:
+            remote.swap(RING_KEY, ours, found.etag)  # what lies there by now is met next
+            continue
+        keychain.meet(found.data)
+        if keychain.ring == joined.ring:  # else another thread has taken up another one
             return found
-        if remote.swap(RING_KEY, ours, found.etag) is not None and joined is not known:
-            _take(remote, keychain, joined)
     raise Conflict(f"{remote.url}/{RING_KEY} is changed again and again", hint="try again")
 
 
@@ -52,6 +53,7 @@ def meet_ring(remote: Remote, keychain: Keychain) -> Fetched | None:
     found = remote.get(RING_KEY)
     if found is None:
         return None
+    keychain.renewed()
     with _told_of(remote):
         keychain.meet(found.data)
     return found

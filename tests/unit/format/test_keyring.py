@@ -18,6 +18,7 @@ from artstore.format.keyring import (
     add_slot,
     decode_ring,
     encode_ring,
+    is_later,
     join,
     new_ring,
     remove_slot,
@@ -186,14 +187,23 @@ def test_a_passphrase_that_was_removed_in_one_place() -> None:
             join(bob, stored(here), random=os.urandom)
 
 
-def test_a_key_that_somebody_without_a_slot_there_has_not() -> None:
-    """It would be replaced by a ring that counts as later, and what was sealed by it be lost."""
-    made = ring()
-    there = rotate(rotate(made, random=os.urandom), random=os.urandom)
-    carol = unlock(stored(with_carol(with_bob(with_bob(made)))), b"carol's")
-    assert serial(carol) > serial(there)
-    with pytest.raises(NotPermitted, match="one of them only"):
-        join(carol, stored(there), random=os.urandom)
+def test_who_can_not_open_a_ring_does_not_replace_it() -> None:
+    """It may have what the later one lacks: a key, with what was sealed by it; a passphrase, or the removal of one."""
+    made = with_bob(ring())
+    carol = unlock(stored(with_carol(with_bob(made))), b"carol's")
+    rotated_too = unlock(stored(with_carol(rotate(made, random=os.urandom))), b"carol's")
+    bob = unlock(stored(rotate(rotate(made, random=os.urandom), random=os.urandom)), b"bob's")
+    for ours, theirs in (
+        (carol, rotate(made, random=os.urandom)),
+        (carol, with_carol(made)),
+        (rotated_too, rotate(made, random=os.urandom)),
+        (bob, without(made, "bob")),
+    ):
+        assert serial(ours) > serial(theirs)
+        with pytest.raises(NotPermitted, match="one of them only"):
+            join(ours, stored(theirs), random=os.urandom)
+    for ours in (carol, rotated_too):
+        assert joined(ours, made) is ours, "which it surely was made from"
 
 
 def test_keys_that_were_begun_in_two_places() -> None:
@@ -212,10 +222,25 @@ def test_a_later_ring_that_lacks_a_key_is_not_taken_up() -> None:
     """What was sealed here by that key would be lost."""
     made = ring()
     here, there = rotate(made, random=os.urandom), with_carol(with_bob(made))
-    with pytest.raises(Conflict, match="two places") as caught:
-        reopen(here, there.ring)
-    assert "push" in str(caught.value.hint)
+    assert reopen(here, there.ring) is here, "it opens all that the other one opens"
     assert joined(here, there).keys == here.keys
+    assert not is_later(there.ring, here.ring), "nor is it kept in its place"
+    assert is_later(joined(here, there).ring, here.ring)
+    assert not is_later(here.ring, here.ring)
+
+
+def test_a_ring_that_is_too_far_ahead() -> None:
+    """Who was removed, and may write the bucket, would make one behind whose serial nobody can change keys."""
+    made = ring()
+    for ahead in (limits.KEYRING_STEPS_MAX + 1, limits.KEYRING_SERIAL_MAX):
+        forged = msgspec.structs.replace(with_bob(made).ring, serial=serial(made) + ahead)
+        with pytest.raises(Conflict, match="ahead"):
+            join(made, forged, random=os.urandom)
+        with pytest.raises(Conflict, match="ahead"):
+            reopen(made, forged)
+    for impossible in (0, limits.KEYRING_SERIAL_MAX + 1):
+        with pytest.raises(Corrupt):
+            decode_ring(encode_ring(msgspec.structs.replace(made.ring, serial=impossible)))
 
 
 def test_what_may_not_be_removed() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from artstore import Store, wiring
+from artstore import Store, limits, wiring
 from artstore.adapters.remote_folder import FolderRemote
-from artstore.errors import NotPermitted, RemoteError
+from artstore.errors import NotPermitted, RemoteError, UsageError
 from artstore.format.keyring import decode_ring
 from artstore.format.remote import GC_KEY, RING_KEY, GcState, changed_state, decode_remote, encode_remote
 from artstore.model import Written
@@ -103,3 +103,56 @@ def test_keys_change_while_a_remote_is_held(world: World, one: Store) -> None:
         world.remote(name).put(GC_KEY, encode_remote(state))
     assert one.rotate_keys().unreached == ()
     assert serial(world, "home") == serial(world, "nas") == 2
+
+
+def apart(world: World, one: Store) -> Store:
+    """A machine that knows the old home only, which isn't home any more for `one`."""
+    two = world.clone("two", "home")
+    world.down("home")
+    one.promote("nas", lost=True)
+    return two
+
+
+def test_a_mirror_whose_keys_were_changed_apart(world: World, one: Store) -> None:
+    """Nothing would be told of any mirror, or read from one whose keys this store has."""
+    two = apart(world, one)
+    one.rotate_keys()
+    world.up("home")
+    for label in ("a", "b", "c"):
+        two.add_key(label, label=label)
+    assert serial(world, "home") > serial(world, "nas")
+    (status,) = one.mirror_status()
+    assert (status.name, status.error) == ("home", None)
+    assert one.fetch(source="home").conflicts == []
+    one.push(to="home")
+    assert serial(world, "home") > serial(world, "nas")
+    one.push()
+    assert serial(world, "home") == serial(world, "nas")
+
+
+def test_a_mirror_whose_keys_were_begun_apart(world: World, one: Store) -> None:
+    """The same; what can't be joined is said of the one that it is."""
+    two = apart(world, one)
+    one.rotate_keys()
+    world.up("home")
+    two.rotate_keys()
+    two.rotate_keys()
+    (status,) = one.mirror_status()
+    assert "in two places" in (status.error or "")
+
+
+def test_too_many_passphrases_in_two_places(world: World, one: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A passphrase that was added would be told as refused."""
+    monkeypatch.setattr(limits, "KEY_SLOTS_MAX", 5)
+    two = apart(world, one)
+    assert one.add_key("a", label="a").unreached == ("home",), "it is down"
+    world.up("home")
+    for label in "bcde":
+        two.add_key(label, label=label)
+    assert one.add_key("f", label="f").unreached == ("home",)
+    assert len(one.list_keys()) == 3
+    with pytest.raises(UsageError, match="there are 7 now"):
+        one.push(to="home")
+    two.remove_key(two.list_keys()[-1].id)
+    assert one.push(to="home").conflicts == []
+    assert serial(world, "home") > serial(world, "nas")

@@ -7,12 +7,12 @@ import os
 import pytest
 
 from artstore.errors import ArtstoreError, NoSpace, NotPermitted
-from artstore.format.keyring import Unlocked, add_slot, decode_ring, encode_ring, rotate
-from artstore.format.sealed import parse_header
+from artstore.format.keyring import Unlocked, add_slot, decode_ring, encode_ring, is_later, rotate, unlock
+from artstore.format.sealed import open_object, parse_header
 from artstore.store.sealed import Keychain, SealedRemote
 from artstore.store.sealed.ring import change_kept_ring, change_ring, sync_ring
 from artstore.testing.memory_remote import Bucket, MemoryRemote
-from artstore.testing.sealing import CHEAP, keychain, unlocked
+from artstore.testing.sealing import CHEAP, PASSPHRASE, keychain, unlocked
 
 
 class Disk:
@@ -28,7 +28,7 @@ class Disk:
     def keep(self, data: bytes) -> bool:
         if self.refuses is not None:
             raise self.refuses("the keyring can't be written")
-        if decode_ring(data).serial <= decode_ring(self.data).serial:
+        if not is_later(decode_ring(data), decode_ring(self.data)):
             return False
         self.data = data
         return True
@@ -61,6 +61,22 @@ def test_who_can_not_keep_a_later_keyring_reads_all_the_same(refusal: type[Artst
     disk.refuses = None
     assert parse_header(reader.seal(b"x", b"packs/00")).epoch == 2
     assert disk.data == encode_ring(reader.ring)
+
+
+def test_a_key_that_another_process_began_stays() -> None:
+    """A daemon would replace the kept keyring by a later one of a remote, and lose what was sealed by that key."""
+    first = unlocked()
+    elsewhere, disk, bare = keychain(first), Disk(first), MemoryRemote(Bucket())
+    daemon, command = disk.opened(first), disk.opened(first)
+    sync_ring(bare, elsewhere)
+    for label in ("one", "two"):
+        change_ring(bare, elsewhere, lambda known, label=label: added(label, known))  # type: ignore[misc]  # a default
+    change_kept_ring(command, turned)
+    sealed = command.seal(b"x", b"packs/00")
+    daemon.meet(encode_ring(elsewhere.ring))  # it reads there first
+    sync_ring(bare, daemon)
+    for keys in (daemon, disk.opened(unlock(decode_ring(disk.data), PASSPHRASE))):
+        assert open_object(sealed, keys.segments(sealed, b"packs/00")) == b"x"
 
 
 def test_two_processes_change_the_keyring_of_a_store_without_a_remote() -> None:

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from artstore.errors import Conflict, Corrupt, NotPermitted
-from artstore.format.keyring import Unlocked, add_slot, encode_ring, remove_slot, rotate, unlock
+from artstore.format.keyring import Ring, Unlocked, add_slot, decode_ring, encode_ring, remove_slot, rotate, unlock
 from artstore.format.remote import RING_KEY
 from artstore.model import Fetched, RemotePlace
 from artstore.ports import Remote
 from artstore.store.sealed import Keychain, SealedRemote
-from artstore.store.sealed.ring import change_ring, sync_ring
-from artstore.testing.sealing import CHEAP, keychain, unlocked
+from artstore.store.sealed.ring import change_ring, meet_ring, sync_ring
+from artstore.testing.memory_remote import Bucket, MemoryRemote
+from artstore.testing.sealing import CHEAP, PASSPHRASE, keychain, unlocked
 from artstore.wiring import reaching
 
 SECRET = b"very legible words"
@@ -34,6 +35,12 @@ def keys() -> Keychain:
 @pytest.fixture
 def remote(bare: Remote, keys: Keychain) -> SealedRemote:
     return SealedRemote(bare, keys)
+
+
+def ring_at(bare: Remote) -> Ring:
+    found = bare.get(RING_KEY)
+    assert found is not None
+    return decode_ring(found.data)
 
 
 def added(known: Unlocked, label: str) -> Unlocked:
@@ -227,6 +234,40 @@ def test_a_later_ring_does_not_replace_a_key_that_it_lacks(bare: Remote, keys: K
     assert other.keys == keys.keys
     assert remote.get_range("p/0/1", 0, 4) == SECRET[:4]
     assert labels(other) == ["test"], "it isn't known who was removed there"
+
+
+def test_who_only_reads_and_writes_all_the_same(bare: Remote, keys: Keychain) -> None:
+    """A name that is removed there would be sealed by a key that nobody there has, since both count as late."""
+    other = apart(bare, keys)
+    change_ring(bare, keys, lambda known: added(known, "there"))
+    other.take(rotate(other.unlocked, random=os.urandom))
+    remote = SealedRemote(bare, other)
+    meet_ring(remote, other)
+    remote.put("tags/m/v1", b"removed")
+    clone = keychain(unlock(ring_at(bare), PASSPHRASE))
+    assert (found := SealedRemote(bare, clone).get("tags/m/v1")) is not None
+    assert found.data == b"removed"
+
+
+def test_another_thread_meets_another_keyring(bare: Remote, keys: Keychain, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is sealed next would be sealed by a key that this remote hasn't."""
+    elsewhere = MemoryRemote(Bucket())
+    sync_ring(elsewhere, keys)
+    there, other = apart(bare, keys), apart(bare, keys)
+    change_ring(bare, there, lambda known: added(known, "there"))
+    change_ring(elsewhere, other, lambda known: rotate(known, random=os.urandom))
+    meet, met = keys.meet, list[bytes]()
+
+    def slow(data: bytes) -> None:
+        met.append(data)
+        if len(met) == 1:
+            sync_ring(elsewhere, keys)
+        meet(data)
+
+    monkeypatch.setattr(keys, "meet", slow)
+    sync_ring(bare, keys)
+    assert keys.keys.epoch == 2, "the other thread was quicker"
+    assert ring_at(bare) == keys.ring
 
 
 def test_two_homes_that_began_keys_apart(bare: Remote, keys: Keychain) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -78,6 +80,36 @@ def test_a_wrong_one_is_told_as_ever(path: str, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(NotPermitted) as caught:
         Store.open(path, passphrase=unlocking)
     assert "$ARTSTORE_PASSPHRASE" in str(caught.value.hint)
+
+
+def test_a_passphrase_that_can_be_read_once(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`ARTSTORE_PASSPHRASE_FILE=<(pass show …)` is a pipe: looked at twice, it is empty, or waited for for ever."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    monkeypatch.setenv("ARTSTORE_PASSPHRASE_FILE", str(pipe))
+    for passphrase in (SECRET, "wrong"):
+        writer = Thread(target=lambda said=passphrase: pipe.write_text(said))
+        writer.start()
+        if passphrase == SECRET:
+            Store.open(path, passphrase=Unlocking(path, None)).close()
+        else:
+            with pytest.raises(NotPermitted) as caught:
+                Store.open(path, passphrase=Unlocking(path, None))
+            assert str(pipe) in str(caught.value.hint)
+        writer.join()
+
+
+def test_no_more_threads(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit of tasks would end the command as a bug, though it needs no thread."""
+    monkeypatch.setenv("ARTSTORE_PASSPHRASE", SECRET)
+
+    def start(_: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Thread, "start", start)
+        unlocking = Unlocking(path, None)
+    Store.open(path, passphrase=unlocking).close()
 
 
 def test_who_is_asked(path: str) -> None:
