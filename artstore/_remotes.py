@@ -351,7 +351,7 @@ class Remotes(facade.Store):
                 raise RemoteError(f"nothing was pushed to {name} yet: {remote.url}")
             if keychain is not None:
                 self._sync_keys(remote, keychain, reading=reading)
-            if told.id.hex() != place.id:
+            if told.id.hex() != place.id or place.mirror_of == reaching.UNKNOWN:
                 reaching.put_remote(self.path, name, reaching.claimed(place, remote, told.id), known=True)
             yield remote, told.id
         finally:

@@ -35,6 +35,7 @@ KEY_SLOTS_MAX = 64  # passphrases of one store; a wrong one is tried with each
 KEY_EPOCHS_MAX = 10_000
 KEYRING_STEPS_MAX = 1 << 16  # changes that one keyring may be ahead of another
 KEYRING_SERIAL_MAX = 1 << 62
+KEYRINGS_BEFORE_MAX = 256  # that a keyring knows of those which it was made from
 KEYRING_BYTES_MAX = MIB
 KEY_LABEL_BYTES_MAX = 200
 PASSPHRASE_BYTES_MAX = 1024

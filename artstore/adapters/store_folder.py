@@ -156,12 +156,12 @@ def load_keyring(path: str) -> bytes:
             ) from error
 
 
-def save_keyring(path: str, data: bytes, *, is_later: Callable[[bytes], bool]) -> bool:
-    """Replace the keyring, durably, in one step, if it is later than what is there: another process may do so, too.
-    False if it isn't, and stays as it is.
+def save_keyring(path: str, data: bytes, *, instead_of: bytes) -> bool:
+    """Replace the keyring, durably, in one step, if it is still this one: another process may do so, too. False if it
+    isn't, and stays as it is.
     """
     with _changing(path) as config:
-        if not is_later(load_keyring(path)):
+        if load_keyring(path) != instead_of:
             return False
         return durable_write(os.path.join(path, KEYRING), data, shared=config.group is not None, exclusive=False)
 

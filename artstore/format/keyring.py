@@ -81,10 +81,11 @@ class Ring(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
 
 
 class _Secrets(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Stored, sealed."""
+    """Stored, sealed. `before`: digests of the rings that it was made from, the last ones of them."""
 
     root: bytes
     epochs: list[bytes]
+    before: list[bytes] = []
 
 
 @dataclass(frozen=True)
@@ -126,12 +127,15 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class Unlocked:
-    """A ring that was opened by one of its slots: its keys, and what opens later rings without the passphrase."""
+    """A ring that was opened by one of its slots: its keys, and what opens later rings without the passphrase.
+    `before`: digests of the rings that it was made from.
+    """
 
     ring: Ring
     keys: Keys
     slot: bytes
     private: bytes = field(repr=False)  # kept out of logs
+    before: tuple[bytes, ...] = ()
 
 
 def encode_ring(ring: Ring) -> bytes:
@@ -155,7 +159,7 @@ def new_ring(passphrase: bytes, *, label: str, now: int, random: Random, cost: S
     """The ring of a new store, with one slot. UsageError for a passphrase or label that can't be."""
     keys = Keys(random(KEY_BYTES), (random(KEY_BYTES),))
     slot, private = _new_slot(passphrase, keys, label=label, now=now, random=random, cost=cost)
-    return _sealed(keys, [slot], serial=1, slot=slot.id, private=private, random=random)
+    return _sealed(keys, [slot], serial=1, slot=slot.id, private=private, before=[], random=random)
 
 
 def unlock(ring: Ring, passphrase: bytes) -> Unlocked:
@@ -196,21 +200,21 @@ def join(known: Unlocked, ring: Ring, *, random: Random) -> Unlocked:
     Removing a slot begins an epoch. So of two rings with the same epochs a slot is lacking in one only because it was
     added to the other, and both have it; else the slots are those of the ring that began an epoch.
 
-    NotPermitted if our slot isn't in the other ring, unless that can only be one that ours was made from; Conflict if
-    it is another store's, or if both began an epoch: one number names two keys, and either may have sealed something.
+    NotPermitted if our slot isn't in the other ring, unless ours was made from that; Conflict if it is another store's,
+    or if both began an epoch: one number names two keys, and either may have sealed something.
     """
     _require_same_store(known, ring)
-    if ring == known.ring:
+    if ring == known.ring or _digest(ring) in known.before:
         return known
     other = _beside(known, ring)
     if other is None:
-        if ring.serial < known.ring.serial and _is_before(ring, known):
-            return known
         reopen(known, ring)
         raise NotPermitted(
             "the keys were changed in two places, and the one that this store was opened with is in one of them only",
             hint="use the passphrase of another key, which is in both",
         )
+    if _digest(known.ring) in other.before:
+        return other
     longer, shorter = (known, other) if known.keys.epoch >= other.keys.epoch else (other, known)
     if not longer.keys.follow(shorter.keys):
         raise _made_apart()
@@ -226,8 +230,15 @@ def join(known: Unlocked, ring: Ring, *, random: Random) -> Unlocked:
             f"keys were added in two places, and there are {len(slots)} now; {limits.KEY_SLOTS_MAX} may be",
             hint="`artstore key remove` some where they were added, from a store that pushes there",
         )
-    serial = max(known.ring.serial, ring.serial) + 1
-    return _sealed(longer.keys, slots, serial=serial, slot=known.slot, private=known.private, random=random)
+    return _sealed(
+        longer.keys,
+        slots,
+        serial=max(known.ring.serial, ring.serial) + 1,
+        slot=known.slot,
+        private=known.private,
+        before=[*other.before, *known.before, _digest(ring), _digest(known.ring)],
+        random=random,
+    )
 
 
 def add_slot(
@@ -265,7 +276,15 @@ def _with_epoch(keys: Keys, random: Random) -> Keys:
 
 
 def _next(known: Unlocked, keys: Keys, slots: list[Slot], random: Random) -> Unlocked:
-    return _sealed(keys, slots, serial=known.ring.serial + 1, slot=known.slot, private=known.private, random=random)
+    return _sealed(
+        keys,
+        slots,
+        serial=known.ring.serial + 1,
+        slot=known.slot,
+        private=known.private,
+        before=[*known.before, _digest(known.ring)],
+        random=random,
+    )
 
 
 def _new_slot(
@@ -281,17 +300,22 @@ def _new_slot(
     return Slot(id, label, now, salt, cost, public_of(private), nonce + sealed, b""), private
 
 
-def _sealed(keys: Keys, slots: list[Slot], *, serial: int, slot: bytes, private: bytes, random: Random) -> Unlocked:
-    """A ring of these keys for these slots."""
+def _sealed(
+    keys: Keys, slots: list[Slot], *, serial: int, slot: bytes, private: bytes, before: list[bytes], random: Random
+) -> Unlocked:
+    """A ring of these keys for these slots. `before`: of what it is made from, as `Unlocked` has it; the last count."""
+    if serial > limits.KEYRING_SERIAL_MAX:
+        raise UsageError("the keyring was changed as often as can be", hint="make a new store")
+    before = list(dict.fromkeys(before))[-limits.KEYRINGS_BEFORE_MAX :]
     master, nonce = random(KEY_BYTES), random(NONCE_BYTES)
     wrapped = [
         msgspec.structs.replace(each, master=wrap(master, public=each.public, info=_CONTEXT + each.id))
         for each in slots
     ]
     ring = Ring(serial, keys.fingerprint, wrapped, b"")
-    secrets = _SECRETS.encode((FORMAT, _Secrets(keys.root, list(keys.epochs))))
+    secrets = _SECRETS.encode((FORMAT, _Secrets(keys.root, list(keys.epochs), before)))
     sealed = Gcm(master).seal(nonce, secrets, bound=_encoded(ring))
-    return Unlocked(msgspec.structs.replace(ring, sealed=nonce + sealed), keys, slot, private)
+    return Unlocked(msgspec.structs.replace(ring, sealed=nonce + sealed), keys, slot, private, tuple(before))
 
 
 def _opened(ring: Ring, slot: Slot, private: bytes) -> Unlocked:
@@ -307,7 +331,7 @@ def _opened(ring: Ring, slot: Slot, private: bytes) -> Unlocked:
     sizes = {len(secrets.root), *map(len, secrets.epochs)}
     if sizes != {KEY_BYTES} or not secrets.epochs or keys.fingerprint != ring.keys:
         raise Corrupt("the keyring contradicts itself", hint=_COPIES)
-    return Unlocked(ring, keys, slot.id, private)
+    return Unlocked(ring, keys, slot.id, private, tuple(secrets.before))
 
 
 def _beside(known: Unlocked, ring: Ring) -> Unlocked | None:
@@ -321,19 +345,8 @@ def _beside(known: Unlocked, ring: Ring) -> Unlocked | None:
     return opened
 
 
-def _is_before(ring: Ring, known: Unlocked) -> bool:
-    """Has a ring that we can't open surely nothing that ours lacks? All rings of a store have its first key, and the
-    length of their secrets tells how many they have.
-    """
-    first = _Secrets(known.keys.root, list(known.keys.epochs[:1]))
-    if len(ring.sealed) != NONCE_BYTES + len(_SECRETS.encode((FORMAT, first))) + TAG_BYTES:
-        return False
-    return known.keys.epoch > 1 or {slot.id for slot in ring.slots} <= {slot.id for slot in known.ring.slots}
-
-
-def is_later(ring: Ring, kept: Ring) -> bool:
-    """May a ring be kept in the place of another one of the same store? Not if it is as old, or has fewer keys."""
-    return ring.serial > kept.serial and len(ring.sealed) >= len(kept.sealed)
+def _digest(ring: Ring) -> bytes:
+    return checksum(_encoded(ring))[:_CHECK_BYTES]
 
 
 def _require_same_store(known: Unlocked, ring: Ring) -> None:

@@ -23,7 +23,9 @@ class KeptRing:
     def __init__(self) -> None:
         self.data = b""
 
-    def keep(self, data: bytes) -> bool:
+    def keep(self, data: bytes, instead_of: bytes) -> bool:
+        if self.data != instead_of:
+            return False
         self.data = data
         return True
 
@@ -37,5 +39,5 @@ def keychain(opened: Unlocked | None = None) -> Keychain:
 
     opened = opened or unlocked()
     kept = KeptRing()
-    kept.keep(encode_ring(opened.ring))
+    kept.keep(encode_ring(opened.ring), b"")
     return Keychain(opened, keep=kept.keep, load=kept.load)

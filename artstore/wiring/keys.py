@@ -9,7 +9,7 @@ from functools import partial
 from threading import Thread
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from artstore import wiring
+from artstore import limits, wiring
 from artstore.errors import ArtstoreError, Corrupt, NotFound, NotPermitted, RemoteError, UsageError
 from artstore.wiring import reaching
 
@@ -87,11 +87,8 @@ def unlock(path: str, passphrase: Secret = None) -> Keychain:
     if unlocked.keys.fingerprint.hex() != config.keys:
         raise Corrupt(f"the keyring of {path} is that of another store", hint="restore `keyring` from a copy")
 
-    from artstore.format.keyring import decode_ring, is_later
-
-    def keep(data: bytes) -> bool:
-        kept = decode_ring(data)
-        return store_folder.save_keyring(path, data, is_later=lambda there: is_later(kept, decode_ring(there)))
+    def keep(data: bytes, instead_of: bytes) -> bool:
+        return store_folder.save_keyring(path, data, instead_of=instead_of)
 
     keychain = Keychain(unlocked, keep=keep, load=lambda: store_folder.load_keyring(path))
     if unlocked.ring.serial > ring.serial:
@@ -163,7 +160,9 @@ def _rings_at(config: StoreConfig, here: Ring) -> Iterator[Callable[[], Ring | N
             ring = ring_at(place)
         except (RemoteError, NotFound, NotPermitted, Corrupt):
             return None  # the passphrase is wrong as far as is known here, and that is told
-        return ring if ring is not None and ring.keys == here.keys and ring.serial > here.serial else None
+        if ring is None or ring.keys != here.keys:
+            return None
+        return ring if here.serial < ring.serial <= here.serial + limits.KEYRING_STEPS_MAX else None
 
     for table in config.remotes.values():
         yield partial(read, store_folder.place_of(table))

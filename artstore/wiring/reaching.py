@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from artstore.store.remote.flow import Flow
     from artstore.store.sealed import Keychain
 
+UNKNOWN: Final = ""  # in the place of a home's id: what the remote says of it was not read yet
 _MAY_GO: Final = ("single_writer", "mirror_of", "epoch")  # of a remote's table, when it is written anew
 
 
@@ -141,8 +142,10 @@ def _open_remote(place: RemotePlace, flow: Flow | None, attempts_max: int | None
 def reach_remote(place: RemotePlace) -> RemotePlace:
     """A remote that can be read, with its id. NotFound, with its URL, if nothing was pushed there; RemoteError.
 
-    Who is home can't be read without the keys of an encrypted one. It has no id then: the first contact finds out both.
+    Who is home can't be read without the keys of an encrypted one: the first contact with them finds out.
     """
+    from dataclasses import replace
+
     from artstore.chunking import CHUNKER_ID
     from artstore.store.remote.opening import look_at_remote
 
@@ -151,7 +154,7 @@ def reach_remote(place: RemotePlace) -> RemotePlace:
         told = look_at_remote(remote, chunker=CHUNKER_ID)
         if told is None:
             raise NotFound(f"{place.url} is no remote: nothing was pushed there", hint="correct the URL")
-        return place if told.keys else claimed(place, remote, told.id)
+        return replace(place, id=told.id.hex(), mirror_of=UNKNOWN) if told.keys else claimed(place, remote, told.id)
     finally:
         remote.close()
 

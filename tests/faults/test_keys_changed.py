@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from artstore import Store
-from artstore.errors import ArtstoreError, NotPermitted
+from artstore.errors import ArtstoreError, NotPermitted, RemoteError
 from artstore.format import keyring
-from artstore.format.keyring import Unlocked, decode_ring, encode_ring, unlock
+from artstore.format.keyring import Ring, Unlocked, decode_ring, encode_ring, unlock
 from artstore.format.remote import RING_KEY
 from artstore.model import RemotePlace
 from artstore.store.sealed import Keychain, SealedRemote
@@ -156,7 +156,7 @@ def opened_by(known: Unlocked, place: RemotePlace, keys: set[str]) -> tuple[int,
     assert there is not None
     with pytest.raises(NotPermitted):
         unlock(decode_ring(there.data), OLD.encode())
-    remote = SealedRemote(bare, Keychain(known, keep=lambda _: True, load=lambda: encode_ring(known.ring)))
+    remote = SealedRemote(bare, Keychain(known, keep=lambda _data, _before: True, load=lambda: encode_ring(known.ring)))
     names = [each.key for each in remote.list("tags/")]
     assert len(names) == 3, "their key never changes"
     opened = refused = 0
@@ -258,3 +258,99 @@ def test_keys_changed_at_two_homes(tmp_path: Path, rotates: bool) -> None:
         if rotates:
             with pytest.raises(NotPermitted):
                 Store.clone(place, tmp_path / f"{name} there", passphrase="there")
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> dict[str, RemotePlace]:
+    return {name: RemotePlace(url=f"file://{tmp_path / name}") for name in ("lost", "nas")}
+
+
+@pytest.fixture
+def mirrored(places: dict[str, RemotePlace], tmp_path: Path) -> Generator[Store]:
+    """A store whose home has a mirror; both have m/v1."""
+    with Store.init(tmp_path / "owner", encrypt=OLD) as store:
+        store.add_remote("lost", places["lost"])
+        store.add_mirror("nas", places["nas"])
+        store.commit(filled(tmp_path / "m", 1), tag="m/v1")
+        store.push()
+        store.push(to="nas")
+        yield store
+
+
+def kept(path: Path) -> Ring:
+    return decode_ring((path / "keyring").read_bytes())
+
+
+def test_a_mirror_that_missed_two_changes_of_the_passphrase(
+    mirrored: Store, places: dict[str, RemotePlace], tmp_path: Path
+) -> None:
+    """Nobody would have a passphrase that both know: the owner could never write there again, nor make it home."""
+    change_passphrase(mirrored, tmp_path / "owner")
+    os.rename(tmp_path / "nas", tmp_path / "away")
+    with Store.open(tmp_path / "owner", passphrase=NEW) as owner:
+        (old,) = owner.list_keys()
+        owner.add_key("newest", label="newest")
+    with Store.open(tmp_path / "owner", passphrase="newest") as owner:
+        owner.remove_key(old.id)
+        os.rename(tmp_path / "away", tmp_path / "nas")
+        os.rename(tmp_path / "lost", tmp_path / "gone")
+        owner.promote("nas", lost=True)
+        owner.commit(filled(tmp_path / "m", 2), tag="m/v2")
+        assert "m/v2" in owner.push().written
+    clone, _ = Store.clone(places["nas"], tmp_path / "clone", full=True, passphrase="newest")
+    with clone:
+        assert clone.check(data=True).is_sound
+
+
+@pytest.mark.parametrize("rotations", [1, 2])
+def test_a_passphrase_that_only_the_other_home_knows(mirrored: Store, tmp_path: Path, rotations: int) -> None:
+    """The keyring kept here has the only key of what was committed here: in the place of it another one would be kept;
+    or something be sealed by a key that is kept nowhere here.
+    """
+    other, _ = Store.clone(mirrored.remotes()["lost"], tmp_path / "other", full=True, passphrase=OLD)
+    with other:
+        other.add_mirror("nas", mirrored.remotes()["nas"])
+        os.rename(tmp_path / "lost", tmp_path / "away")
+        mirrored.promote("nas", lost=True)
+        mirrored.rotate_keys()
+        mirrored.add_key("bob", label="bob")
+        mirrored.add_key("more", label="more")
+        os.rename(tmp_path / "away", tmp_path / "lost")
+        os.rename(tmp_path / "nas", tmp_path / "nas-away")
+        for _ in range(rotations):
+            other.rotate_keys()
+        other.commit(filled(tmp_path / "m", 2), tag="m/v2")
+    os.rename(tmp_path / "nas-away", tmp_path / "nas")
+    os.rename(tmp_path / "lost", tmp_path / "away")
+    before = kept(tmp_path / "other")
+    with Store.open(tmp_path / "other", passphrase="bob") as opened:
+        assert opened.open("m/v1", "weights").read(), "what both homes have can be read"
+        with pytest.raises(ArtstoreError, match="in two places"):
+            opened.commit(filled(tmp_path / "m", 3), tag="m/v3")
+    assert kept(tmp_path / "other") == before
+    with Store.open(tmp_path / "other", passphrase=OLD) as opened:
+        assert opened.open("m/v2", "weights").read() == (filled(tmp_path / "m", 2) / "weights").read_bytes()
+        assert opened.check(data=True).is_sound
+
+
+def test_a_clone_that_broke_off_and_a_disk_that_is_not_there(
+    mirrored: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would make another remote in the empty place, and begin keys there."""
+
+    def fails(*_: object, **__: object) -> None:
+        raise RemoteError("the network went away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "fetch", fails)
+        with pytest.raises(RemoteError):
+            Store.clone(mirrored.remotes()["nas"], tmp_path / "clone", passphrase=OLD)
+    os.rename(tmp_path / "nas", tmp_path / "away")
+    with Store.open(tmp_path / "clone", passphrase=OLD) as clone:
+        for act in (clone.push, clone.fetch, clone.rotate_keys):
+            with pytest.raises(RemoteError, match="not the remote that this store knows"):
+                act()
+        os.rename(tmp_path / "away", tmp_path / "nas")
+        assert clone.fetch().conflicts == []
+        (place,) = clone.remotes().values()
+        assert place.mirror_of == mirrored.remotes()["lost"].id

@@ -232,9 +232,9 @@ def test_a_store_that_may_only_be_read(
     with Store.open(tmp_path / "clone", passphrase=OLD) as reader:
         refused: list[bytes] = []
 
-        def save(_: str, data: bytes, *, is_later: Callable[[bytes], bool]) -> bool:
+        def save(_: str, data: bytes, *, instead_of: bytes) -> bool:
             refused.append(data)
-            assert is_later(former)
+            assert instead_of == former
             raise NotPermitted("the store is another user's")
 
         monkeypatch.setattr(store_folder, "save_keyring", save)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import weakref
 from collections import OrderedDict
 from contextlib import suppress
 from threading import Lock
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from artstore import limits
-from artstore.errors import Corrupt, NoSpace, NotPermitted
+from artstore.errors import Conflict, Corrupt, NoSpace, NotPermitted
 from artstore.format.keyring import Keys, Ring, Unlocked, decode_ring, encode_ring, join, reopen
 from artstore.format.sealed import SALT_BYTES, UNKNOWN_SIZE, Header, Segments, encode_header, parse_header, seal_object
 
@@ -20,16 +21,17 @@ if TYPE_CHECKING:
 
     from artstore.ports import Buffer
 
+_log: Final = logging.getLogger(__name__)
 K = TypeVar("K")
 V = TypeVar("V")
 
 
 class Keychain:
-    """Thread-safe, usable after a fork. `keep` makes a later keyring durable, before anything is sealed by it; False if
-    one as late is kept already. `load` reads what is kept: another process may have taken up a later one.
+    """Thread-safe, usable after a fork. `load` reads the keyring that is kept here; `keep` puts one in the place of the
+    one that was read, durably, before anything is sealed by it. False if another process was quicker.
     """
 
-    def __init__(self, unlocked: Unlocked, *, keep: Callable[[bytes], bool], load: Callable[[], bytes]) -> None:
+    def __init__(self, unlocked: Unlocked, *, keep: Callable[[bytes, bytes], bool], load: Callable[[], bytes]) -> None:
         self._unlocked = unlocked
         self._keep = keep
         self._load = load
@@ -50,25 +52,19 @@ class Keychain:
         return self._unlocked.ring
 
     def renewed(self) -> Unlocked:
-        """The same, with what another process has kept meanwhile. Errors as `join`."""
-        kept = decode_ring(self._load())
+        """The same, with what another process has kept meanwhile. Errors as `join`, if what is kept is later."""
         with self._lock:
-            try:
-                joined = join(self._unlocked, kept, random=os.urandom)
-            except NotPermitted:
-                if kept.serial > self._unlocked.ring.serial:
-                    raise
-                joined = self._unlocked  # what is kept is older than our key, and can't be replaced here
-            if joined is not self._unlocked:
-                self._take_up(joined)
+            self._take_up(self._unlocked)
             return self._unlocked
 
     def take(self, unlocked: Unlocked) -> bool:
         """Use, and keep, a ring that was made from this one. False, and nothing has changed, if another process was
-        quicker; errors of `keep`.
+        quicker; errors as `join`, and of `keep`.
         """
         with self._lock:
-            if not self._keep(encode_ring(unlocked.ring)):
+            kept = self._load()
+            joined = join(unlocked, decode_ring(kept), random=os.urandom)
+            if joined is not unlocked or not self._keep(encode_ring(unlocked.ring), kept):
                 return False
             self._unlocked, self._is_kept = unlocked, True
             return True
@@ -87,19 +83,43 @@ class Keychain:
             self._take_up(unlocked)
 
     def _take_up(self, unlocked: Unlocked) -> None:
-        self._unlocked = unlocked
+        """Use it, kept or not: who may only read here reads all the same, or if the disk is full, or what is kept can't
+        be joined with it.
+        """
+        self._unlocked, self._is_kept = unlocked, False
         try:
-            self._keep(encode_ring(unlocked.ring))  # False: what is kept is as late, or has more keys
-            self._is_kept = True
-        except (NotPermitted, NoSpace):  # of who may only read here, or of a full disk: it reads all the same
-            self._is_kept = False
+            self._settle()
+        except NoSpace:
+            return
+        except (NotPermitted, Conflict, Corrupt) as error:
+            if self._is_overtaken():
+                raise
+            _log.debug("the keyring in use is not kept: %s", error.message)
+
+    def _settle(self) -> None:
+        """Join the ring in use with the one that is kept, and keep that. Errors as `join`, and of `keep`."""
+        for _ in range(limits.REMOTE_SWAPS_MAX):
+            kept = self._load()
+            joined = join(self._unlocked, decode_ring(kept), random=os.urandom)
+            data = encode_ring(joined.ring)
+            if data == kept or self._keep(data, kept):
+                self._unlocked, self._is_kept = joined, True
+                return
+        raise Conflict("the keyring is changed again and again", hint="try again")
+
+    def _is_overtaken(self) -> bool:
+        """Is a later ring kept than the one in use, which doesn't know our slot?"""
+        try:
+            kept = decode_ring(self._load())
+        except (Corrupt, NotPermitted):
+            return False
+        return kept.serial > self.ring.serial and all(slot.id != self._unlocked.slot for slot in kept.slots)
 
     def _newest(self) -> Keys:
         """The keys to seal by: those of a keyring that is kept here. Killed, nobody here would open it otherwise."""
         with self._lock:
             if not self._is_kept:
-                self._keep(encode_ring(self._unlocked.ring))
-                self._is_kept = True
+                self._settle()
             return self._unlocked.keys
 
     def forget_lock(self) -> None:

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from artstore.errors import ArtstoreError, NoSpace, NotPermitted
-from artstore.format.keyring import Unlocked, add_slot, decode_ring, encode_ring, is_later, rotate, unlock
+from artstore.format.keyring import Unlocked, add_slot, decode_ring, encode_ring, rotate, unlock
 from artstore.format.sealed import open_object, parse_header
 from artstore.store.sealed import Keychain, SealedRemote
 from artstore.store.sealed.ring import change_kept_ring, change_ring, sync_ring
@@ -25,10 +25,10 @@ class Disk:
     def opened(self, known: Unlocked) -> Keychain:
         return Keychain(known, keep=self.keep, load=lambda: self.data)
 
-    def keep(self, data: bytes) -> bool:
+    def keep(self, data: bytes, instead_of: bytes) -> bool:
         if self.refuses is not None:
             raise self.refuses("the keyring can't be written")
-        if not is_later(decode_ring(data), decode_ring(self.data)):
+        if self.data != instead_of:
             return False
         self.data = data
         return True

@@ -121,7 +121,7 @@ def test_a_pack_under_another_name(packs: SealedPacks, folder: FilePacks, keys: 
 def test_after_a_rotation(packs: SealedPacks, folder: FilePacks, keys: Keychain) -> None:
     """What was written before could not be read, or a running process not what others write now."""
     write(packs)
-    older = Keychain(keys.unlocked, keep=lambda _: True, load=lambda: later)
+    older = Keychain(keys.unlocked, keep=lambda _data, _before: True, load=lambda: later)
     keys.take(rotate(keys.unlocked, random=os.urandom))
     later = encode_ring(keys.ring)
     write(packs, pack=OTHER)
@@ -135,7 +135,9 @@ def test_after_a_rotation(packs: SealedPacks, folder: FilePacks, keys: Keychain)
 def test_a_key_that_nobody_has(packs: SealedPacks, folder: FilePacks, keys: Keychain) -> None:
     """It would look like damage of the pack."""
     before = keys.unlocked
-    stale = Keychain(before, keep=lambda _: True, load=lambda: encode_ring(before.ring))  # from an old copy
+    stale = Keychain(
+        before, keep=lambda _data, _before: True, load=lambda: encode_ring(before.ring)
+    )  # from an old copy
     keys.take(rotate(before, random=os.urandom))
     write(packs)
     with pytest.raises(Corrupt, match="the keyring here ends at 1"):

@@ -143,7 +143,7 @@ def test_the_later_ring_wins(bare: Remote, keys: Keychain) -> None:
     """Machines of one store would seal by keys that the others never hear of."""
     there = sync_ring(bare, keys)
     assert there.data == encode_ring(keys.ring)
-    other = Keychain(keys.unlocked, keep=lambda _: True, load=lambda: encode_ring(keys.unlocked.ring))
+    other = Keychain(keys.unlocked, keep=lambda _data, _before: True, load=lambda: encode_ring(keys.unlocked.ring))
     change_ring(bare, keys, lambda known: rotate(known, random=os.urandom))
     assert keys.keys.epoch == 2
     assert other.keys.epoch == 1
@@ -159,7 +159,9 @@ def test_the_later_ring_wins(bare: Remote, keys: Keychain) -> None:
 def test_what_is_sealed_by_a_later_key_is_read_at_once(remote: SealedRemote, bare: Remote, keys: Keychain) -> None:
     """A reader that runs would see damage until it is started again."""
     sync_ring(bare, keys)
-    running = SealedRemote(bare, Keychain(keys.unlocked, keep=lambda _: True, load=lambda: encode_ring(old)))
+    running = SealedRemote(
+        bare, Keychain(keys.unlocked, keep=lambda _data, _before: True, load=lambda: encode_ring(old))
+    )
     old = keys.ring
     change_ring(bare, keys, lambda known: rotate(known, random=os.urandom))
     remote.put("p/0/1", SECRET)
@@ -171,7 +173,7 @@ def test_a_removed_key_is_told(bare: Remote, keys: Keychain) -> None:
     sync_ring(bare, keys)
     bob, slot = add_slot(keys.unlocked, b"bob", label="bob", now=1, random=os.urandom, cost=CHEAP)
     keys.take(bob)
-    of_bob = Keychain(unlock(bob.ring, b"bob"), keep=lambda _: True, load=lambda: encode_ring(bob.ring))
+    of_bob = Keychain(unlock(bob.ring, b"bob"), keep=lambda _data, _before: True, load=lambda: encode_ring(bob.ring))
     assert of_bob.unlocked.slot == slot.id
     change_ring(bare, keys, lambda known: remove_slot(known, slot.id, random=os.urandom))
     with pytest.raises(NotPermitted, match=r"bob.*was removed"):
@@ -181,7 +183,7 @@ def test_a_removed_key_is_told(bare: Remote, keys: Keychain) -> None:
 def test_two_that_change_it_at_once(bare: Remote, keys: Keychain) -> None:
     """One of two new passphrases would be lost, though both were told that it opens the store."""
     sync_ring(bare, keys)
-    other = Keychain(keys.unlocked, keep=lambda _: True, load=lambda: encode_ring(keys.ring))
+    other = Keychain(keys.unlocked, keep=lambda _data, _before: True, load=lambda: encode_ring(keys.ring))
     raced: list[str] = []
 
     def add(mine: Keychain, label: str) -> None:

@@ -88,7 +88,7 @@ def test_a_passphrase_that_can_be_read_once(path: str, tmp_path: Path, monkeypat
     os.mkfifo(pipe)
     monkeypatch.setenv("ARTSTORE_PASSPHRASE_FILE", str(pipe))
     for passphrase in (SECRET, "wrong"):
-        writer = Thread(target=lambda said=passphrase: pipe.write_text(said))
+        writer = Thread(target=pipe.write_text, args=(passphrase,))
         writer.start()
         if passphrase == SECRET:
             Store.open(path, passphrase=Unlocking(path, None)).close()
