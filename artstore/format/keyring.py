@@ -81,11 +81,18 @@ class Ring(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
 
 
 class _Secrets(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Stored, sealed. `before`: digests of the rings that it was made from, the last ones of them."""
+    """Stored, sealed: of a store's first ring."""
 
     root: bytes
     epochs: list[bytes]
-    before: list[bytes] = []
+
+
+class _LaterSecrets(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Stored, sealed: of a ring that was made from others. `before`: digests of those, the last ones of them."""
+
+    root: bytes
+    epochs: list[bytes]
+    before: list[bytes]
 
 
 @dataclass(frozen=True)
@@ -313,7 +320,7 @@ def _sealed(
         for each in slots
     ]
     ring = Ring(serial, keys.fingerprint, wrapped, b"")
-    secrets = _SECRETS.encode((FORMAT, _Secrets(keys.root, list(keys.epochs), before)))
+    secrets = _encode_secrets(keys, before)
     sealed = Gcm(master).seal(nonce, secrets, bound=_encoded(ring))
     return Unlocked(msgspec.structs.replace(ring, sealed=nonce + sealed), keys, slot, private, tuple(before))
 
@@ -324,14 +331,27 @@ def _opened(ring: Ring, slot: Slot, private: bytes) -> Unlocked:
         master = unwrap(slot.master, private=private, info=_CONTEXT + slot.id)
         nonce, sealed = ring.sealed[:NONCE_BYTES], ring.sealed[NONCE_BYTES:]
         bound = _encoded(msgspec.structs.replace(ring, sealed=b""))
-        _, secrets = _SECRETS.decode(Gcm(master).open(nonce, sealed, bound=bound))
+        keys, before = _decode_secrets(Gcm(master).open(nonce, sealed, bound=bound))
     except Corrupt as error:
         raise Corrupt(f"the keyring was damaged or changed: {error.message}", hint=_COPIES) from error
-    keys = Keys(secrets.root, tuple(secrets.epochs))
-    sizes = {len(secrets.root), *map(len, secrets.epochs)}
-    if sizes != {KEY_BYTES} or not secrets.epochs or keys.fingerprint != ring.keys:
+    sizes = {len(keys.root), *map(len, keys.epochs)}
+    if sizes != {KEY_BYTES} or not keys.epochs or keys.fingerprint != ring.keys:
         raise Corrupt("the keyring contradicts itself", hint=_COPIES)
-    return Unlocked(ring, keys, slot.id, private, tuple(secrets.before))
+    return Unlocked(ring, keys, slot.id, private, before)
+
+
+def _encode_secrets(keys: Keys, before: list[bytes]) -> bytes:
+    if not before:
+        return _SECRETS.encode((FORMAT, _Secrets(keys.root, list(keys.epochs))))
+    return _LATER_SECRETS.encode((_LATER_FORMAT, _LaterSecrets(keys.root, list(keys.epochs), before)))
+
+
+def _decode_secrets(data: bytes) -> tuple[Keys, tuple[bytes, ...]]:
+    if data[1:2] == bytes([FORMAT]):
+        _, first = _SECRETS.decode(data)
+        return Keys(first.root, tuple(first.epochs)), ()
+    _, later = _LATER_SECRETS.decode(data)
+    return Keys(later.root, tuple(later.epochs)), tuple(later.before)
 
 
 def _beside(known: Unlocked, ring: Ring) -> Unlocked | None:
@@ -405,4 +425,8 @@ _COPIES: Final = "copies lie in the store, as `keyring`, and at its remotes, as 
 _RING: Final[Codec[tuple[int, Ring]]] = Codec(tuple[int, Ring], name="keyring", bytes_max=limits.KEYRING_BYTES_MAX)
 _SECRETS: Final[Codec[tuple[int, _Secrets]]] = Codec(
     tuple[int, _Secrets], name="keyring's secrets", bytes_max=limits.KEYRING_BYTES_MAX
+)
+_LATER_FORMAT: Final = 2
+_LATER_SECRETS: Final[Codec[tuple[int, _LaterSecrets]]] = Codec(
+    tuple[int, _LaterSecrets], name="keyring's secrets", bytes_max=limits.KEYRING_BYTES_MAX, format=_LATER_FORMAT
 )
