@@ -1,7 +1,6 @@
 """The keyring: the keys of an encrypted store, and who may open them. docs/format.md, "Keyring".
 
-It is one document, STORE/keyring here and `keys/ring` at each remote: MessagePack behind a format number, the first 16
-bytes of its BLAKE3 behind it. It holds
+It is one document, STORE/keyring here and `keys/ring` at each remote, stored as `ring` says. It holds
 
 - the *secrets*, sealed by a master key: the root key, which is the store's for ever, and a key for each epoch;
 - a *slot* for each passphrase: an X25519 key whose private half is sealed by what Argon2id makes of the passphrase,
@@ -12,7 +11,8 @@ store's keys, and opens in no ring of others: who has only the bucket can't give
 
 Each change draws a new master key and wraps it for the slots that stay, which takes none of their passphrases: who was
 removed can't open what is written from then on. The slots are bound to the sealed secrets, so that nobody without the
-keys adds one. `serial` grows by one with each change; an older ring than the one known isn't taken.
+keys adds one. `serial` grows by one with each change; an older ring than the one known isn't taken. Each knows which
+ones it was made from, so that two that were changed apart can be told from two of which one is older.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from artstore.format.cipher import (
     KEY_BYTES,
     NONCE_BYTES,
     SIV_KEY_BYTES,
-    TAG_BYTES,
     Gcm,
     Stretching,
     derive,
@@ -40,59 +39,25 @@ from artstore.format.cipher import (
     unwrap,
     wrap,
 )
-from artstore.format.document import FORMAT, Codec
-from artstore.format.ids import checksum
+from artstore.format.ring import (
+    COPIES,
+    FINGERPRINT_BYTES,
+    SALT_BYTES,
+    SLOT_ID_BYTES,
+    Ring,
+    Secrets,
+    Slot,
+    decode_secrets,
+    digest_of,
+    encode_body,
+    encode_secrets,
+)
 
 Random = Callable[[int], bytes]
 """So many random bytes that nobody can foretell."""
 
-SLOT_ID_BYTES: Final = 4
-SALT_BYTES: Final = 16
-FINGERPRINT_BYTES: Final = 16
-_CHECK_BYTES: Final = 16
 _CONTEXT: Final = b"artstore 2026 keyring 1 "
-_PRIVATE_BYTES: Final = NONCE_BYTES + KEY_BYTES + TAG_BYTES
-_MASTER_BYTES: Final = KEY_BYTES + KEY_BYTES + TAG_BYTES  # the encapsulated key in front
 DEFAULT_COST: Final = Stretching(limits.STRETCH_MEMORY_KIB, limits.STRETCH_PASSES, limits.STRETCH_LANES)
-
-
-class Slot(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Stored. Who may open the ring: `label` for people, when it was made (ns UTC), Argon2id's salt and cost, the
-    public key, the private key sealed (nonce first), the master key wrapped.
-    """
-
-    id: bytes
-    label: str
-    created: int
-    salt: bytes
-    cost: Stretching
-    public: bytes
-    private: bytes
-    master: bytes
-
-
-class Ring(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Stored. `keys`: tells the store's keys from others', and nothing of them; `sealed`: the secrets, nonce first."""
-
-    serial: int
-    keys: bytes
-    slots: list[Slot]
-    sealed: bytes
-
-
-class _Secrets(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Stored, sealed: of a store's first ring."""
-
-    root: bytes
-    epochs: list[bytes]
-
-
-class _LaterSecrets(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Stored, sealed: of a ring that was made from others. `before`: digests of those, the last ones of them."""
-
-    root: bytes
-    epochs: list[bytes]
-    before: list[bytes]
 
 
 @dataclass(frozen=True)
@@ -145,23 +110,6 @@ class Unlocked:
     before: tuple[bytes, ...] = ()
 
 
-def encode_ring(ring: Ring) -> bytes:
-    """The bytes of a ring."""
-    data = _encoded(ring)
-    return data + checksum(data)[:_CHECK_BYTES]
-
-
-def decode_ring(data: bytes) -> Ring:
-    """A ring. NewerFormat, Corrupt. It is believed only once it is unlocked."""
-    body, check = data[:-_CHECK_BYTES], data[-_CHECK_BYTES:]
-    if len(data) <= _CHECK_BYTES or checksum(body)[:_CHECK_BYTES] != check:
-        raise Corrupt("a keyring does not match its checksum", hint=_COPIES)
-    _, ring = _RING.decode(body)
-    if not _is_sane(ring):
-        raise Corrupt("a keyring makes no sense", hint=_COPIES)
-    return ring
-
-
 def new_ring(passphrase: bytes, *, label: str, now: int, random: Random, cost: Stretching = DEFAULT_COST) -> Unlocked:
     """The ring of a new store, with one slot. UsageError for a passphrase or label that can't be."""
     keys = Keys(random(KEY_BYTES), (random(KEY_BYTES),))
@@ -211,7 +159,7 @@ def join(known: Unlocked, ring: Ring, *, random: Random) -> Unlocked:
     or if both began an epoch: one number names two keys, and either may have sealed something.
     """
     _require_same_store(known, ring)
-    if ring == known.ring or _digest(ring) in known.before:
+    if ring == known.ring or digest_of(ring) in known.before:
         return known
     other = _beside(known, ring)
     if other is None:
@@ -220,7 +168,7 @@ def join(known: Unlocked, ring: Ring, *, random: Random) -> Unlocked:
             "the keys were changed in two places, and the one that this store was opened with is in one of them only",
             hint="use the passphrase of another key, which is in both",
         )
-    if _digest(known.ring) in other.before:
+    if digest_of(known.ring) in other.before:
         return other
     longer, shorter = (known, other) if known.keys.epoch >= other.keys.epoch else (other, known)
     if not longer.keys.follow(shorter.keys):
@@ -243,7 +191,7 @@ def join(known: Unlocked, ring: Ring, *, random: Random) -> Unlocked:
         serial=max(known.ring.serial, ring.serial) + 1,
         slot=known.slot,
         private=known.private,
-        before=[*other.before, *known.before, _digest(ring), _digest(known.ring)],
+        before=[*other.before, *known.before, digest_of(ring), digest_of(known.ring)],
         random=random,
     )
 
@@ -289,7 +237,7 @@ def _next(known: Unlocked, keys: Keys, slots: list[Slot], random: Random) -> Unl
         serial=known.ring.serial + 1,
         slot=known.slot,
         private=known.private,
-        before=[*known.before, _digest(known.ring)],
+        before=[*known.before, digest_of(known.ring)],
         random=random,
     )
 
@@ -320,8 +268,8 @@ def _sealed(
         for each in slots
     ]
     ring = Ring(serial, keys.fingerprint, wrapped, b"")
-    secrets = _encode_secrets(keys, before)
-    sealed = Gcm(master).seal(nonce, secrets, bound=_encoded(ring))
+    secrets = encode_secrets(Secrets(keys.root, keys.epochs, tuple(before)))
+    sealed = Gcm(master).seal(nonce, secrets, bound=encode_body(ring))
     return Unlocked(msgspec.structs.replace(ring, sealed=nonce + sealed), keys, slot, private, tuple(before))
 
 
@@ -330,28 +278,15 @@ def _opened(ring: Ring, slot: Slot, private: bytes) -> Unlocked:
     try:
         master = unwrap(slot.master, private=private, info=_CONTEXT + slot.id)
         nonce, sealed = ring.sealed[:NONCE_BYTES], ring.sealed[NONCE_BYTES:]
-        bound = _encoded(msgspec.structs.replace(ring, sealed=b""))
-        keys, before = _decode_secrets(Gcm(master).open(nonce, sealed, bound=bound))
+        bound = encode_body(msgspec.structs.replace(ring, sealed=b""))
+        secrets = decode_secrets(Gcm(master).open(nonce, sealed, bound=bound))
     except Corrupt as error:
-        raise Corrupt(f"the keyring was damaged or changed: {error.message}", hint=_COPIES) from error
+        raise Corrupt(f"the keyring was damaged or changed: {error.message}", hint=COPIES) from error
+    keys = Keys(secrets.root, secrets.epochs)
     sizes = {len(keys.root), *map(len, keys.epochs)}
     if sizes != {KEY_BYTES} or not keys.epochs or keys.fingerprint != ring.keys:
-        raise Corrupt("the keyring contradicts itself", hint=_COPIES)
-    return Unlocked(ring, keys, slot.id, private, before)
-
-
-def _encode_secrets(keys: Keys, before: list[bytes]) -> bytes:
-    if not before:
-        return _SECRETS.encode((FORMAT, _Secrets(keys.root, list(keys.epochs))))
-    return _LATER_SECRETS.encode((_LATER_FORMAT, _LaterSecrets(keys.root, list(keys.epochs), before)))
-
-
-def _decode_secrets(data: bytes) -> tuple[Keys, tuple[bytes, ...]]:
-    if data[1:2] == bytes([FORMAT]):
-        _, first = _SECRETS.decode(data)
-        return Keys(first.root, tuple(first.epochs)), ()
-    _, later = _LATER_SECRETS.decode(data)
-    return Keys(later.root, tuple(later.epochs)), tuple(later.before)
+        raise Corrupt("the keyring contradicts itself", hint=COPIES)
+    return Unlocked(ring, keys, slot.id, private, secrets.before)
 
 
 def _beside(known: Unlocked, ring: Ring) -> Unlocked | None:
@@ -361,12 +296,8 @@ def _beside(known: Unlocked, ring: Ring) -> Unlocked | None:
         return None
     opened = _opened(ring, slot, known.private)
     if opened.keys.root != known.keys.root:
-        raise Corrupt("the keyring has the name of this store's keys, and other keys", hint=_COPIES)
+        raise Corrupt("the keyring has the name of this store's keys, and other keys", hint=COPIES)
     return opened
-
-
-def _digest(ring: Ring) -> bytes:
-    return checksum(_encoded(ring))[:_CHECK_BYTES]
 
 
 def _require_same_store(known: Unlocked, ring: Ring) -> None:
@@ -393,40 +324,3 @@ def _private_of(slot: Slot, ring: Ring, opener: Gcm) -> bytes | None:
     with suppress(Corrupt):
         return opener.open(nonce, sealed, bound=_CONTEXT + slot.id + ring.keys)
     return None
-
-
-def _encoded(ring: Ring) -> bytes:
-    return _RING.encode((FORMAT, ring))
-
-
-def _is_sane(ring: Ring) -> bool:
-    """Can it be opened? Who can write the bucket chose all of it."""
-    return (
-        0 < ring.serial <= limits.KEYRING_SERIAL_MAX
-        and len(ring.keys) == FINGERPRINT_BYTES
-        and len(ring.sealed) > NONCE_BYTES + TAG_BYTES
-        and 0 < len(ring.slots) <= limits.KEY_SLOTS_MAX
-        and all(map(_is_sane_slot, ring.slots))
-    )
-
-
-def _is_sane_slot(slot: Slot) -> bool:
-    sizes = (slot.id, slot.salt, slot.public, slot.private, slot.master)
-    cost = slot.cost
-    return (
-        tuple(map(len, sizes)) == (SLOT_ID_BYTES, SALT_BYTES, KEY_BYTES, _PRIVATE_BYTES, _MASTER_BYTES)
-        and 8 * cost.lanes <= cost.memory_kib <= limits.STRETCH_MEMORY_KIB_MAX
-        and 0 < cost.passes <= limits.STRETCH_PASSES_MAX
-        and 0 < cost.lanes <= limits.KEY_SLOTS_MAX
-    )
-
-
-_COPIES: Final = "copies lie in the store, as `keyring`, and at its remotes, as `keys/ring`"
-_RING: Final[Codec[tuple[int, Ring]]] = Codec(tuple[int, Ring], name="keyring", bytes_max=limits.KEYRING_BYTES_MAX)
-_SECRETS: Final[Codec[tuple[int, _Secrets]]] = Codec(
-    tuple[int, _Secrets], name="keyring's secrets", bytes_max=limits.KEYRING_BYTES_MAX
-)
-_LATER_FORMAT: Final = 2
-_LATER_SECRETS: Final[Codec[tuple[int, _LaterSecrets]]] = Codec(
-    tuple[int, _LaterSecrets], name="keyring's secrets", bytes_max=limits.KEYRING_BYTES_MAX, format=_LATER_FORMAT
-)

@@ -35,7 +35,7 @@ class KeptRing:
 
 def keychain(opened: Unlocked | None = None) -> Keychain:
     """A keychain, of new keys unless some are given."""
-    from artstore.format.keyring import encode_ring
+    from artstore.format.ring import encode_ring
 
     opened = opened or unlocked()
     kept = KeptRing()

@@ -105,7 +105,7 @@ def init(path: str | None, *, group: str | None = None, unlocked: Unlocked | Non
     store_folder.prepare(place, group=group)
     ids, keys, ring = PLAIN, None, b""
     if unlocked is not None:
-        from artstore.format.keyring import encode_ring
+        from artstore.format.ring import encode_ring
 
         ids, keys, ring = Ids(unlocked.keys.ids), unlocked.ring.keys.hex(), encode_ring(unlocked.ring)
 

@@ -16,7 +16,8 @@ from artstore.wiring import reaching
 if TYPE_CHECKING:
     from artstore.adapters.passphrase import Passphrase, Sources
     from artstore.adapters.store_folder import StoreConfig
-    from artstore.format.keyring import Ring, Unlocked
+    from artstore.format.keyring import Unlocked
+    from artstore.format.ring import Ring
     from artstore.model import RemotePlace
     from artstore.store.sealed import Keychain
 
@@ -221,7 +222,7 @@ def unlocked(path: str, passphrase: Secret = None) -> Unlocked | None:
 
 def _ring_of(path: str) -> Ring:
     from artstore.adapters import store_folder
-    from artstore.format.keyring import decode_ring
+    from artstore.format.ring import decode_ring
 
     try:
         return decode_ring(store_folder.load_keyring(path))
@@ -250,7 +251,7 @@ def ring_at(place: RemotePlace) -> Ring | None:
         if told is None or not told[0].keys:
             return None
         try:
-            from artstore.format.keyring import decode_ring
+            from artstore.format.ring import decode_ring
         except ModuleNotFoundError as error:
             raise _needs_encryption(error) from error
         found = read_checked(remote, RING_KEY, decode_ring)

@@ -177,7 +177,7 @@ def prepare(remote: Remote, *, chunker: int, keychain: Keychain | None) -> Remot
 
     if keychain is None:
         return prepare_remote(remote, chunker=chunker)
-    from artstore.format.keyring import encode_ring
+    from artstore.format.ring import encode_ring
 
     keys = keychain.keys.fingerprint
     return prepare_remote(remote, chunker=chunker, keys=keys, ring=encode_ring(keychain.ring))

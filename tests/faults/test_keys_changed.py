@@ -17,8 +17,9 @@ import pytest
 from artstore import Store
 from artstore.errors import ArtstoreError, NotPermitted, RemoteError
 from artstore.format import keyring
-from artstore.format.keyring import Ring, Unlocked, decode_ring, encode_ring, unlock
+from artstore.format.keyring import Unlocked, unlock
 from artstore.format.remote import RING_KEY
+from artstore.format.ring import Ring, decode_ring, encode_ring
 from artstore.model import RemotePlace
 from artstore.store.sealed import Keychain, SealedRemote
 from artstore.testing.sealing import CHEAP

@@ -17,6 +17,7 @@ from artstore.adapters import store_folder
 from artstore.adapters.disk import faultpoints
 from artstore.errors import ArtstoreError, Conflict, NoSpace, NotPermitted
 from artstore.format import keyring
+from artstore.format.ring import decode_ring
 from artstore.model import RemotePlace
 from artstore.testing.sealing import CHEAP
 
@@ -157,7 +158,7 @@ def serial(store: Path, place: RemotePlace) -> tuple[int, int]:
     """Of the keyring at home, and of the one here."""
     there = Path(place.url.removeprefix("file://")) / "keys" / "ring"
     rings = (there.read_bytes(), store_folder.load_keyring(str(store)))
-    home, here = (keyring.decode_ring(ring).serial for ring in rings)
+    home, here = (decode_ring(ring).serial for ring in rings)
     return home, here
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from artstore import limits
 from artstore.errors import Conflict, Corrupt, NoSpace, NotPermitted
-from artstore.format.keyring import Keys, Ring, Unlocked, decode_ring, encode_ring, join, reopen
+from artstore.format.keyring import Keys, Unlocked, join, reopen
+from artstore.format.ring import Ring, decode_ring, encode_ring
 from artstore.format.sealed import SALT_BYTES, UNKNOWN_SIZE, Header, Segments, encode_header, parse_header, seal_object
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from artstore import limits
 from artstore.errors import Corrupt, NewerFormat, RemoteError, Unopened
 from artstore.format.cipher import TAG_BYTES, Siv
-from artstore.format.keyring import decode_ring
 from artstore.format.remote import ALIASES, FORMAT_KEY, RING_KEY, TAGS
+from artstore.format.ring import decode_ring
 from artstore.format.sealed import (
     HEADER_BYTES,
     SEGMENT_BYTES,
@@ -43,7 +43,7 @@ from artstore.store.sealed.ring import sync_ring
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
-    from artstore.format.keyring import Ring
+    from artstore.format.ring import Ring
     from artstore.model import RemoteStats, Written
     from artstore.ports import Body, Remote
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from artstore import limits
 from artstore.errors import Conflict, Corrupt, NoSpace, NotPermitted
-from artstore.format.keyring import decode_ring, encode_ring, join
+from artstore.format.keyring import join
 from artstore.format.remote import RING_KEY
+from artstore.format.ring import decode_ring, encode_ring
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

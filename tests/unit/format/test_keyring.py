@@ -12,19 +12,8 @@ from artstore import limits
 from artstore.errors import Conflict, Corrupt, NewerFormat, NotFound, NotPermitted, UsageError
 from artstore.format.cipher import Gcm, Stretching, wrap
 from artstore.format.ids import checksum
-from artstore.format.keyring import (
-    Ring,
-    Unlocked,
-    add_slot,
-    decode_ring,
-    encode_ring,
-    join,
-    new_ring,
-    remove_slot,
-    reopen,
-    rotate,
-    unlock,
-)
+from artstore.format.keyring import Unlocked, add_slot, join, new_ring, remove_slot, reopen, rotate, unlock
+from artstore.format.ring import Ring, decode_ring, encode_ring
 
 CHEAP = Stretching(8, 1, 1)
 # Written before the private half of a slot was bound to the store's keys: alice's, and bob's.

@@ -9,7 +9,8 @@ import pytest
 
 from artstore.format.cipher import derive, mask
 from artstore.format.ids import Ids
-from artstore.format.keyring import Unlocked, decode_ring, encode_ring, unlock
+from artstore.format.keyring import Unlocked, unlock
+from artstore.format.ring import decode_ring, encode_ring
 from artstore.format.sealed import Segments, open_object, parse_header, seal_object
 from artstore.store.sealed import SealedRemote
 from artstore.testing.memory_remote import Bucket, MemoryRemote

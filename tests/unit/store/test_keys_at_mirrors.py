@@ -7,8 +7,8 @@ import pytest
 from artstore import Store, limits, wiring
 from artstore.adapters.remote_folder import FolderRemote
 from artstore.errors import NotPermitted, RemoteError, UsageError
-from artstore.format.keyring import decode_ring
 from artstore.format.remote import GC_KEY, RING_KEY, GcState, changed_state, decode_remote, encode_remote
+from artstore.format.ring import decode_ring
 from artstore.model import Written
 from artstore.testing.sealing import PASSPHRASE, unlocked
 from tests.machines import noise

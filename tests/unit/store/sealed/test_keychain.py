@@ -7,7 +7,8 @@ import os
 import pytest
 
 from artstore.errors import ArtstoreError, NoSpace, NotPermitted
-from artstore.format.keyring import Unlocked, add_slot, decode_ring, encode_ring, rotate, unlock
+from artstore.format.keyring import Unlocked, add_slot, rotate, unlock
+from artstore.format.ring import decode_ring, encode_ring
 from artstore.format.sealed import open_object, parse_header
 from artstore.store.sealed import Keychain, SealedRemote
 from artstore.store.sealed.ring import change_kept_ring, change_ring, sync_ring

@@ -11,7 +11,8 @@ import pytest
 
 from artstore.adapters.packs import FilePacks
 from artstore.errors import Corrupt, NoSpace, UsageError
-from artstore.format.keyring import encode_ring, rotate
+from artstore.format.keyring import rotate
+from artstore.format.ring import encode_ring
 from artstore.format.sealed import HEADER_BYTES, SEGMENT_BYTES, sealed_size
 from artstore.model import PackId
 from artstore.ports import PackFiles

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from artstore.errors import Conflict, Corrupt, NotPermitted
-from artstore.format.keyring import Ring, Unlocked, add_slot, decode_ring, encode_ring, remove_slot, rotate, unlock
+from artstore.format.keyring import Unlocked, add_slot, remove_slot, rotate, unlock
 from artstore.format.remote import RING_KEY
+from artstore.format.ring import Ring, decode_ring, encode_ring
 from artstore.model import Fetched, RemotePlace
 from artstore.ports import Remote
 from artstore.store.sealed import Keychain, SealedRemote
