@@ -325,8 +325,11 @@ def preload(path: str) -> None:
     from artstore.adapters import allocator, cache, clock, lmdb_index, packs, remote_folder, sessions, store_folder
     from artstore.adapters.disk import mounts, owners
     from artstore.chunking import CHUNKER_ID
-    from artstore.store import far
+    from artstore.planning import cache as cache_bounds
+    from artstore.store import context, facade, far
+    from artstore.store.remote import flow, pool
 
+    assert all((cache_bounds, context, facade, flow, pool))
     assert all((allocator, cache, clock, lmdb_index, packs, remote_folder, sessions, store_folder, mounts, owners))
     assert CHUNKER_ID, far
     if load_config(path).keys is not None:
