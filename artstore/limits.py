@@ -31,6 +31,7 @@ FRAME_HEADER_BYTES = 44
 
 # --- encryption (format)
 SEAL_SEGMENT_BYTES = 64 * KIB  # sealed and opened as one; a read of less opens this much
+STRETCH_LANES_MAX = 64
 KEY_SLOTS_MAX = 64  # passphrases of one store; a wrong one is tried with each
 KEY_EPOCHS_MAX = 10_000
 KEYRING_STEPS_MAX = 1 << 16  # changes that one keyring may be ahead of another

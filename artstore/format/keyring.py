@@ -177,9 +177,6 @@ def join(known: Unlocked, ring: Ring, *, random: Random) -> Unlocked:
     if longer.keys.epoch == shorter.keys.epoch:
         ids = {slot.id for slot in slots}
         slots = [*slots, *(slot for slot in shorter.ring.slots if slot.id not in ids)]
-    for one, before in ((known, other), (other, known)):
-        if one.ring.serial > before.ring.serial and one.keys == longer.keys and len(one.ring.slots) == len(slots):
-            return one
     if len(slots) > limits.KEY_SLOTS_MAX:
         raise UsageError(
             f"keys were added in two places, and there are {len(slots)} now; {limits.KEY_SLOTS_MAX} may be",

@@ -129,7 +129,7 @@ def _is_sane_slot(slot: Slot) -> bool:
         tuple(map(len, sizes)) == (SLOT_ID_BYTES, SALT_BYTES, KEY_BYTES, _PRIVATE_BYTES, _MASTER_BYTES)
         and 8 * cost.lanes <= cost.memory_kib <= limits.STRETCH_MEMORY_KIB_MAX
         and 0 < cost.passes <= limits.STRETCH_PASSES_MAX
-        and 0 < cost.lanes <= limits.KEY_SLOTS_MAX
+        and 0 < cost.lanes <= limits.STRETCH_LANES_MAX
     )
 
 

@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
-from artstore import Store
+from artstore import Store, limits
 from artstore.errors import ArtstoreError, NotPermitted, RemoteError
 from artstore.format import keyring
 from artstore.format.keyring import Unlocked, unlock
@@ -216,51 +218,6 @@ def test_two_machines_change_keys_while_a_third_pushes(
             assert {"other", "owner"} <= {key.label for key in clone.list_keys()}
 
 
-@pytest.mark.parametrize("rotates", [False, True])
-def test_keys_changed_at_two_homes(tmp_path: Path, rotates: bool) -> None:
-    """After a promotion that another machine didn't hear of, neither could write to the other's remote again; or the
-    keyring there, with the only key of what lies there, would be replaced.
-    """
-    places = {name: RemotePlace(url=f"file://{tmp_path / name}") for name in ("lost", "nas")}
-    with Store.init(tmp_path / "owner", encrypt=OLD) as owner:
-        owner.add_remote("lost", places["lost"])
-        owner.add_mirror("nas", places["nas"])
-        owner.commit(filled(tmp_path / "m", 1), tag="m/v1")
-        owner.push()
-        owner.push(to="nas")
-        other, _ = Store.clone(places["lost"], tmp_path / "other", full=True, passphrase=OLD)
-        os.rename(tmp_path / "lost", tmp_path / "away")
-        owner.promote("nas", lost=True)
-        owner.add_key("here", label="here")
-        if rotates:
-            owner.rotate_keys()
-        owner.commit(filled(tmp_path / "m", 2), tag="m/v2")
-        owner.push()
-        os.rename(tmp_path / "away", tmp_path / "lost")
-        with other:
-            other.add_key("there", label="there")
-            other.commit(filled(tmp_path / "m", 3), tag="m/v3")
-            other.push()
-            assert [each.name for each in owner.push(to="lost").conflicts] == ["m/v3"]
-            owner.push()
-            other.add_remote("nas", places["nas"])
-            other.promote("nas")
-            other.push(["m/v3"])
-        owner.fetch()
-        owner.push(to="lost")
-    secrets = [OLD, "here"] + ([] if rotates else ["there"])
-    for name, place in places.items():
-        for secret in secrets:
-            clone, _ = Store.clone(place, tmp_path / f"{name} {secret}", full=True, passphrase=secret)
-            with clone:
-                assert {tag.name for tag in clone.tags()} == {"m/v1", "m/v2", "m/v3"}
-                assert clone.check(data=True).is_sound
-                assert clone.check_at_remote(data=True).is_sound
-        if rotates:
-            with pytest.raises(NotPermitted):
-                Store.clone(place, tmp_path / f"{name} there", passphrase="there")
-
-
 @pytest.fixture
 def places(tmp_path: Path) -> dict[str, RemotePlace]:
     return {name: RemotePlace(url=f"file://{tmp_path / name}") for name in ("lost", "nas")}
@@ -276,6 +233,46 @@ def mirrored(places: dict[str, RemotePlace], tmp_path: Path) -> Generator[Store]
         store.push()
         store.push(to="nas")
         yield store
+
+
+@pytest.mark.parametrize("rotates", [False, True])
+def test_keys_changed_at_two_homes(
+    mirrored: Store, places: dict[str, RemotePlace], tmp_path: Path, rotates: bool
+) -> None:
+    """After a promotion that another machine didn't hear of, neither could write to the other's remote again; or the
+    keyring there, with the only key of what lies there, would be replaced.
+    """
+    other, _ = Store.clone(places["lost"], tmp_path / "other", full=True, passphrase=OLD)
+    os.rename(tmp_path / "lost", tmp_path / "away")
+    mirrored.promote("nas", lost=True)
+    mirrored.add_key("here", label="here")
+    if rotates:
+        mirrored.rotate_keys()
+    mirrored.commit(filled(tmp_path / "m", 2), tag="m/v2")
+    mirrored.push()
+    os.rename(tmp_path / "away", tmp_path / "lost")
+    with other:
+        other.add_key("there", label="there")
+        other.commit(filled(tmp_path / "m", 3), tag="m/v3")
+        other.push()
+        assert [each.name for each in mirrored.push(to="lost").conflicts] == ["m/v3"]
+        mirrored.push()
+        other.add_remote("nas", places["nas"])
+        other.promote("nas")
+        other.push(["m/v3"])
+    mirrored.fetch()
+    mirrored.push(to="lost")
+    secrets = [OLD, "here"] + ([] if rotates else ["there"])
+    for name, place in places.items():
+        for secret in secrets:
+            clone, _ = Store.clone(place, tmp_path / f"{name} {secret}", full=True, passphrase=secret)
+            with clone:
+                assert {tag.name for tag in clone.tags()} == {"m/v1", "m/v2", "m/v3"}
+                assert clone.check(data=True).is_sound
+                assert clone.check_at_remote(data=True).is_sound
+        if rotates:
+            with pytest.raises(NotPermitted):
+                Store.clone(place, tmp_path / f"{name} there", passphrase="there")
 
 
 def kept(path: Path) -> Ring:
@@ -355,3 +352,20 @@ def test_a_clone_that_broke_off_and_a_disk_that_is_not_there(
         assert clone.fetch().conflicts == []
         (place,) = clone.remotes().values()
         assert place.mirror_of == mirrored.remotes()["lost"].id
+
+
+def test_a_keyring_far_ahead_is_not_opened(mirrored: Store, tmp_path: Path) -> None:
+    """Who was removed, and may write the bucket and open the store, would have it keep one behind whose serial nobody
+    changes keys.
+    """
+    bob = mirrored.add_key("bob", label="bob").id
+    assert bob is not None
+    known = unlock(kept(tmp_path / "owner"), b"bob")
+    mirrored.remove_key(bob)
+    ahead = replace(known, ring=structs.replace(known.ring, serial=known.ring.serial + limits.KEYRING_STEPS_MAX + 9))
+    forged = keyring.rotate(ahead, random=os.urandom)
+    (tmp_path / "lost" / "keys" / "ring").write_bytes(encode_ring(forged.ring))
+    before = kept(tmp_path / "owner")
+    with pytest.raises(NotPermitted, match="wrong"):
+        Store.open(tmp_path / "owner", passphrase="bob")
+    assert kept(tmp_path / "owner") == before

@@ -118,10 +118,14 @@ class Keychain:
 
     def _newest(self) -> Keys:
         """The keys to seal by: those of a keyring that is kept here. Killed, nobody here would open it otherwise."""
+        self.require_kept()
+        return self._unlocked.keys
+
+    def require_kept(self) -> None:
+        """Keep the ring in use, if it isn't. Errors as `join`, and of `keep`."""
         with self._lock:
             if not self._is_kept:
                 self._settle()
-            return self._unlocked.keys
 
     def forget_lock(self) -> None:
         """In a forked child: nobody is left who could let go of it."""

@@ -70,9 +70,12 @@ def _told_of(remote: Remote) -> Generator[None]:
 
 
 def change_ring(remote: Remote, keychain: Keychain, change: Callable[[Unlocked], Unlocked]) -> None:
-    """Change the keyring at the home remote, then here. Errors as `sync_ring` and `change`."""
+    """Change the keyring at the home remote, then here; not at all if the one here can't follow. Errors as `sync_ring`
+    and `change`.
+    """
     for _ in range(limits.REMOTE_SWAPS_MAX):
         found = sync_ring(remote, keychain)
+        keychain.require_kept()
         changed = change(keychain.unlocked)
         if remote.swap(RING_KEY, encode_ring(changed.ring), found.etag) is not None:
             _take(remote, keychain, changed)

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from artstore.errors import ArtstoreError, NoSpace, NotPermitted
-from artstore.format.keyring import Unlocked, add_slot, rotate, unlock
+from artstore.errors import ArtstoreError, Conflict, NoSpace, NotPermitted
+from artstore.format.keyring import Unlocked, add_slot, remove_slot, rotate, unlock
 from artstore.format.ring import decode_ring, encode_ring
 from artstore.format.sealed import open_object, parse_header
 from artstore.store.sealed import Keychain, SealedRemote
@@ -78,6 +78,36 @@ def test_a_key_that_another_process_began_stays() -> None:
     sync_ring(bare, daemon)
     for keys in (daemon, disk.opened(unlock(decode_ring(disk.data), PASSPHRASE))):
         assert open_object(sealed, keys.segments(sealed, b"packs/00")) == b"x"
+
+
+def test_a_key_that_another_process_removed() -> None:
+    """Who was removed would go on as if he weren't, in a process that runs."""
+    first = added("bob", unlocked())
+    disk = Disk(first)
+    owner, of_bob = disk.opened(first), disk.opened(unlock(first.ring, b"bob"))
+    change_kept_ring(owner, lambda known: remove_slot(known, of_bob.unlocked.slot, random=os.urandom))
+    with pytest.raises(NotPermitted, match=r"bob.*was removed"):
+        of_bob.renewed()
+    with pytest.raises(NotPermitted, match=r"bob.*was removed"):
+        change_kept_ring(of_bob, turned)
+
+
+def test_keys_are_not_changed_at_home_if_what_is_kept_can_not_follow() -> None:
+    """The home would have a key that this store never opens, though it was told that the change failed."""
+    first = unlocked()
+    elsewhere, disk, bare = keychain(first), Disk(first), MemoryRemote(Bucket())
+    running = disk.opened(first)
+    sync_ring(bare, elsewhere)
+    change_ring(bare, elsewhere, turned)
+    running.meet(encode_ring(elsewhere.ring))
+    disk.data = encode_ring(turned(first).ring)  # an old copy, which was gone on with
+    before = elsewhere.ring
+    running.renewed()
+    with pytest.raises(Conflict, match="two places"):
+        change_ring(bare, running, turned)
+    with pytest.raises(Conflict, match="two places"):
+        running.seal(b"x", b"packs/00")
+    assert sync_ring(bare, elsewhere).data == encode_ring(before)
 
 
 def test_two_processes_change_the_keyring_of_a_store_without_a_remote() -> None:
